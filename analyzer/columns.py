@@ -1,0 +1,102 @@
+"""Columns and tables: what a column is called, holds and means is written once, here and in the schemas.
+
+A ``Schema`` is a tuple of ``Column``; a ``Table`` is a set of equally long numpy arrays that follow one.
+pandas is not needed to make or read a table: ``to_pandas`` is the door through which users get theirs.
+
+Inside, time is int64 nanoseconds since the epoch and a duration int64 nanoseconds; -1 is "none" in integer
+columns that hold times, durations, records and ports; "" is "none" in text.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+if TYPE_CHECKING:
+    import pandas
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column: its name in every table and export, what it holds, and where that comes from.
+
+    ``kind`` is one of: text, int, float, bool, time (ns since the epoch), duration (ns), records (tuples of
+    (capture index, record number)). ``public`` columns are part of the contract and are exported.
+    """
+
+    name: str
+    kind: str
+    unit: str
+    meaning: str
+    source: str = ""
+    public: bool = True
+
+
+Schema = tuple[Column, ...]
+
+_DTYPES = {"int": np.int64, "float": np.float64, "bool": np.bool_, "time": np.int64, "duration": np.int64}
+
+
+@dataclass(frozen=True)
+class Table:
+    """Equally long arrays under the names of a schema."""
+
+    name: str
+    schema: Schema
+    arrays: Mapping[str, NDArray[Any]] = field(repr=False)
+
+    @classmethod
+    def from_rows(cls, name: str, schema: Schema, rows: Sequence[Mapping[str, Any]]) -> Table:
+        """A table from dictionaries; a missing key is "none" (-1, NaN, False, "", ())."""
+        arrays: dict[str, NDArray[Any]] = {}
+        for column in schema:
+            empty = none_of(column)
+            values = [row.get(column.name, empty) for row in rows]
+            arrays[column.name] = _array(column, values)
+        return cls(name, schema, arrays)
+
+    def __len__(self) -> int:
+        return len(self.arrays[self.schema[0].name])
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        return self.arrays[name]
+
+    def rows(self, index: Sequence[int] | NDArray[np.int64] | None = None) -> Iterator[dict[str, Any]]:
+        """Rows as dictionaries of plain Python values, all columns, in the given order."""
+        names = [column.name for column in self.schema]
+        chosen = range(len(self)) if index is None else index
+        columns = [self.arrays[name] for name in names]
+        for i in chosen:
+            yield {name: _plain(values[i]) for name, values in zip(names, columns, strict=True)}
+
+    def public(self) -> Schema:
+        """The columns that users see."""
+        return tuple(column for column in self.schema if column.public)
+
+    def to_pandas(self) -> pandas.DataFrame:
+        """The public columns as a DataFrame: UTC datetimes, timedeltas in seconds stay float columns."""
+        from analyzer.frames import frame_of
+
+        return frame_of(self)
+
+
+def none_of(column: Column) -> Any:
+    """The value that stands for "none" in a column."""
+    return {"text": "", "float": float("nan"), "bool": False, "records": ()}.get(column.kind, -1)
+
+
+def _array(column: Column, values: list[Any]) -> NDArray[Any]:
+    if column.kind in _DTYPES:
+        return np.array(values, dtype=_DTYPES[column.kind])
+    array = np.empty(len(values), dtype=object)
+    for i, value in enumerate(values):
+        array[i] = value
+    return array
+
+
+def _plain(value: Any) -> Any:
+    return value.item() if isinstance(value, np.generic) else value

@@ -1,0 +1,38 @@
+"""What can go wrong that is not on the wire.
+
+* ``AnalyzerError``
+    * ``CaptureError``: a file that cannot be read as a capture
+        * ``NotACapture``: the bytes are no capture format that is known here
+        * ``UnreadableFile``: missing, a directory, no permission, empty
+        * ``DamagedCompression``: nothing could be decompressed
+    * ``UsageError``: the caller asked for something that does not exist or does not fit
+
+Each message says what, where (file, byte offset, record) and what to try, in one line. Wire data never
+raises: what is wrong on the wire is a value with a flaw. A record that is cut is a ledger line.
+"""
+
+from __future__ import annotations
+
+
+class AnalyzerError(Exception):
+    """Base of every error that this package raises on purpose."""
+
+
+class CaptureError(AnalyzerError):
+    """A file cannot be read as a capture at all."""
+
+
+class NotACapture(CaptureError):
+    """The bytes at the start are no capture format that is known here."""
+
+
+class UnreadableFile(CaptureError):
+    """The file is missing, a directory, empty, or may not be read."""
+
+
+class DamagedCompression(CaptureError):
+    """Compressed data from which not one byte could be recovered."""
+
+
+class UsageError(AnalyzerError):
+    """The caller asked for something that does not exist or does not fit."""

@@ -1,0 +1,69 @@
+"""What patterns see: tables, the hosts behind the addresses, and what each capture could have shown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from analyzer.columns import Column, Schema, Table
+
+HOSTS: Schema = (
+    Column("address", "text", "", "an address that the captures show", "IP header, ARP, NDP"),
+    Column("family", "text", "", "ipv4 or ipv6"),
+    Column("host", "text", "", "H1, H2, ...: addresses of one host share it"),
+    Column("host_reason", "text", "", "why they are one host: name, link-address; empty where the host has one address"),
+    Column("name", "text", "", "the name most often used for it (SNI, DNS, Host)"),
+    Column("link_address", "text", "", "MAC address of the host itself, empty where a gateway's or unknown"),
+    Column("packets_from", "int", "packets", "IP packets from this address"),
+    Column("packets_to", "int", "packets", "IP packets to this address"),
+    Column("neighbour_seen", "bool", "", "ARP or NDP of this address was seen, so its frames can be seen here"),
+    Column("first_from", "time", "ns", "time of the first packet from it"),
+    Column("last_from", "time", "ns", "time of the last packet from it"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class CaptureView:
+    """One capture file as patterns need it. Times in ns since the epoch, -1 where there is none."""
+
+    index: int
+    name: str
+    format: str
+    link_types: tuple[str, ...]
+    records: int
+    first_time: int
+    last_time: int
+    snaplen: int
+    cut: str
+    ledger: Mapping[str, int]
+    warnings: tuple[str, ...] = ()
+    cut_records: tuple[tuple[int, int], ...] = ()  # records cut by snaplen that were needed, the first 100
+    duplicate_records: tuple[tuple[int, int], ...] = ()  # the first 100
+    unread_link_types: tuple[str, ...] = ()
+    vantage: str = "unknown"
+    vantage_reason: str = ""
+
+
+@dataclass(frozen=True)
+class View:
+    """The exchanges of one analysis."""
+
+    connections: Table
+    exchanges: Table
+    sockets: Table
+    hosts: Table
+    captures: tuple[CaptureView, ...]
+    _host_of: dict[str, int] = field(default_factory=dict, repr=False)
+
+    def __post_init__(self) -> None:
+        self._host_of.update({address: row for row, address in enumerate(self.hosts["address"])})
+
+    def host(self, address: str) -> str:
+        """The id of the host behind an address; the address itself where it is not in the table."""
+        row = self._host_of.get(address, -1)
+        return address if row < 0 else str(self.hosts["host"][row])
+
+    def host_row(self, address: str) -> dict[str, object]:
+        """The row of the hosts table for an address, empty where there is none."""
+        row = self._host_of.get(address, -1)
+        return {} if row < 0 else next(self.hosts.rows([row]))

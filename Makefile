@@ -1,0 +1,62 @@
+# make demo   the environment, then the report of one capture in demo-report/
+# make test   the environment, the system packages that tests use, all checks and all tests
+# make check  all checks and all tests with what is installed already
+#             (lint, types and pytest are its three parts)
+# make bench  the speed and memory comparison of benchmarks/
+
+SHELL := bash
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+DEMO := captures/02-caddy-ipv4-silent/nft-output-drop/server.pcap
+
+.PHONY: demo test check lint types pytest bench install install-test system-packages clean
+
+demo: install
+	$(BIN)/halfshake analyze $(DEMO) -o demo-report
+	@echo
+	@echo "The report is in demo-report/: open demo-report/report.html"
+
+test: install-test system-packages
+	@$(MAKE) --no-print-directory check
+
+check: lint types pytest
+
+lint: install-test
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/codespell
+
+types: install-test
+	$(BIN)/mypy
+
+pytest: install-test
+	$(BIN)/python -m pytest -n 2
+
+bench: install-test .venv/.bench
+	$(BIN)/python benchmarks/run.py
+
+install: .venv/.run
+install-test: .venv/.test
+
+system-packages:
+	@tools/system-packages.sh tshark chromium
+
+# The stamps keep a second run from installing anything again until pyproject.toml changes.
+.venv/.made:
+	@tools/environment.sh .venv
+	@touch $@
+
+.venv/.run: .venv/.made pyproject.toml
+	$(PIP) install --quiet --editable .
+	@touch $@
+
+.venv/.test: .venv/.made pyproject.toml
+	$(PIP) install --quiet --editable '.[test]'
+	@touch .venv/.run $@
+
+.venv/.bench: .venv/.test
+	@$(PIP) install --quiet --editable '.[bench]' || echo "NFStream could not be installed; the comparison goes on without it"
+	@touch $@
+
+clean:
+	rm -rf .venv demo-report build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,7 +1,7 @@
 """Every recorded capture against its answer key: nothing missed, no false alarm.
 
-In ``expected.json`` each requirement of ``must`` needs one of its alternatives (``pattern[@family][@address#port]``) as a
-finding of severity error or warning; information is enough for what is said of the capture itself. ``may`` lists
+In ``expected.json`` each requirement of ``must`` needs one of its alternatives (``pattern[@family][@address#port]``) as
+a finding of severity error or warning; information is enough for what is said of the capture itself. ``may`` lists
 further patterns that are not wrong. Any other error or warning is a false alarm.
 """
 

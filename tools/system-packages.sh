@@ -20,7 +20,8 @@ done
 [ ${#missing[@]} -eq 0 ] && exit 0
 
 echo "installing ${missing[*]} for the tests"
-apt_install "${missing[@]}"
+# One that the archive does not have keeps apt from installing the others.
+apt_install "${missing[@]}" || { [ ${#missing[@]} -gt 1 ] && for command in "${missing[@]}"; do apt_install "$command"; done; }
 for command in "${missing[@]}"; do
     command -v "$command" >/dev/null && continue
     echo "$command is not here; tests that need it will skip. To have them run, type:"

@@ -227,6 +227,8 @@ def long_bounds(b: Any, start: int, end: int, kind: int) -> tuple[int, int, int,
         if token_length < 0:
             return -1, 0, at, -1
         token_offset = at + varint_size(b, at)
+        if token_offset + token_length > end:
+            return token_offset, end - token_offset, end, -1
         at = token_offset + token_length
     claimed = varint(b, at, end)
     if claimed < 0:
@@ -293,8 +295,10 @@ def split_datagrams(b: NDArray[np.uint8], datagrams: Datagrams, first: int, out:
                     flaw = FLAW_CUT_HEADER
                 elif packet_end > full_end:
                     flaw = FLAW_BEYOND_DATAGRAM
-                elif packet_end > end or (packet_end == end and full_end > end and kind >= RETRY):
+                elif packet_end > end:
                     flaw = FLAW_CUT
+                elif full_end > end and (kind >= RETRY or version_layout(version) == LAYOUT_Q046):
+                    flaw = FLAW_CUT  # without a length field it ends where the datagram does
                 elif kind < RETRY and packet_end - payload < MIN_PROTECTED:
                     flaw = FLAW_TOO_SHORT
                 if packet_end < 0 or packet_end > end:

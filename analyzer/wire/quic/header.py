@@ -1,0 +1,184 @@
+"""One QUIC packet header at a time, plain enough to be checked by eye; the picture is in ``split``.
+
+``split`` is the fast twin for many datagrams; a test wants equal rows from both.
+
+Not read here: what protection hides (``protection``).
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+from analyzer.wire.quic.split import (
+    HANDSHAKE,
+    INITIAL,
+    LAYOUT_NEGOTIATION,
+    LAYOUT_Q046,
+    MAX_CID,
+    MAX_PACKETS,
+    MIN_PROTECTED,
+    OTHER_LONG,
+    REST,
+    RETRY,
+    SHORT,
+    VERSION_NEGOTIATION,
+    ZERO_RTT,
+    Flaw,
+)
+from analyzer.wire.quic.versions import version_of
+
+#: What each kind is called in reports.
+KIND_NAMES = {
+    INITIAL: "Initial",
+    ZERO_RTT: "0-RTT",
+    HANDSHAKE: "Handshake",
+    RETRY: "Retry",
+    VERSION_NEGOTIATION: "Version Negotiation",
+    OTHER_LONG: "long header of an unknown version",
+    SHORT: "1-RTT",
+    REST: "no QUIC packet",
+}
+
+#: RFC 9001 §5.8: the Retry Integrity Tag is the last 16 bytes.
+RETRY_TAG = 16
+
+
+class QuicPacket(NamedTuple):
+    """One QUIC packet of a datagram; offsets are into the bytes that were read, ``version`` is -1 without one.
+
+    ``payload_offset`` is where the protected packet number begins (Retry: the token; Version Negotiation: the
+    list), -1 for a short header. ``end`` is inside the captured bytes even where the packet is not.
+    """
+
+    kind: int
+    version: int
+    first_byte: int
+    dcid: bytes
+    scid: bytes
+    token: bytes
+    start: int
+    end: int
+    payload_offset: int
+    flaw: Flaw
+
+
+class Invariants(NamedTuple):
+    """What every version has (RFC 8999 §5.1); ``after`` is the offset behind the SCID."""
+
+    version: int
+    dcid: bytes
+    scid: bytes
+    after: int
+
+
+def read_varint(b: bytes, i: int, end: int | None = None) -> tuple[int, int]:
+    """A variable-length integer (RFC 9000 §16) and the offset behind it; (-1, i) if it does not end by ``end``."""
+    end = len(b) if end is None else end
+    if i >= end:
+        return -1, i
+    first = b[i]
+    if first < 0x40:
+        return first, i + 1
+    behind = i + (1 << (first >> 6))
+    if behind > end:
+        return -1, i
+    return int.from_bytes(b[i:behind], "big") & ((1 << (8 * (behind - i) - 2)) - 1), behind
+
+
+def read_invariants(b: bytes, start: int, end: int) -> Invariants | None:
+    """Version and CIDs of a long header, or None if b[start:end] cannot be one."""
+    if end - start < 7 or not b[start] & 0x80:
+        return None
+    version = int.from_bytes(b[start + 1 : start + 5], "big")
+    dcid_length, at = b[start + 5], start + 6
+    if version_of(version).layout == LAYOUT_Q046:
+        scid_length = dcid_length & 15
+        dcid_length, scid_length = (n + 3 if n else 0 for n in (dcid_length >> 4, scid_length))
+        scid_at = at + dcid_length
+    else:
+        scid_at = at + dcid_length + 1
+        if scid_at > end:
+            return None
+        scid_length = b[scid_at - 1]
+    after = scid_at + scid_length
+    if after > end:
+        return None
+    return Invariants(version, b[at : at + dcid_length], b[scid_at:after], after)
+
+
+def read_versions(b: bytes, start: int, end: int) -> list[int]:
+    """The versions that a Version Negotiation packet lists (RFC 9000 §17.2.1); a cut entry is left out."""
+    return [int.from_bytes(b[i : i + 4], "big") for i in range(start, end - 3, 4)]
+
+
+def _kind(b: bytes, start: int, end: int, invariants: Invariants) -> int | None:
+    """Kind by content, or None if this is no long header after all."""
+    version = version_of(invariants.version)
+    if version.layout == LAYOUT_NEGOTIATION and (end - invariants.after) % 4 == 0:
+        listed = [version_of(number) for number in read_versions(b, invariants.after, end)]
+        if any((v.is_known and v.layout != LAYOUT_NEGOTIATION) or v.is_reserved for v in listed):
+            return VERSION_NEGOTIATION
+    if b[start] < 0xC0:
+        return None
+    if not version.packet_types:
+        return OTHER_LONG
+    if max(len(invariants.dcid), len(invariants.scid)) > MAX_CID:
+        return None
+    return version.packet_types[(b[start] >> 4) & 3]
+
+
+def read_long_header(b: bytes, start: int, end: int, full_end: int) -> QuicPacket | None:
+    """The packet whose long header begins at ``start``; None if the bytes are no long header.
+
+    b[start:end] was captured; the UDP payload ends at ``full_end``.
+    """
+    invariants = read_invariants(b, start, end)
+    kind = None if invariants is None else _kind(b, start, end, invariants)
+    if invariants is None or kind is None:
+        return None
+    version, dcid, scid, at = invariants
+    packet = QuicPacket(kind, version, b[start], dcid, scid, b"", start, end, at, Flaw.NONE)
+    cut = Flaw.CUT if full_end > end else Flaw.NONE
+    if kind == RETRY:
+        if end - at < RETRY_TAG:
+            return packet._replace(flaw=Flaw.CUT_HEADER)
+        return packet._replace(token=b[at : end - RETRY_TAG], flaw=cut)
+    if kind > RETRY:
+        return packet._replace(flaw=cut)
+    if version_of(version).layout == LAYOUT_Q046:
+        return packet._replace(flaw=cut or (Flaw.TOO_SHORT if end - at < MIN_PROTECTED else Flaw.NONE))
+    if kind == INITIAL:
+        token_length, at = read_varint(b, at, end)
+        if token_length < 0:
+            return packet._replace(flaw=Flaw.CUT_HEADER)
+        token_end = at + token_length
+        packet = packet._replace(token=b[at : min(token_end, end)], payload_offset=min(token_end, end))
+        if token_end > end:
+            return packet._replace(flaw=Flaw.CUT_HEADER)
+        at = token_end
+    length, at = read_varint(b, at, end)
+    packet = packet._replace(payload_offset=at)
+    if length < 0:
+        return packet._replace(flaw=Flaw.CUT_HEADER)
+    if at + length > full_end:
+        return packet._replace(flaw=Flaw.BEYOND_DATAGRAM)
+    if at + length > end:
+        return packet._replace(flaw=Flaw.CUT)
+    return packet._replace(end=at + length, flaw=Flaw.TOO_SHORT if length < MIN_PROTECTED else Flaw.NONE)
+
+
+def read_datagram(b: bytes, start: int, end: int, full_end: int) -> list[QuicPacket]:
+    """All QUIC packets of a UDP payload (RFC 9000 §12.2); together they cover b[start:end] exactly once."""
+    packets: list[QuicPacket] = []
+    full_end = max(end, full_end)
+    at = start
+    while at < end:
+        packet = read_long_header(b, at, end, full_end)
+        if len(packets) == MAX_PACKETS:
+            packet = QuicPacket(REST, -1, b[at], b"", b"", b"", at, end, -1, Flaw.TOO_MANY)
+        elif packet is None or (packet.kind == OTHER_LONG and packets):
+            kind = SHORT if b[at] >> 6 == 1 else REST
+            packet = QuicPacket(kind, -1, b[at], b"", b"", b"", at, end, -1, Flaw.CUT if full_end > end else Flaw.NONE)
+        packets.append(packet)
+        at = packet.end
+    return packets

@@ -1,0 +1,212 @@
+"""The door of the capture room: names of files in, batches of records and facts out.
+
+``open_captures`` looks at the start of every file, keeps what cannot be read as failures, and hands on the rest.
+What can be opened again (a file) is closed after that look; what cannot (standard input, a named pipe) stays
+open, and the bytes that were looked at are read again from memory.
+"""
+
+from __future__ import annotations
+
+import io
+import os
+import stat
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from typing import BinaryIO, cast
+
+from analyzer.capture.blocks import Blocks
+from analyzer.capture.formats import ByteStream, RawStream, describe_other, unpacked
+from analyzer.capture.merge import Piece, merged
+from analyzer.capture.pcap import MAGICS, PcapReader
+from analyzer.capture.records import Batch, CaptureFacts, Reader, clean_text
+from analyzer.errors import CaptureError, DamagedCompression, NotACapture, UnreadableFile, UsageError
+from analyzer.kernels import COMPILE_FROM_BYTES
+
+#: Called with the bytes read from disk so far and their number in all (-1: unknown).
+Progress = Callable[[int, int], None]
+
+#: Bytes in which the first time of a capture is looked for, and how many are read at once.
+LOOK_BYTES = 1 << 20
+LOOK_BLOCK_BYTES = 4096
+
+#: The buffers of all captures that may be read at the same time have together about this size.
+BUFFERS_BYTES = 64 << 20
+
+
+class CaptureFile:
+    """One file or pipe, and what is known of it before it is read."""
+
+    def __init__(self, path: str) -> None:
+        self.facts = CaptureFacts(clean_text(os.path.basename(path) or path), path)
+        self.disk_bytes = -1  # as it lies on disk; -1: a pipe
+        self.size_hint = -1  # bytes, decompressed; -1: unknown, and COMPILE_FROM_BYTES at least
+        self.first_time = -1
+        self.taken = 0  # bytes read from disk or pipe
+        self._pipe: RawStream | None = None
+
+    def look(self, *, for_time: bool) -> None:
+        """Read the header, and the first time if asked for; raises CaptureError for what is no capture."""
+        raw = _open(self.facts)
+        self.disk_bytes = _disk_bytes(raw)
+        if self.disk_bytes < 0:
+            self._pipe = raw
+            raw = RawStream(io.BytesIO(raw.peek(COMPILE_FROM_BYTES)))
+        try:
+            facts = CaptureFacts(self.facts.name, self.facts.path)
+            reader, blocks = _reader(raw, facts, size=self.disk_bytes, block_bytes=LOOK_BLOCK_BYTES)
+            for _ in reader.batches() if for_time else ():
+                self.first_time = facts.first_time
+                if facts.first_time >= 0 or blocks.position > LOOK_BYTES:
+                    break
+            self.size_hint = self._measured(blocks.stream, blocks.base + blocks.end)
+        finally:
+            if self._pipe is None:
+                raw.source.close()
+
+    def read(self, *, index: int, compiled: bool, block_bytes: int) -> Iterator[Batch]:
+        """The records; the facts are complete at the end. What went away since the look is a cut."""
+        try:
+            raw = self._pipe or _open(self.facts)
+        except CaptureError as error:
+            self.facts.cut = str(error)
+            return
+        try:
+            reader, _ = _reader(
+                raw, self.facts, size=self.disk_bytes, block_bytes=block_bytes, index=index, compiled=compiled
+            )
+            for batch in reader.batches():
+                self.taken = raw.taken
+                yield batch
+        except CaptureError as error:
+            self.facts.cut = str(error)
+        finally:
+            self.taken = raw.taken
+            if self.facts.path != "-":
+                raw.source.close()
+
+    def _measured(self, stream: ByteStream, given: int) -> int:
+        """The decompressed size where that is plain, or found by reading on for COMPILE_FROM_BYTES."""
+        if isinstance(stream, RawStream) and self.disk_bytes >= 0:
+            return self.disk_bytes
+        scratch = memoryview(bytearray(64 << 10))
+        while given < COMPILE_FROM_BYTES:
+            count = stream.readinto(scratch)
+            if not count:
+                return given
+            given += count
+        return -1
+
+
+class CaptureSet:
+    """The captures of one analysis, read once, in the order of their records."""
+
+    def __init__(self, files: Sequence[CaptureFile], *, block_bytes: int, progress: Progress | None) -> None:
+        self.failures: list[tuple[str, CaptureError]] = []
+        self._files = list(files)
+        self._block_bytes = block_bytes
+        self._progress = progress
+        self._begun = False
+
+    @property
+    def captures(self) -> list[CaptureFacts]:
+        """The facts of the files that could be opened; ``Records.capture`` is an index of this list."""
+        return [file.facts for file in self._files]
+
+    @property
+    def size_hint(self) -> int:
+        """Decompressed bytes in all; -1: unknown, and COMPILE_FROM_BYTES at least."""
+        sizes = [file.size_hint for file in self._files]
+        return -1 if -1 in sizes else sum(sizes)
+
+    def batches(self, compiled: bool) -> Iterator[Batch]:
+        """All records, merged by time where captures overlap; the walk is compiled or interpreted.
+
+        Buffer and columns of a batch are used again for the next.
+        """
+        if self._begun:
+            raise UsageError("the captures were read already: open them again to read them again")
+        self._begun = True
+        block_bytes = min(self._block_bytes, max(BUFFERS_BYTES // max(len(self._files), 1), 64 << 10))
+
+        def piece(index: int, file: CaptureFile) -> Piece:
+            return Piece(file.first_time, lambda: file.read(index=index, compiled=compiled, block_bytes=block_bytes))
+
+        for batch in merged([piece(index, file) for index, file in enumerate(self._files)]):
+            yield batch
+            if self._progress is not None:
+                sizes = [file.disk_bytes for file in self._files]
+                self._progress(sum(file.taken for file in self._files), -1 if -1 in sizes else sum(sizes))
+
+
+def open_captures(names: Sequence[str], *, block_bytes: int = 4 << 20, progress: Progress | None = None) -> CaptureSet:
+    """The captures under these names; "-" is standard input. Those that cannot be read are in ``failures``."""
+    files, failures = [], []
+    for place, name in enumerate(names):
+        file = CaptureFile(name)
+        try:
+            if name == "-" and "-" in names[:place]:
+                raise UnreadableFile("-: standard input was named twice and can be read once; name it once")
+            file.look(for_time=len(names) > 1)
+            files.append(file)
+        except CaptureError as error:
+            failures.append((name, error))
+    captures = CaptureSet(files, block_bytes=block_bytes, progress=progress)
+    captures.failures = failures
+    return captures
+
+
+def _reader(
+    raw: RawStream, facts: CaptureFacts, *, size: int, block_bytes: int, index: int = 0, compiled: bool = False
+) -> tuple[Reader, Blocks]:
+    """The reader of what the bytes turn out to be; raises CaptureError."""
+    stream, packed = unpacked(raw)
+    head = stream.peek(16)
+    if not head:
+        raise _nothing(raw, stream, facts.name)
+    blocks = Blocks(stream, block_bytes=block_bytes, size=-1 if packed else size)
+    if head[:4] in MAGICS:
+        facts.format = "pcap" + packed
+        return PcapReader(blocks, facts, index=index, compiled=compiled), blocks
+    what, advice = describe_other(head)
+    raise NotACapture(f"{facts.name}: not a packet capture: at byte 0 is {what}; {advice}")
+
+
+def _nothing(raw: RawStream, stream: ByteStream, name: str) -> CaptureError:
+    """The error for a file without a first byte."""
+    if raw.damage:
+        return UnreadableFile(f"{name}: {raw.damage}; copy the file again")
+    if stream.damage:
+        return DamagedCompression(f"{name}: {stream.damage}; copy or compress the file again")
+    return UnreadableFile(
+        f"{name}: empty (0 bytes): nothing was captured, or nothing was written yet; "
+        "tcpdump -U writes each packet at once"
+    )
+
+
+def _open(facts: CaptureFacts) -> RawStream:
+    """The bytes of the file or of standard input; raises UnreadableFile."""
+    path, name = facts.path, facts.name
+    if path == "-":
+        source = getattr(sys.stdin, "buffer", None)
+        if source is None or sys.stdin.isatty():
+            raise UnreadableFile("-: standard input is not a capture; pipe one: tcpdump -w - | halfshake analyze -")
+        return RawStream(cast(BinaryIO, source))
+    try:
+        return RawStream(cast(BinaryIO, open(path, "rb", buffering=0)))
+    except FileNotFoundError:
+        raise UnreadableFile(f"{name}: no such file ({clean_text(path)}); check the name and the folder") from None
+    except IsADirectoryError:
+        raise UnreadableFile(f"{name}: a directory; name the captures in it, such as {name}/*.pcap") from None
+    except PermissionError:
+        raise UnreadableFile(f"{name}: may not be read (permission denied); change its owner or use sudo") from None
+    except (OSError, ValueError) as error:
+        reason = getattr(error, "strerror", None) or str(error)
+        raise UnreadableFile(f"{name}: cannot be opened ({reason}); check the name") from None
+
+
+def _disk_bytes(raw: RawStream) -> int:
+    """Size of a regular file that can be opened again; -1 for standard input and pipes."""
+    if raw.source is getattr(sys.stdin, "buffer", None):
+        return -1
+    status = os.fstat(raw.source.fileno())
+    return status.st_size if stat.S_ISREG(status.st_mode) else -1

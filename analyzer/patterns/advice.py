@@ -1,0 +1,111 @@
+"""Sentences that patterns share: what the capture point cannot tell, what to type, which look-alike is ruled out."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from analyzer.exchanges.view import View
+from analyzer.patterns.evidence import Attempts
+from analyzer.patterns.finding import LookAlike
+from analyzer.patterns.words import FAMILIES, counted
+
+_AT_SERVER = (
+    "At the server's interface, a drop by its own firewall, a send that the kernel refuses and a process that does not "
+    "read look the same: `nft list ruleset` (counters), `strace -f -e trace=sendmsg,recvmsg -p PID` and "
+    "`nstat -az UdpInDatagrams UdpNoPorts UdpRcvbufErrors` tell them apart."
+)
+_AT_CLIENT = (
+    "At the client's side, loss on the way out, a silent server and loss on the way back look the same: a capture at "
+    "the server in the same minutes tells which."
+)
+_AT_TCP_SERVER = (
+    "At the server's interface, a drop by its own firewall and a full listen queue look the same: `nft list ruleset` "
+    "(counters) and `nstat -az TcpExtListenDrops TcpExtListenOverflows` tell them apart."
+)
+_UNKNOWN = "The capture does not show whether it was made at the client, at the server or between them."
+
+
+def vantage_limits(view: View, transport: str = "udp") -> tuple[str, ...]:
+    """What a silence cannot tell from where the captures were made."""
+    at_server = _AT_TCP_SERVER if transport == "tcp" else _AT_SERVER
+    vantages = {capture.vantage for capture in view.captures}
+    if vantages == {"server"}:
+        return (at_server,)
+    if vantages == {"client"}:
+        return (_AT_CLIENT,)
+    return (_UNKNOWN, at_server, _AT_CLIENT)
+
+
+def other_family_answers(attempts: Attempts) -> list[str]:
+    """Connections of the same transport and port that the same host answered over the other address family."""
+    view, table = attempts.view, attempts.view.connections
+    mask = (table["transport"] == attempts.transport) & (table["outcome"] == "answered")
+    rows = np.flatnonzero(mask & (table["server_port"] == attempts.port) & (table["family"] != attempts.family))
+    host = view.host(attempts.address)
+    same = {address for address in set(table["server_address"][rows].tolist()) if view.host(address) == host}
+    return [str(table["connection"][row]) for row in rows if table["server_address"][row] in same]
+
+
+def silent_udp_remedies(attempts: Attempts) -> tuple[str, ...]:
+    """What to try where UDP requests get nothing back, the likeliest first."""
+    family, port, flag = FAMILIES[attempts.family], attempts.port, attempts.family[-1]
+    listener = (
+        f"On the server, `ss -ulnp 'sport = :{port}'` shows whether a process listens on {attempts.words} "
+        f"or on a wildcard that takes {family}."
+    )
+    firewall = (
+        f"Allow UDP {port} over {family} in both directions: host firewall, security group, load balancer, "
+        f"Kubernetes Service; TCP {port} alone is not enough."
+    )
+    remedies = [listener, firewall]
+    if other_family_answers(attempts):
+        remedies.append(
+            f"The other family works, so look at how the server sends over {family}: bind the concrete address in "
+            f"place of the wildcard (Caddy: `default_bind {attempts.address}`; quic-go: listen on {attempts.words}) "
+            "and update the QUIC library."
+        )
+    remedies.append(
+        f"Check again with `curl -{flag} --http3-only -v https://NAME:{port}/`; until it works, "
+        "stop advertising h3 (Alt-Svc, HTTPS record)."
+    )
+    return tuple(remedies)
+
+
+def version_look_alike(attempts: Attempts) -> LookAlike:
+    """Whether the server was seen to speak the QUIC versions that these attempts asked for."""
+    view, table = attempts.view, attempts.view.connections
+    asked = sorted(set(attempts.column("quic_version")))
+    rows = np.flatnonzero((table["transport"] == "quic") & (table["outcome"] == "answered"))
+    host = view.host(attempts.address)
+    spoken = {str(table["quic_version"][row]) for row in rows if view.host(str(table["server_address"][row])) == host}
+    versions = " and ".join(version or "unknown" for version in asked)
+    if set(asked) <= spoken:
+        return LookAlike("quic-version-mismatch", True, f"the same host answers version {versions} in this capture")
+    return LookAlike(
+        "quic-version-mismatch",
+        False,
+        f"the requests ask for version {versions}, and this capture shows no answer of that host to it",
+    )
+
+
+def one_way_look_alike(attempts: Attempts) -> LookAlike:
+    """Whether packets from the server's address can be seen in this capture."""
+    view, table = attempts.view, attempts.view.connections
+    row = view.host_row(attempts.address)
+    seen = int(str(row.get("packets_from", 0)))
+    rows = np.flatnonzero((table["server_address"] == attempts.address) & (table["outcome"] == "answered"))
+    if len(rows):
+        example = f"{table['connection'][rows[0]]} among them"
+        return LookAlike(
+            "capture-one-way",
+            True,
+            f"{counted(len(rows), 'connection')} to {attempts.address} got answers that are in this capture, {example}",
+        )
+    if seen > 0:
+        return LookAlike(
+            "capture-one-way", True, f"this capture holds {counted(seen, 'packet')} from {attempts.address}"
+        )
+    if row.get("neighbour_seen"):
+        why = f"ARP or NDP of {attempts.address} was seen, so its frames can be seen here, but no IP packet from it"
+        return LookAlike("capture-one-way", False, why)
+    return LookAlike("capture-one-way", False, f"this capture holds no packet from {attempts.address} at all")

@@ -1,0 +1,184 @@
+"""All patterns in report order, what explains what, and the run that makes one finding of one fault.
+
+How it works: a pattern is a module with ``PATTERN`` and ``find``. Before it runs, those that explain it have run, and
+the connections in their findings are taken out of its view, so that it speaks of the rest only. Summaries stand beside
+what they sum up, linked by ``sums_up`` and ``part_of``. Ids are given last, most important first.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from types import MappingProxyType
+from typing import Protocol
+
+import numpy as np
+
+from analyzer.columns import Table
+from analyzer.errors import UsageError
+from analyzer.exchanges.view import View
+from analyzer.patterns import (
+    quic_initial_no_reply,
+)
+from analyzer.patterns.finding import MOST_ENTRIES, SEVERITIES, Finding, Pattern
+
+
+class PatternModule(Protocol):
+    """What a pattern's file holds besides its page, the docstring."""
+
+    PATTERN: Pattern
+
+    def find(self, view: View) -> Iterator[Finding]: ...
+
+
+CATALOGUE: tuple[PatternModule, ...] = (quic_initial_no_reply,)
+
+# A finding of the key is not made for connections that a finding of one of the values is about.
+EXPLAINED_BY: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {
+        "quic-initial-no-reply": (
+            "quic-client-hello-incomplete",
+            "quic-initial-undersized",
+            "quic-version-mismatch",
+            "udp-port-unreachable",
+            "reply-from-other-address",
+            "quic-retry-failed",
+        ),
+        "quic-handshake-stalled": (
+            "quic-retry-failed",
+            "quic-handshake-closed",
+            "quic-amplification-stall",
+            "pmtu-black-hole",
+            "quic-initial-acked-only",
+            "quic-server-initial-missing",
+        ),
+        "quic-connection-silent": ("quic-path-change-silent", "quic-stateless-reset", "udp-port-unreachable"),
+        "tcp-request-no-response": (
+            "tls-no-server-hello",
+            "tcp-zero-window",
+            "pmtu-black-hole",
+            "tcp-accept-queue-overflow",
+        ),
+        "tcp-closed-without-response": ("tls-alert",),
+        "tcp-reset": ("tls-alert",),
+        "tcp-syn-no-reply": ("tcp-accept-queue-overflow", "neighbour-no-reply"),
+        "resolved-not-tried": ("no-address-family-fallback",),
+    }
+)
+
+# Findings of these stand beside what they sum up.
+SUMMARIES: tuple[str, ...] = (
+    "address-family-silent",
+    "no-address-family-fallback",
+    "slow-address-family-fallback",
+    "quic-blocked-tcp-answered",
+    "socket-partial-silence",
+    "socket-went-silent",
+    "ocsp-fetch-failed",
+)
+
+
+def run(view: View) -> tuple[Finding, ...]:
+    """All findings, F1, F2, ... in report order: errors first, summaries before their parts."""
+    found: dict[str, list[Finding]] = {}
+    for module in CATALOGUE:
+        _find(module, view, found)
+    everything = [finding for module in CATALOGUE for finding in found[module.PATTERN.id]]
+    return _numbered(everything)
+
+
+def pattern(name: str) -> Pattern:
+    """The pattern with this id; raises UsageError where there is none."""
+    return _module(name).PATTERN
+
+
+def explain(name: str) -> str:
+    """The page of a pattern with its thresholds and references; raises UsageError for an id that does not exist."""
+    module = _module(name)
+    about = module.PATTERN
+    lines = [f"{about.id} ({about.severity}): {about.summary}", "", inspect.getdoc(module) or ""]
+    if about.thresholds:
+        lines += ["", "Thresholds"]
+        lines += [f"    {each.name} = {each.value:g} {each.unit} ({each.source})" for each in about.thresholds]
+    if about.references:
+        lines += ["", "References", *(f"    {reference}" for reference in about.references)]
+    return "\n".join(lines) + "\n"
+
+
+def _module(name: str) -> PatternModule:
+    for module in CATALOGUE:
+        if module.PATTERN.id == name:
+            return module
+    known = ", ".join(module.PATTERN.id for module in CATALOGUE)
+    raise UsageError(f"there is no pattern {name!r}; try one of: {known}")
+
+
+def _find(module: PatternModule, view: View, found: dict[str, list[Finding]]) -> None:
+    """Fill ``found`` for a pattern, and before it for those that explain it."""
+    name = module.PATTERN.id
+    if name in found:
+        return
+    hidden: set[str] = set()
+    for other in CATALOGUE:
+        if other.PATTERN.id in EXPLAINED_BY.get(name, ()):
+            _find(other, view, found)
+            hidden.update(connection for finding in found[other.PATTERN.id] for connection in finding.connections)
+    found[name] = list(module.find(_without(view, hidden)))
+
+
+def _without(view: View, hidden: set[str]) -> View:
+    """The view without some connections."""
+    if not hidden:
+        return view
+    table = view.connections
+    kept = np.array([name not in hidden for name in table["connection"].tolist()], dtype=np.bool_)
+    rest = Table(table.name, table.schema, {name: values[kept] for name, values in table.arrays.items()})
+    return replace(view, connections=rest)
+
+
+def _numbered(findings: list[Finding]) -> tuple[Finding, ...]:
+    """Sorted, with ids, links between summaries and their parts, and capped lists."""
+    parts = _parts(findings)
+    parent: dict[int, int] = {}
+    for summary in sorted(parts, key=lambda i: _rank(findings[i])):
+        for part in parts[summary]:
+            parent.setdefault(part, summary)
+
+    def place(i: int) -> tuple[object, ...]:
+        above = parent.get(i, i)
+        group = above if findings[above].severity == findings[i].severity else i
+        return (*_rank(findings[group])[:1], *_rank(findings[group])[1:], group, group != i, *_rank(findings[i]), i)
+
+    order = sorted(range(len(findings)), key=place)
+    ids = {i: f"F{position}" for position, i in enumerate(order, start=1)}
+    return tuple(
+        replace(
+            findings[i],
+            id=ids[i],
+            connections=findings[i].connections[:MOST_ENTRIES],
+            sums_up=tuple(ids[part] for part in sorted(parts.get(i, ()), key=order.index))[:MOST_ENTRIES],
+            part_of=ids[parent[i]] if i in parent else "",
+        )
+        for i in order
+    )
+
+
+def _rank(finding: Finding) -> tuple[int, int, int, int]:
+    """Smaller is more important: severity, summaries first, how many attempts, how early."""
+    summary = finding.pattern not in SUMMARIES
+    return SEVERITIES.index(finding.severity), summary, -finding.counts["affected"], finding.first_time
+
+
+def _parts(findings: list[Finding]) -> dict[int, list[int]]:
+    """For each summary, by place in the list, the findings that share a connection with it and are none themselves."""
+    by_connection: dict[str, list[int]] = {}
+    for i, finding in enumerate(findings):
+        if finding.pattern not in SUMMARIES:
+            for connection in finding.connections:
+                by_connection.setdefault(connection, []).append(i)
+    return {
+        i: sorted({part for connection in finding.connections for part in by_connection.get(connection, ())})
+        for i, finding in enumerate(findings)
+        if finding.pattern in SUMMARIES
+    }

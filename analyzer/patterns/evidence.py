@@ -1,0 +1,261 @@
+"""What several patterns read off the tables: attempts on one socket, what they waited for, and how a finding is built.
+
+Masks are bool arrays over the rows of ``view.connections``; ``attempts_by_socket`` turns one into groups of rows, one
+per transport, address family and server socket, in order of their first connection. Only the columns that a question
+needs are read, so that a flood of a million attempts costs a few array comparisons.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analyzer.exchanges.view import View
+from analyzer.patterns.finding import MOST_ENTRIES, Argument, Finding, Pattern, Record, Threshold
+from analyzer.patterns.words import address_term, conversation_filter, socket_words
+
+Mask = NDArray[np.bool_]
+
+WAIT = Threshold(
+    "wait",
+    3.0,
+    "s",
+    "two repeats of a request: RFC 9002 §6.2.2 (PTO 1 s without an RTT sample, then doubled); RFC 6298 §2 (RTO 1 s)",
+)
+SMALLEST_INITIAL = Threshold("smallest-initial", 1200, "bytes of UDP payload", "RFC 9000 §14.1")
+SCAN_PORTS = Threshold(
+    "scan-ports",
+    20,
+    "ports of one address",
+    "more ports than one client's services use; port scanners try 1,000 by default",
+)
+
+
+@dataclass(frozen=True)
+class Attempts:
+    """Some attempts on one server socket over one transport (quic, tcp or udp) and family, in order of the table."""
+
+    view: View
+    rows: NDArray[np.int64]
+    socket_rows: NDArray[np.int64]  # all attempts on that socket
+    transport: str
+    family: str
+    address: str
+    port: int
+
+    def column(self, name: str) -> list[Any]:
+        """A column of these connections as plain Python values."""
+        values: list[Any] = self.view.connections[name][self.rows].tolist()
+        return values
+
+    def of(self, rows: NDArray[np.int64]) -> Attempts:
+        """Other attempts on the same socket."""
+        return replace(self, rows=rows)
+
+    def where(self, mask: Mask) -> Attempts:
+        """Those of all attempts on the socket that a mask over the connections chooses."""
+        return self.of(self.socket_rows[mask[self.socket_rows]])
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    @property
+    def words(self) -> str:
+        return socket_words(self.address, self.port)
+
+    @property
+    def clients(self) -> set[str]:
+        return set(self.column("client_address"))
+
+    @property
+    def tries(self) -> list[int]:
+        """How often each request was sent in all."""
+        return [1 + max(repeats, 0) for repeats in self.column("repeats")]
+
+
+def attempts_by_socket(view: View, mask: Mask) -> list[Attempts]:
+    """The chosen connections by transport, family and server socket, sockets in order of their first chosen one."""
+    if not mask.any():
+        return []
+    table = view.connections
+    names = ("transport", "family", "server_address", "server_port")
+    sockets: dict[tuple[str, str, str, int], list[int]] = {}
+    for row, key in enumerate(zip(*(table[name].tolist() for name in names), strict=True)):
+        sockets.setdefault(key, []).append(row)
+    groups = []
+    for key, on_socket in sockets.items():
+        socket_rows = np.array(on_socket, np.int64)
+        if len(rows := socket_rows[mask[socket_rows]]):
+            groups.append(Attempts(view, rows, socket_rows, *key))
+    return sorted(groups, key=lambda group: int(group.rows[0]))
+
+
+def capture_end(view: View) -> int:
+    """Time of the last record of all captures, -1 where there is none."""
+    return max((capture.last_time for capture in view.captures), default=-1)
+
+
+def heard_nothing(view: View, transport: str) -> Mask:
+    """Requests that this capture could have shown a reply to, and that got none from anywhere, ICMP included."""
+    table = view.connections
+    silent = (table["transport"] == transport) & (table["outcome"] == "silent") & (table["replied_from"] == "")
+    return np.asarray(silent & (table["icmp"] == "") & ~table["one_way"] & (table["request_time"] >= 0), dtype=np.bool_)
+
+
+def waited(view: View) -> Mask:
+    """The capture ran on for ``WAIT`` after the first request."""
+    return np.asarray(capture_end(view) - view.connections["request_time"] >= WAIT.ns, dtype=np.bool_)
+
+
+def unanswered_initials(view: View) -> Mask:
+    """QUIC attempts that a server must answer, that heard nothing for ``WAIT`` while the capture ran on."""
+    table = view.connections
+    valid = table["hello_complete"] & table["version_known"] & (table["largest_request"] >= SMALLEST_INITIAL.value)
+    return np.asarray(heard_nothing(view, "quic") & valid & waited(view), dtype=np.bool_)
+
+
+def unanswered_syns(view: View) -> Mask:
+    """TCP attempts that heard nothing although the SYN was repeated, or the capture ran on for ``WAIT`` after it."""
+    repeated = view.connections["repeats"] >= 1
+    return np.asarray(heard_nothing(view, "tcp") & (repeated | waited(view)), dtype=np.bool_)
+
+
+def refused_below(view: View, transport: str) -> Mask:
+    """Attempts refused by a RST or an ICMP error: below QUIC, whose own refusals come from a server that is there."""
+    table = view.connections
+    refused = (table["transport"] == transport) & (table["outcome"] == "refused")
+    return np.asarray(refused & ((table["icmp"] != "") | (transport == "tcp")), dtype=np.bool_)
+
+
+def without_scans(groups: Sequence[Attempts]) -> tuple[list[Attempts], list[Attempts]]:
+    """(the groups without port scanners' attempts, one group with port -1 for each scanner and scanned address)."""
+    ports: dict[tuple[str, str], set[int]] = {}
+    for group in groups:
+        for client in group.clients:
+            ports.setdefault((client, group.address), set()).add(group.port)
+    scanning = {pair for pair, tried in ports.items() if len(tried) >= SCAN_PORTS.value}
+    kept: list[Attempts] = []
+    scans: dict[tuple[str, str], list[Attempts]] = {}
+    for group in groups:
+        clients = np.array(group.column("client_address"), dtype=object)
+        scanners = [client for client in sorted(group.clients) if (client, group.address) in scanning]
+        for client in scanners:
+            scans.setdefault((client, group.address), []).append(group.of(group.rows[clients == client]))
+        rest = group.rows[~np.isin(clients.astype(str), scanners)] if scanners else group.rows
+        if len(rest):
+            kept.append(group.of(rest))
+    return kept, [_together(parts) for parts in scans.values()]
+
+
+def _together(parts: Sequence[Attempts]) -> Attempts:
+    rows = np.sort(np.concatenate([part.rows for part in parts]))
+    return replace(parts[0], rows=rows, socket_rows=rows, port=-1)
+
+
+def cited_records(attempts: Attempts) -> list[Record]:
+    """Every request and further evidence of the attempts, in order of the capture and record."""
+    parts = (attempts.column("request_records"), attempts.column("evidence_records"))
+    return sorted({(int(capture), int(record)) for part in parts for cell in part for capture, record in cell})
+
+
+def first_request(attempts: Attempts) -> str:
+    """``record 7``, or ``record 7 of client.pcap`` where there are several captures."""
+    table, row = attempts.view.connections, attempts.rows[0]
+    cited = table["request_records"][row]
+    capture, record = cited[0] if cited else (int(table["capture"][row]), int(table["first_record"][row]))
+    names = [known.name for known in attempts.view.captures if known.index == capture]
+    return f"record {record} of {names[0]}" if len(attempts.view.captures) > 1 and names else f"record {record}"
+
+
+def shortest_wait(attempts: Attempts) -> int:
+    """The least time (ns) that the capture ran on after a first request."""
+    return capture_end(attempts.view) - int(max(attempts.column("request_time")))
+
+
+def outcome_counts(attempts: Attempts) -> dict[str, int]:
+    """How many attempts on the socket had each outcome, and how many there are."""
+    everything = attempts.of(attempts.socket_rows)
+    seen = Counter(everything.column("outcome"))
+    return {
+        "attempts": len(everything),
+        **{name: seen[name] for name in ("answered", "refused", "silent", "undetermined")},
+    }
+
+
+def name_of(attempts: Attempts) -> str:
+    """The name that the attempts most often asked for, else the name of the host; the first of equals."""
+    asked = Counter(name for name in attempts.column("sni") if name)
+    return asked.most_common(1)[0][0] if asked else str(attempts.view.host_row(attempts.address).get("name", ""))
+
+
+def filter_for(attempts: Attempts, span: tuple[int, int]) -> str:
+    """A display filter for everything that went to and fro on these attempts' sockets."""
+    protocol = "tcp" if attempts.transport == "tcp" else "udp"
+    base = address_term(attempts.family, attempts.address)
+    base += f" && {protocol}.port == {attempts.port}" if attempts.port >= 0 else f" && {protocol}"
+    clients = attempts.clients
+    if len(clients) == 1:
+        base += f" && {address_term(attempts.family, next(iter(clients)))}"
+    return conversation_filter(base, protocol, attempts.column("client_port"), span)
+
+
+def finding_of(pattern: Pattern, affected: Attempts, argument: Argument) -> Finding:
+    """A finding about these attempts, counted among all attempts on their socket."""
+    records = cited_records(affected)
+    times = [time for name in ("last_request_time", "reply_time", "request_time") for time in affected.column(name)]
+    first = min(
+        (time for time in affected.column("request_time") if time >= 0), default=min(affected.column("first_time"))
+    )
+    last = max(times, default=first)
+    clients = dict.fromkeys(zip(affected.column("client_address"), affected.column("client_port"), strict=True))
+    counts = {
+        **outcome_counts(affected),
+        "affected": len(affected),
+        "clients": len(affected.clients),
+        "records": len(records),
+    }
+    return Finding(
+        pattern=pattern.id,
+        severity=argument.severity,
+        confidence=argument.confidence,
+        title=argument.title,
+        because=argument.because,
+        transport="tcp" if affected.transport == "tcp" else "udp",
+        family=affected.family,
+        server=(affected.address, affected.port),
+        name=name_of(affected),
+        clients=tuple(clients)[:MOST_ENTRIES],
+        connections=tuple(affected.column("connection")),
+        counts=counts,
+        first_time=first,
+        last_time=last,
+        records=tuple(records[:MOST_ENTRIES]),
+        display_filter=filter_for(affected, (first, last)),
+        limitations=argument.limitations,
+        look_alikes=argument.look_alikes,
+        remedies=argument.remedies,
+        **_onset_of(affected),
+    )
+
+
+def _onset_of(affected: Attempts) -> dict[str, Any]:
+    """Since when the socket is silent, where it answered before and the first of these attempts began the silence."""
+    table = affected.view.sockets
+    transport = "tcp" if affected.transport == "tcp" else "udp"
+    same = (
+        (table["transport"] == transport)
+        & (table["family"] == affected.family)
+        & (table["address"] == affected.address)
+    )
+    rows = np.flatnonzero(same & (table["port"] == affected.port))
+    if not len(rows):
+        return {}
+    onset, last_answer = int(table["onset"][rows[0]]), int(table["last_answer"][rows[0]])
+    if onset < 0 or onset != min(affected.column("request_time")):
+        return {}
+    return {"onset": onset, "onset_bounds": (last_answer, onset)}

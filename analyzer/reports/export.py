@@ -1,0 +1,122 @@
+"""Tables and the report document as files: CSV, JSON, JSON Lines, Parquet.
+
+Only the public columns, in the order of the schema. In the text formats a time is UTC ISO-8601 with nine decimals
+and ``Z``; what there is none of is an empty cell (CSV) or null. In Parquet times are timestamps of nanoseconds in UTC.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, BinaryIO
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analyzer.columns import Column, Schema, Table
+from analyzer.errors import UsageError
+from analyzer.frames import utf8
+from analyzer.reports.text import csv_cell, json_text
+
+FORMATS = ("csv", "json", "jsonl", "parquet")
+_ROWS_AT_ONCE = 10_000
+
+
+def write_table(table: Table, file_format: str, file: BinaryIO) -> None:
+    """Write the public columns of a table to a binary file; ``file_format`` is one of ``FORMATS``."""
+    writers: dict[str, Callable[[Table, BinaryIO], None]] = {
+        "csv": _write_csv,
+        "json": _write_json,
+        "jsonl": _write_json_lines,
+        "parquet": _write_parquet,
+    }
+    if file_format not in writers:
+        raise UsageError(f"no format named {file_format!r}: choose one of {', '.join(FORMATS)}")
+    writers[file_format](table, file)
+
+
+def document_json(document: Mapping[str, Any]) -> str:
+    """The report document as the text of ``report.json``: the contract's order of keys, two spaces, a newline."""
+    return json_text(document) + "\n"
+
+
+def _values(column: Column, values: NDArray[Any]) -> list[Any]:
+    """Plain Python values for the text formats; None where there is none."""
+    if column.kind == "time":
+        texts = np.datetime_as_string(values.astype("datetime64[ns]")).tolist()
+        return [f"{text}Z" if time != -1 else None for text, time in zip(texts, values.tolist(), strict=True)]
+    if column.kind == "duration":
+        return [value / 1e9 if value != -1 else None for value in values.tolist()]
+    if column.kind == "int":
+        return [value if value != -1 else None for value in values.tolist()]
+    if column.kind == "float":
+        return [value if math.isfinite(value) else None for value in values.tolist()]
+    return list(values.tolist())
+
+
+def _rows(table: Table) -> Iterator[tuple[Any, ...]]:
+    schema = table.public()
+    for start in range(0, len(table), _ROWS_AT_ONCE):
+        block = slice(start, start + _ROWS_AT_ONCE)
+        yield from zip(*(_values(column, table[column.name][block]) for column in schema), strict=True)
+
+
+def _write_csv(table: Table, file: BinaryIO) -> None:
+    text = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=True)
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(column.name for column in table.public())
+    for row in _rows(table):
+        writer.writerow(_csv_value(value) for value in row)
+    text.detach()
+
+
+def _csv_value(value: Any) -> Any:
+    if isinstance(value, str):
+        return csv_cell(value)
+    return ("false", "true")[value] if isinstance(value, bool) else value
+
+
+def _objects(table: Table) -> Iterator[str]:
+    names = [column.name for column in table.public()]
+    for row in _rows(table):
+        yield json_text(dict(zip(names, row, strict=True)), indent=None)
+
+
+def _write_json(table: Table, file: BinaryIO) -> None:
+    for number, line in enumerate(_objects(table)):
+        file.write((",\n" if number else "[\n").encode() + line.encode())
+    file.write(b"\n]\n" if len(table) else b"[]\n")
+
+
+def _write_json_lines(table: Table, file: BinaryIO) -> None:
+    for line in _objects(table):
+        file.write(line.encode() + b"\n")
+
+
+def _write_parquet(table: Table, file: BinaryIO) -> None:
+    import pyarrow
+    import pyarrow.parquet
+
+    schema: Schema = table.public()
+    arrays = [_arrow_array(pyarrow, column, table[column.name]) for column in schema]
+    fields = [
+        pyarrow.field(column.name, array.type, metadata={"unit": column.unit, "meaning": column.meaning})
+        for column, array in zip(schema, arrays, strict=True)
+    ]
+    pyarrow.parquet.write_table(pyarrow.Table.from_arrays(arrays, schema=pyarrow.schema(fields)), file)
+
+
+def _arrow_array(pyarrow: Any, column: Column, values: NDArray[Any]) -> Any:
+    if column.kind == "time":
+        return pyarrow.array(values, type=pyarrow.int64(), mask=values == -1).cast(pyarrow.timestamp("ns", "UTC"))
+    if column.kind == "duration":
+        return pyarrow.array(values / 1e9, mask=values == -1)
+    if column.kind == "int":
+        return pyarrow.array(values, mask=values == -1)
+    if column.kind == "float":
+        return pyarrow.array(values, mask=~np.isfinite(values))
+    if column.kind == "text":
+        return pyarrow.array([utf8(text) for text in values.tolist()], type=pyarrow.string())
+    return pyarrow.array(values)

@@ -1,0 +1,153 @@
+"""Text at the doors: what came from a capture is hostile until it went through one of these functions.
+
+A server name may hold terminal escapes, an interface description may hold Markdown, a file name may turn the
+reading direction. ``visible`` is for terminals and is part of every other door; ``code`` and ``prose`` are for
+Markdown, ``csv_cell`` for spreadsheets, ``json_text`` for JSON. HTML is escaped by jinja2 (``html.py``).
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+import unicodedata
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+#: Control, format (bidi, zero width), surrogate, private, unassigned; line and paragraph separators.
+_INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+
+#: A spreadsheet takes a cell that begins like this for a formula (after spaces, and in full width too).
+_FORMULA = re.compile(r"^\s*[=+\-@＝＋－＠]|^[\t\r\n]")
+
+#: Words that no Markdown renderer turns into something else: not a mention, an issue, a commit, a link, an emoji.
+_PLAIN_WORD = re.compile(r"[^\W_]+(?:['’/+-]+[^\W_]+)*%?|\d+(?:[.,]\d+)*%?|[-–—=+/…·×≥≤]|\d+[–-]\d+")
+_LINKED_WORD = re.compile(r"(?=.*\d)[0-9a-f]{7,40}|gh-\d+", re.IGNORECASE)
+_COMMAND = re.compile("`([^`]+)`")
+_PUNCTUATED = re.compile(r"""(["'“„(]*)(.*?)(["'”).,;:!?]*)""", re.DOTALL)
+
+
+_SCALES = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"))
+
+
+def visible(text: str) -> str:
+    """The text in one line of printable characters; all others as ``\\x1b`` or ``\\u202e``."""
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(_escape(c) if unicodedata.category(c) in _INVISIBLE else c for c in text)
+
+
+def _escape(character: str) -> str:
+    number = ord(character)
+    if number <= 0xFF:
+        return f"\\x{number:02x}"
+    return f"\\u{number:04x}" if number <= 0xFFFF else f"\\U{number:08x}"
+
+
+def code(text: str, *, cell: bool = False) -> str:
+    """A CommonMark code span of the text; in a table cell, pipes are escaped as GFM asks."""
+    shown = visible(text).strip() or " "
+    fence = "`" * (max((len(run) for run in re.findall("`+", shown)), default=0) + 1)
+    pad = " " if shown.startswith("`") or shown.endswith("`") else ""
+    span = f"{fence}{pad}{shown}{pad}{fence}"
+    return span.replace("|", "\\|") if cell else span
+
+
+def marked(text: str) -> list[tuple[bool, str]]:
+    """A printable sentence in pieces, (True, ...) for what stands between backticks: commands in remedies."""
+    pieces = _COMMAND.split(visible(text))
+    return [(number % 2 == 1, piece) for number, piece in enumerate(pieces) if piece]
+
+
+def prose(text: str, *, cell: bool = False) -> str:
+    """A sentence as Markdown: plain words stay plain, everything else (addresses, names, markup) becomes code."""
+    shown = []
+    for is_command, piece in marked(text):
+        if is_command:
+            shown.append(code(piece, cell=cell))
+        else:
+            words = re.split(r"(\s+)", piece)
+            shown.append("".join(" " if word.isspace() else _word(word, cell) for word in words))
+    return "".join(shown).strip()
+
+
+def _word(word: str, cell: bool) -> str:
+    found = _PUNCTUATED.fullmatch(word)
+    before, middle, after = found.groups() if found else ("", word, "")
+    if not middle or (_PLAIN_WORD.fullmatch(middle) and not _LINKED_WORD.fullmatch(middle)):
+        return word
+    return f"{before}{code(middle, cell=cell)}{after}"
+
+
+def csv_cell(text: str) -> str:
+    """The text for a CSV file: printable, and with an apostrophe in front where a spreadsheet would calculate."""
+    return ("'" if _FORMULA.match(text) else "") + visible(text)
+
+
+def json_text(value: Any, *, indent: int | None = 2) -> str:
+    """JSON in the order of the document: NaN as null, invisible characters as ``\\u`` escapes, UTF-8 for the rest."""
+    text = json.dumps(_finite(value), ensure_ascii=False, indent=indent, allow_nan=False)
+    if text.isascii() and "\x7f" not in text:
+        return text
+    return "".join(_json_escape(c) if c != "\n" and unicodedata.category(c) in _INVISIBLE else c for c in text)
+
+
+def _json_escape(character: str) -> str:
+    units = character.encode("utf-16-be", "surrogatepass")
+    return "".join(f"\\u{units[i]:02x}{units[i + 1]:02x}" for i in range(0, len(units), 2))
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _finite(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(each) for each in value]
+    if isinstance(value, np.generic):
+        return _finite(value.item())
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
+def utc(time_ns: int) -> str:
+    """``2026-11-21T23:05:21.246008000Z``; "" for -1 (none)."""
+    return "" if time_ns == -1 else f"{np.datetime64(int(time_ns), 'ns')}Z"
+
+
+def seconds(value: float) -> str:
+    """A duration for people, three digits that count: ``410 µs``, ``20.4 ms``, ``3 s``; "" for NaN."""
+    if math.isnan(value):
+        return ""
+    scale, unit = next((each for each in _SCALES if abs(value) >= each[0]), _SCALES[-1])
+    amount = value / scale
+    return f"{amount:,.0f} {unit}" if abs(amount) >= 100 else f"{amount:.3g} {unit}"
+
+
+def ranges(numbers: Iterable[int]) -> list[str]:
+    """Ascending numbers with runs joined: 7, 8, 9, 12 -> ``7–9``, ``12``."""
+    runs: list[list[int]] = []
+    for number in sorted(set(numbers)):
+        if runs and number == runs[-1][1] + 1:
+            runs[-1][1] = number
+        else:
+            runs.append([number, number])
+    return [str(first) if first == last else f"{first}–{last}" for first, last in runs]
+
+
+def width_of(text: str) -> int:
+    """Columns that the text takes on a terminal; East Asian wide characters take two, combining ones none."""
+    if text.isascii():
+        return len(text)
+    return sum(0 if unicodedata.combining(c) else 2 if unicodedata.east_asian_width(c) in "WF" else 1 for c in text)
+
+
+def clipped(text: str, width: int) -> str:
+    """The text, or as much of its begin and end as fits into the width with ``…`` between."""
+    if width_of(text) <= width:
+        return text
+    keep = max(width - 1, 1)
+    end = text[len(text) - keep // 3 :] if keep >= 3 else ""
+    begin = text[:keep]
+    while begin and width_of(begin) + width_of(end) > keep:
+        begin = begin[:-1]
+    return f"{begin}…{end}"

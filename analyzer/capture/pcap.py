@@ -18,11 +18,6 @@ from numpy.typing import NDArray
 from analyzer.capture.blocks import Blocks
 from analyzer.capture.records import (
     BATCH_RECORDS,
-    LONGEST_RECORD,
-    STOP_FULL,
-    STOP_LONG,
-    STOP_MORE,
-    STOP_ZEROS,
     Batch,
     CaptureFacts,
     Interface,
@@ -46,31 +41,50 @@ MAGICS = {
 FILE_HEADER_BYTES = 24
 RECORD_HEADER_BYTES = 16
 
-# Places in the state of a walk. The first five are set once.
+#: No record or block is longer (bytes): what claims more is taken for damage. Wireshark's own limit for the
+#: link type with the longest records is half of it.
+LONGEST_RECORD = 256 << 20
+
+# Why a walk over a block of bytes stopped. Constants of kernels live in modules that name the cache folder.
+STOP_MORE = 0  # the next record needs more bytes than there are
+STOP_FULL = 1  # the columns are full
+STOP_LONG = 2  # the next record claims more than LONGEST_RECORD
+STOP_ZEROS = 3  # the next record header is all zeros
+STOP_OTHER = 4  # pcapng: a block that describes, and is read in Python
+STOP_COMMENT = 5  # pcapng: the last record carries a comment
+STOP_DAMAGED = 6  # pcapng: the lengths of a block contradict each other
+STOP_INTERFACE = 7  # pcapng: a packet of an interface that was not described
+
+# Places in the state of a walk, for pcap and pcapng.
 BIG = 0  # 1: big endian
-TICK_NS = 1  # nanoseconds per tick of the fraction
-LINK_TYPE = 2
-CAPTURE = 3
-BASE = 4  # position of buffer[0] in the file
-NUMBER = 5  # of the last record read
-COUNT = 6  # columns filled
-AT = 7  # where the walk stopped in the buffer
-NEED = 8  # bytes from there that the next record needs
-STOP = 9  # why it stopped: STOP_*
-STATE_LENGTH = 10
+CAPTURE = 1  # what the column says
+BASE = 2  # position of buffer[0] in the file
+NUMBER = 3  # of the last record read
+COUNT = 4  # columns filled
+AT = 5  # where the walk begins, then where it stopped, in the buffer
+END = 6  # of the bytes in the buffer
+NEED = 7  # bytes from AT that the next record needs
+STOP = 8  # why it stopped
+TICK_NS = 9  # pcap: nanoseconds per tick of the fraction
+LINK_TYPE = 10  # pcap
+FIRST_INTERFACE = 9  # pcapng: of the section, counted over the whole file
+INTERFACES = 10  # pcapng: described so far in the whole file
+COMMENTS = 11  # pcapng: 1: stop after a record with a comment
+OPTIONS = 12  # pcapng: where the options of that record begin in the buffer
+STATE_LENGTH = 13
 
 
 @helper
 def field32(b: Any, i: int, big: int) -> int:
-    """Four bytes at ``i`` in the byte order of the file."""
+    """Four bytes at ``i`` in the byte order of the file; ``| 0`` makes them signed where they are compiled."""
     if big:
-        return u32(b, i)
-    return le32(b, i)
+        return u32(b, i) | 0
+    return le32(b, i) | 0
 
 
 @kernel
-def walk_pcap(b: NDArray[np.uint8], begin: int, end: int, state: NDArray[np.int64], out: Records) -> int:
-    """Fill columns from the records that are whole in ``b[begin:end]``; returns how many are filled."""
+def walk_pcap(b: NDArray[np.uint8], state: NDArray[np.int64], out: Records) -> int:
+    """Fill columns from the records that are whole in ``b[AT:END]``; returns how many columns are filled."""
     big = int(state[BIG])
     tick = int(state[TICK_NS])
     link_type = int(state[LINK_TYPE])
@@ -79,7 +93,8 @@ def walk_pcap(b: NDArray[np.uint8], begin: int, end: int, state: NDArray[np.int6
     number = int(state[NUMBER])
     count = int(state[COUNT])
     capacity = len(out.offset)
-    i = begin
+    i = int(state[AT])
+    end = int(state[END])
     need = RECORD_HEADER_BYTES
     stop = STOP_MORE
     while i + RECORD_HEADER_BYTES <= end:
@@ -164,13 +179,13 @@ class PcapReader:
         """The records in the order of the file, until its end or its cut."""
         blocks, state = self.blocks, self._state
         while True:
-            state[BASE], state[COUNT] = blocks.base, 0
+            state[BASE], state[COUNT], state[AT], state[END] = blocks.base, 0, blocks.begin, blocks.end
             if self._compiled:
-                count = self._walk(blocks.buffer, blocks.begin, blocks.end, state, self._columns)
+                count = self._walk(blocks.buffer, state, self._columns)
             else:
                 buffer: Any = blocks.buffer.data
                 place: Any = state.data
-                count = self._walk(buffer, blocks.begin, blocks.end, place, views(self._columns))
+                count = self._walk(buffer, place, views(self._columns))
             blocks.begin = int(state[AT])
             if count:
                 records = part(self._columns, 0, count)

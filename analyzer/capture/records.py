@@ -16,20 +16,6 @@ from numpy.typing import NDArray
 #: Records of one batch at most; a block with more of them makes several batches.
 BATCH_RECORDS = 32_768
 
-#: No record or block is longer (bytes): what claims more is taken for damage. Wireshark's own limit for the
-#: link type with the longest records is half of it.
-LONGEST_RECORD = 256 << 20
-
-#: Why a walk of a block of bytes stopped (kernels see plain integers).
-STOP_MORE = 0  # the next record needs more bytes than there are
-STOP_FULL = 1  # the columns are full
-STOP_LONG = 2  # the next record claims more than LONGEST_RECORD
-STOP_ZEROS = 3  # the next record header is all zeros
-STOP_OTHER = 4  # a block that describes, and is read in Python
-STOP_COMMENT = 5  # the last record carries a comment
-STOP_DAMAGED = 6  # the lengths in a block contradict each other
-STOP_INTERFACE = 7  # a block of an interface that was not described
-
 
 class Records(NamedTuple):
     """Columns of equal length, one entry per record, in the order of the file."""

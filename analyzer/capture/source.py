@@ -18,6 +18,7 @@ from analyzer.capture.blocks import Blocks
 from analyzer.capture.formats import ByteStream, RawStream, describe_other, unpacked
 from analyzer.capture.merge import Piece, merged
 from analyzer.capture.pcap import MAGICS, PcapReader
+from analyzer.capture.pcapng_reader import MAGIC, PcapngReader
 from analyzer.capture.records import Batch, CaptureFacts, Reader, clean_text
 from analyzer.errors import CaptureError, DamagedCompression, NotACapture, UnreadableFile, UsageError
 from analyzer.kernels import COMPILE_FROM_BYTES
@@ -167,6 +168,9 @@ def _reader(
     if head[:4] in MAGICS:
         facts.format = "pcap" + packed
         return PcapReader(blocks, facts, index=index, compiled=compiled), blocks
+    if head[:4] == MAGIC:
+        facts.format = "pcapng" + packed
+        return PcapngReader(blocks, facts, index=index, compiled=compiled), blocks
     what, advice = describe_other(head)
     raise NotACapture(f"{facts.name}: not a packet capture: at byte 0 is {what}; {advice}")
 

@@ -2,6 +2,9 @@
 
 ``b`` is a uint8 array (compiled) or anything whose items are integers 0..255 (interpreted). Nothing here checks
 bounds: the caller compares lengths first, as the tests with bounds checks on confirm.
+
+The masks look idle and are not: compiled, ``int`` of an unsigned byte stays unsigned, and unsigned plus signed is a
+float there; masked with a constant it is signed.
 """
 
 from __future__ import annotations
@@ -14,34 +17,34 @@ from analyzer.kernels import helper
 @helper
 def u8(b: Any, i: int) -> int:
     """The byte at ``i``."""
-    return int(b[i])
+    return int(b[i]) & 0xFF
 
 
 @helper
 def u16(b: Any, i: int) -> int:
     """Two bytes at ``i``, network byte order."""
-    return (int(b[i]) << 8) | int(b[i + 1])
+    return ((int(b[i]) << 8) | int(b[i + 1])) & 0xFFFF
 
 
 @helper
 def u24(b: Any, i: int) -> int:
     """Three bytes at ``i``, network byte order."""
-    return (int(b[i]) << 16) | (int(b[i + 1]) << 8) | int(b[i + 2])
+    return ((int(b[i]) << 16) | (int(b[i + 1]) << 8) | int(b[i + 2])) & 0xFFFFFF
 
 
 @helper
 def u32(b: Any, i: int) -> int:
     """Four bytes at ``i``, network byte order."""
-    return (int(b[i]) << 24) | (int(b[i + 1]) << 16) | (int(b[i + 2]) << 8) | int(b[i + 3])
+    return ((int(b[i]) << 24) | (int(b[i + 1]) << 16) | (int(b[i + 2]) << 8) | int(b[i + 3])) & 0xFFFFFFFF
 
 
 @helper
 def le16(b: Any, i: int) -> int:
     """Two bytes at ``i``, little endian."""
-    return int(b[i]) | (int(b[i + 1]) << 8)
+    return (int(b[i]) | (int(b[i + 1]) << 8)) & 0xFFFF
 
 
 @helper
 def le32(b: Any, i: int) -> int:
     """Four bytes at ``i``, little endian."""
-    return int(b[i]) | (int(b[i + 1]) << 8) | (int(b[i + 2]) << 16) | (int(b[i + 3]) << 24)
+    return (int(b[i]) | (int(b[i + 1]) << 8) | (int(b[i + 2]) << 16) | (int(b[i + 3]) << 24)) & 0xFFFFFFFF

@@ -1,0 +1,332 @@
+"""A scan of captures as a value: flows with their counters, selected packets with their bytes, and the ledger.
+
+How it works
+------------
+``scan`` walks batches once and returns a ``Scan``. ``merge`` joins two scans of pieces that follow one another, and is the
+only way in which results are combined: it is associative, and a capture cut anywhere and merged again gives the same
+``Scan`` after ``settle`` as the whole. That holds because
+
+* counters are sums, first and last values;
+* each row carries the running counters of its flow, to which merging adds what came before;
+* what depends on the packets just before (duplicates, pauses) can only change for the first ``RING`` packets of a
+  direction, and those are always selected;
+* whatever depends on an ordinal is decided a second time in ``settle``: each piece keeps at least what the whole would.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analyzer.capture.records import Batch
+from analyzer.events import flows as fl
+from analyzer.events.flows import (
+    ALWAYS,
+    DUPLICATE_WITHIN_NS,
+    IS_DUPLICATE,
+    IS_LONG,
+    KEY_WORDS,
+    RING,
+    WHOLE,
+    FlowTable,
+    Selected,
+    insert_keys,
+)
+from analyzer.kernels import runner
+from analyzer.wire.packets import (
+    LATER_FRAGMENT,
+    NO_FLAW,
+    NOT_IP,
+    UDP,
+    UNREAD_LINK,
+    Packets,
+    decode_packets,
+    first_rows,
+    new_packets,
+)
+
+LEDGER = ("records", "decoded", "not_ip", "fragments", "duplicates", "truncated", "flawed", "unread_link_type", "cut")
+
+_WIDTHS = {"keys": KEY_WORDS, "ring_digest": 2 * RING, "ring_time": 2 * RING}  # values per flow, else 2
+
+_SEAL_BYTES = 8 << 20  # a chunk of the arena is closed when it holds this much
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """Flows, selected rows in the order of their records, and counts per capture.
+
+    ``chunks`` holds the kept bytes; row i's lie in ``chunks[chunk[i]]`` from ``rows.start[i]``, ``rows.kept[i]`` of them.
+    ``ledger[capture, k]`` counts ``LEDGER[k]``.
+    """
+
+    table: FlowTable
+    rows: Selected
+    chunk: NDArray[np.int32]
+    chunks: tuple[NDArray[np.uint8], ...]
+    ledger: NDArray[np.int64]
+
+    def row_bytes(self, row: int) -> bytes:
+        """The kept bytes of a row, from its IP (or ARP) header on."""
+        start = int(self.rows.start[row])
+        return self.chunks[self.chunk[row]][start : start + int(self.rows.kept[row])].tobytes()
+
+
+class _Collector:
+    """Working buffers of the kernel, closed into compact chunks as they fill."""
+
+    def __init__(self) -> None:
+        self.rows = fl.new_selected(0)
+        self.arena = np.empty(0, np.uint8)
+        self.closed_rows: list[Selected] = []
+        self.closed_chunks: list[NDArray[np.uint8]] = []
+
+    def make_room(self, cursor: NDArray[np.int64], records: int, size: int) -> None:
+        """Room for a batch; what was collected so far is closed when it is large or in the way."""
+        if cursor[2] >= _SEAL_BYTES or cursor[1] + records > len(self.rows.time) or cursor[2] + size > len(self.arena):
+            self.close(cursor)
+        if records > len(self.rows.time):
+            self.rows = fl.new_selected(max(4 * records, 1024))
+        if size > len(self.arena):
+            self.arena = np.empty(max(size + _SEAL_BYTES, 1 << 16), np.uint8)
+
+    def close(self, cursor: NDArray[np.int64]) -> None:
+        """Copy what the kernel wrote into arrays of just that size."""
+        if cursor[1]:
+            self.closed_rows.append(Selected(*(column[: cursor[1]].copy() for column in self.rows)))
+            self.closed_chunks.append(self.arena[: cursor[2]].copy())
+        cursor[1] = cursor[2] = 0
+
+
+def scan(
+    batches: Iterable[Batch], captures: int, *, compiled: bool, progress: Callable[[int], None] | None = None
+) -> Scan:
+    """Scan batches of ``captures`` captures. ``progress`` is called with the number of bytes of each batch."""
+    decode, track = runner(decode_packets, compiled), runner(fl.track_flows, compiled)
+    table, collector = fl.new_flow_table(1024), _Collector()
+    cursor = np.zeros(3 + captures, np.int64)
+    ledger = np.zeros((captures, len(LEDGER)), np.int64)
+    columns = new_packets(0)
+    for batch in batches:
+        count = len(batch.records.time)
+        if count == 0:
+            continue
+        if count > len(columns.kind):
+            columns = new_packets(2 * count)
+        packets = first_rows(columns, count)
+        buffer = batch.buffer if compiled else memoryview(batch.buffer)  # type: ignore[arg-type]
+        decode(buffer, batch.records, packets)  # type: ignore[arg-type]
+        collector.make_room(cursor, count, len(batch.buffer))
+        cursor[0] = 0
+        while track(batch.buffer, batch.records, packets, table, collector.rows, collector.arena, cursor):
+            table = _grow(table, compiled)
+        _count(ledger, batch, packets)
+        if progress is not None:
+            progress(len(batch.buffer))
+    collector.close(cursor)
+    ledger[:, LEDGER.index("duplicates")] = cursor[3:]
+    return _assemble(_trim(table), collector, ledger)
+
+
+def _count(ledger: NDArray[np.int64], batch: Batch, packets: Packets) -> None:
+    """Add a batch to the ledger: each record is decoded, not IP, a fragment, flawed or of an unread link type."""
+    kind, flaw = packets.kind, packets.flaw
+    records = batch.records
+    unread, not_ip = kind == UNREAD_LINK, (kind == NOT_IP) & (flaw == NO_FLAW)
+    fragments, flawed = (kind == LATER_FRAGMENT) & (flaw == NO_FLAW), flaw != NO_FLAW
+    truncated = records.captured_length < records.original_length
+    for capture in np.unique(records.capture):
+        mine = records.capture == capture
+        counts = [np.count_nonzero(mine & column) for column in (not_ip, fragments, truncated, flawed, unread)]
+        total = np.count_nonzero(mine)
+        decoded = total - counts[0] - counts[1] - counts[3] - counts[4]
+        ledger[capture] += (total, decoded, counts[0], counts[1], 0, *counts[2:], 0)
+
+
+def _assemble(table: FlowTable, collector: _Collector, ledger: NDArray[np.int64]) -> Scan:
+    """Join the closed parts, freeing each column's pieces as it is done."""
+    sizes = [len(part.time) for part in collector.closed_rows]
+    chunk = np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)
+    parts = [list(part) for part in collector.closed_rows]
+    collector.closed_rows = []
+    columns = []
+    for k, dtype in enumerate(fl.SELECTED_DTYPES):
+        columns.append(np.concatenate([part[k] for part in parts]) if parts else np.zeros(0, dtype))
+        for part in parts:
+            part[k] = np.zeros(0, dtype)
+    return Scan(table, Selected(*columns), chunk, tuple(collector.closed_chunks), ledger)
+
+
+def _grow(table: FlowTable, compiled: bool) -> FlowTable:
+    """The same flows in a table with room for twice as many."""
+    flows = int(table.size[0])
+    larger = fl.new_flow_table(2 * (len(table.keys) // KEY_WORDS))
+    for name, old, new in zip(FlowTable._fields, table, larger, strict=True):
+        if name not in ("slots", "size"):
+            new[: len(old)] = old
+    larger.size[0] = 0
+    runner(insert_keys, compiled)(table.keys, flows, larger, np.empty(flows, np.int64))
+    return larger
+
+
+def _trim(table: FlowTable) -> FlowTable:
+    """The table cut to its flows; its slots are dropped."""
+    flows = int(table.size[0])
+    columns = {
+        name: column[: flows * _WIDTHS.get(name, 2)].copy()
+        for name, column in zip(FlowTable._fields, table, strict=True)
+    }
+    return FlowTable(**{**columns, "size": np.array([flows]), "slots": np.zeros(0, np.int32)})
+
+
+def merge(first: Scan, second: Scan) -> Scan:
+    """The scan of two pieces together, ``second`` following ``first``. Associative; leaves its arguments as they are."""
+    mapping, table = _merge_keys(first.table, second.table)
+    flows = int(table.size[0])
+    before, after = _widened(first.table, np.arange(first.table.size[0]), flows), _widened(second.table, mapping, flows)
+    rows = Selected(*(column.copy() for column in second.rows))
+    tracked = rows.flow >= 0
+    rows.flow[tracked] = mapping[rows.flow[tracked]]
+    own = np.where(tracked, 2 * rows.flow.astype(np.int64) + rows.direction, 0)
+    ledger = first.ledger + second.ledger
+    _find_duplicates(before, after, rows, own, ledger)
+    follows = tracked & (rows.ordinal == 1) & (before.records[own] > 0) if flows else tracked
+    rows.gap[follows] = rows.time[follows] - before.last_time[own[follows]]
+    for column, counter, side in (
+        ("ordinal", "records", own),
+        ("payload_ordinal", "payloads", own),
+        ("duplicate_ordinal", "duplicates", own),
+        ("bytes_so_far", "bytes", own),
+        ("other_records", "records", own ^ 1),
+        ("other_duplicates", "duplicates", own ^ 1),
+        ("other_bytes", "bytes", own ^ 1),
+    ):
+        getattr(rows, column)[tracked] += getattr(before, counter)[side[tracked]]
+    joined = Selected(*(np.concatenate(pair) for pair in zip(first.rows, rows, strict=True)))
+    chunk = np.concatenate([first.chunk, second.chunk + np.int32(len(first.chunks))])
+    return Scan(_added(table, before, after), joined, chunk, first.chunks + second.chunks, ledger)
+
+
+def _merge_keys(first: FlowTable, second: FlowTable) -> tuple[NDArray[np.int64], FlowTable]:
+    """Index in the merged table of each flow of ``second``, and that table with its keys and no counters yet."""
+    room = 1024
+    while room < first.size[0] + second.size[0]:
+        room *= 2
+    table = fl.new_flow_table(room)
+    mapping = np.empty(int(second.size[0]), np.int64)
+    insert = runner(insert_keys, room > 100_000)
+    insert(first.keys, int(first.size[0]), table, np.empty(int(first.size[0]), np.int64))
+    insert(second.keys, int(second.size[0]), table, mapping)
+    return mapping, _trim(table)
+
+
+def _widened(table: FlowTable, mapping: NDArray[np.int64], flows: int) -> FlowTable:
+    """The counters of ``table`` at the places that ``mapping`` gives its flows, zero elsewhere."""
+    columns = {}
+    for name, column in zip(FlowTable._fields, table, strict=True):
+        width = _WIDTHS.get(name, 2)
+        wide = np.zeros((flows, width), column.dtype)
+        if name not in ("slots", "size"):
+            wide[mapping] = column.reshape(-1, width)
+        columns[name] = wide.reshape(-1)
+    return FlowTable(**columns)
+
+
+def _find_duplicates(
+    before: FlowTable, after: FlowTable, rows: Selected, own: NDArray[np.int64], ledger: NDArray[np.int64]
+) -> None:
+    """Mark the first packets of the second piece that repeat one of the last of the first; counters follow."""
+    if not len(before.records):
+        return
+    tracked = rows.flow >= 0
+    near = tracked & (rows.ordinal <= RING) & (before.records[own] > 0) & (rows.reason & IS_DUPLICATE == 0)
+    found = [i for i in np.flatnonzero(near) if _repeats(before, int(own[i]), rows, int(i))]
+    if not found:
+        return
+    order = np.argsort(np.where(tracked, own, -1), kind="stable")
+    sorted_own = own[order]
+    sorted_own[: np.count_nonzero(~tracked)] = -1
+    for i in found:
+        d, payload, ordinal = int(own[i]), int(rows.payload_length[i]), int(rows.ordinal[i])
+        low, high = np.searchsorted(sorted_own, [d, d + 1])
+        later = order[low:high][rows.ordinal[order[low:high]] >= ordinal]
+        rows.reason[i] = IS_DUPLICATE
+        rows.duplicate_ordinal[later] += 1
+        rows.bytes_so_far[later] -= payload
+        rows.payload_ordinal[later] -= payload > 0
+        low, high = np.searchsorted(sorted_own, [d ^ 1, (d ^ 1) + 1])
+        later = order[low:high][rows.other_records[order[low:high]] >= ordinal]
+        rows.other_duplicates[later] += 1
+        rows.other_bytes[later] -= payload
+        after.duplicates[d] += 1
+        after.bytes[d] -= payload
+        after.payloads[d] -= payload > 0
+        ledger[rows.capture[i], LEDGER.index("duplicates")] += 1
+
+
+def _repeats(before: FlowTable, d: int, rows: Selected, row: int) -> bool:
+    """Whether a row, the n-th of its direction in its piece, repeats one of the packets still in the ring."""
+    last = int(before.records[d])
+    for record in range(max(1, last - RING + int(rows.ordinal[row])), last + 1):
+        slot = d * RING + record % RING
+        near = abs(int(rows.time[row]) - int(before.ring_time[slot])) <= DUPLICATE_WITHIN_NS
+        if near and before.ring_digest[slot] == rows.digest[row]:
+            return True
+    return False
+
+
+def _added(table: FlowTable, before: FlowTable, after: FlowTable) -> FlowTable:
+    """``table`` with the counters of both pieces."""
+    for name in ("records", "payloads", "duplicates", "bytes"):
+        getattr(table, name)[:] = getattr(before, name) + getattr(after, name)
+    table.first_time[:] = np.where(before.records > 0, before.first_time, after.first_time)
+    for name in ("last_time", "cid_digest", "cid_run"):
+        getattr(table, name)[:] = np.where(after.records > 0, getattr(after, name), getattr(before, name))
+    for back in range(RING):  # the ring's places are record numbers modulo RING
+        source_after = after.records - back
+        source_before = before.records - (back - after.records)
+        place = np.arange(len(table.records)) * RING
+        use_after, use_before = source_after > 0, (source_after <= 0) & (source_before > 0)
+        slot = place + (before.records + after.records - back) % RING
+        for name in ("ring_digest", "ring_time"):
+            target, old, new = getattr(table, name), getattr(before, name), getattr(after, name)
+            target[slot[use_after]] = new[(place + source_after % RING)[use_after]]
+            target[slot[use_before]] = old[(place + source_before % RING)[use_before]]
+    return table
+
+
+def settle(scan: Scan) -> Scan:
+    """Decide once more, over the whole, which rows are selected and how many of their bytes are kept."""
+    rows = scan.rows
+    duplicate, long_header = rows.reason & IS_DUPLICATE > 0, rows.reason & IS_LONG > 0
+    always = rows.reason & ALWAYS > 0
+    payload_head = (rows.payload_length > 0) & (rows.payload_ordinal <= fl.HEAD_PAYLOADS) & ~duplicate
+    whole = np.where(long_header, _cid_runs(rows, long_header) <= fl.HEAD_LONGS, always | payload_head)
+    keep = always | whole | (rows.ordinal <= fl.HEAD) | (rows.gap >= fl.SILENCE_NS)
+    keep |= duplicate & (rows.duplicate_ordinal <= fl.DUPLICATES_KEPT)
+    reason = np.where(whole, rows.reason | WHOLE, rows.reason & ~np.int8(WHOLE)).astype(np.int8)
+    header_only = rows.header.astype(np.int32) + np.where(rows.kind == UDP, fl.HEADER_KEPT, 0).astype(np.int32)
+    kept = np.where(whole | (rows.header < 0), rows.kept, np.minimum(rows.kept, header_only))
+    columns = rows._replace(reason=reason, kept=kept.astype(np.int32))
+    if keep.all():
+        return Scan(scan.table, columns, scan.chunk, scan.chunks, scan.ledger)
+    return Scan(scan.table, Selected(*(c[keep] for c in columns)), scan.chunk[keep], scan.chunks, scan.ledger)
+
+
+def _cid_runs(rows: Selected, long_header: NDArray[np.bool_]) -> NDArray[np.int64]:
+    """For each QUIC long header row: how many in a row of its direction carried this DCID, itself included."""
+    runs = np.zeros(len(rows.time), np.int64)
+    index = np.flatnonzero(long_header)
+    if not len(index):
+        return runs
+    own = 2 * rows.flow[index].astype(np.int64) + rows.direction[index]
+    order = np.argsort(own, kind="stable")
+    own, cid = own[order], rows.cid_digest[index][order]
+    begins = np.ones(len(order), np.bool_)
+    begins[1:] = (own[1:] != own[:-1]) | (cid[1:] != cid[:-1])
+    places = np.arange(len(order))
+    runs[index[order]] = places - np.maximum.accumulate(np.where(begins, places, 0)) + 1
+    return runs

@@ -1,0 +1,392 @@
+"""Records to packet columns: link layer, IP, tunnels, UDP, TCP, ICMP and ARP headers, one row per record.
+
+    record = link header [VLAN tags] IP header [extension headers] [tunnel header, inner headers ...] transport header payload
+
+Read are Ethernet (802.1Q, 802.1ad, QinQ), Linux cooked v1 and v2, raw IP, BSD null and loop, PPP, and inside IP: VXLAN, Geneve, GRE and
+IP in IP, to a depth of ``MAX_TUNNELS``; the row describes the innermost packet. A packet quoted by an ICMP error is *not* descended into:
+it is evidence about another flow and never mixed with the packet that quotes it.
+
+Not read here: reassembly of fragments (the first one is read as far as it goes), checksums (``analyzer.wire.checksums``, for chosen packets),
+anything above the transport header.
+
+Sources: RFC 791 §3.1, RFC 8200 §3-4, RFC 768, RFC 9293 §3.1, RFC 7348 §5, RFC 8926 §3.4, RFC 2784 §2, RFC 2890 §2.
+"""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analyzer.capture.records import Records
+from analyzer.kernels import helper, kernel
+from analyzer.wire.bytes import le32, u8, u16, u32
+
+# Kinds of packet, column ``kind``.
+UNREAD_LINK, NOT_IP, ARP, UDP, TCP, ICMP, OTHER_IP, LATER_FRAGMENT = 0, 1, 2, 3, 4, 5, 6, 7
+
+# Flaws: why a header could not be read to its end, column ``flaw``.
+NO_FLAW, LINK_CUT, IP_CUT, IP_INVALID, TRANSPORT_CUT, TRANSPORT_INVALID, TOO_NESTED = 0, 1, 2, 3, 4, 5, 6
+FLAW_NAMES = ("", "link-header-cut", "ip-header-cut", "ip-header-invalid", "transport-cut", "transport-invalid", "too-nested")
+
+MAX_TUNNELS = 4
+MAX_EXTENSION_HEADERS = 8
+
+_ETHER_IPV4, _ETHER_IPV6, _ETHER_ARP, _ETHER_BRIDGED = 0x0800, 0x86DD, 0x0806, 0x6558
+_UNREAD = -2  # a link type that is not read here
+_CUT = -1
+
+
+class Packets(NamedTuple):
+    """One row per record. Offsets are into the batch's buffer, -1 where the header was not reached."""
+
+    kind: NDArray[np.int64]
+    flaw: NDArray[np.int64]
+    family: NDArray[np.int64]  # 4, 6, or 0
+    protocol: NDArray[np.int64]  # IP protocol number after extension headers
+    source_0: NDArray[np.int64]  # addresses as four 32-bit words; IPv4 in the last, the others 0
+    source_1: NDArray[np.int64]
+    source_2: NDArray[np.int64]
+    source_3: NDArray[np.int64]
+    destination_0: NDArray[np.int64]
+    destination_1: NDArray[np.int64]
+    destination_2: NDArray[np.int64]
+    destination_3: NDArray[np.int64]
+    source_port: NDArray[np.int64]
+    destination_port: NDArray[np.int64]
+    ip_offset: NDArray[np.int64]  # of the innermost IP header, or of the ARP header
+    transport_offset: NDArray[np.int64]
+    payload_offset: NDArray[np.int64]
+    payload_length: NDArray[np.int64]  # bytes, as the headers say (UDP by the UDP length field)
+    payload_captured: NDArray[np.int64]  # bytes of it that lie in the record
+    tcp_flags: NDArray[np.int64]
+    sequence: NDArray[np.int64]
+    acknowledgment: NDArray[np.int64]
+    window: NDArray[np.int64]
+    icmp: NDArray[np.int64]  # type << 8 | code, -1 where it is no ICMP
+    ip_id: NDArray[np.int64]
+    ttl: NDArray[np.int64]
+    fragment: NDArray[np.int64]  # 0 whole, 1 first fragment, 2 later fragment
+    tunnels: NDArray[np.int64]  # how many tunnel headers were passed
+    digest: NDArray[np.int64]  # 32-bit digest of what does not change on the way; equal for one packet captured twice
+
+
+def new_packets(count: int) -> Packets:
+    """Columns for ``count`` rows, to be filled by ``decode_packets``."""
+    return Packets(*(np.zeros(count, np.int64) for _ in Packets._fields))
+
+
+def first_rows(packets: Packets, count: int) -> Packets:
+    """The first ``count`` rows, as views."""
+    return Packets(*(column[:count] for column in packets))
+
+
+@helper
+def read_link(b: Any, i: int, end: int, link_type: int) -> tuple[int, int]:
+    """(EtherType, offset of what follows) of the link header at ``i``; EtherType -1 if cut, -2 if not read."""
+    if link_type == 1:  # Ethernet
+        return read_ethernet(b, i, end)
+    if link_type == 101 or link_type == 12 or link_type == 14 or link_type == 228 or link_type == 229:  # raw IP
+        return read_version(b, i, end)
+    if link_type == 113:  # Linux cooked v1
+        if i + 16 > end:
+            return _CUT, i
+        return u16(b, i + 14), i + 16
+    if link_type == 276:  # Linux cooked v2
+        if i + 20 > end:
+            return _CUT, i
+        return u16(b, i), i + 20
+    if link_type == 0 or link_type == 108:  # BSD null (host byte order) and loop (network byte order)
+        if i + 4 > end:
+            return _CUT, i
+        af = u32(b, i)
+        if af > 0xFFFF:
+            af = le32(b, i)
+        if af == 2:
+            return _ETHER_IPV4, i + 4
+        if af == 24 or af == 28 or af == 30 or af == 10:  # NetBSD and OpenBSD, FreeBSD, Darwin, Linux
+            return _ETHER_IPV6, i + 4
+        return 0, i + 4
+    if link_type == 9 or link_type == 50:  # PPP, with or without HDLC framing
+        if i + 2 <= end and u16(b, i) == 0xFF03:
+            i += 2
+        return read_ppp(b, i, end)
+    return _UNREAD, i
+
+
+@helper
+def read_ethernet(b: Any, i: int, end: int) -> tuple[int, int]:
+    """(EtherType after any VLAN tags, offset after it); PPPoE sessions are entered."""
+    if i + 14 > end:
+        return _CUT, i
+    ether_type = u16(b, i + 12)
+    i += 14
+    while ether_type == 0x8100 or ether_type == 0x88A8 or ether_type == 0x9100:
+        if i + 4 > end:
+            return _CUT, i
+        ether_type = u16(b, i + 2)
+        i += 4
+    if ether_type == 0x8864:
+        return read_ppp(b, i + 6, end)
+    return ether_type, i
+
+
+@helper
+def read_ppp(b: Any, i: int, end: int) -> tuple[int, int]:
+    """(EtherType of what a PPP frame carries, offset after the protocol field), RFC 1661 §2."""
+    if i + 2 > end:
+        return _CUT, i
+    protocol = u8(b, i)
+    i += 1
+    if protocol & 1 == 0:  # the field's last octet is odd; protocol field compression leaves one octet
+        protocol = (protocol << 8) | u8(b, i)
+        i += 1
+    if protocol == 0x21:
+        return _ETHER_IPV4, i
+    if protocol == 0x57:
+        return _ETHER_IPV6, i
+    return 0, i
+
+
+@helper
+def read_version(b: Any, i: int, end: int) -> tuple[int, int]:
+    """EtherType by the version nibble of a bare IP packet."""
+    if i >= end:
+        return _CUT, i
+    version = u8(b, i) >> 4
+    if version == 4:
+        return _ETHER_IPV4, i
+    if version == 6:
+        return _ETHER_IPV6, i
+    return 0, i
+
+
+@helper
+def read_ipv4(b: Any, i: int, end: int, wire_end: int, out: Packets, r: int) -> tuple[int, int, int]:
+    """Fill row ``r`` from an IPv4 header; (protocol, offset after it, end of the IP packet as it claims).
+
+    Protocol -1: cut or invalid, the flaw is set. ``wire_end`` is where the record's original length ends.
+    """
+    if i + 20 > end:
+        out.flaw[r] = IP_CUT
+        return -1, i, end
+    header = (u8(b, i) & 15) * 4
+    if u8(b, i) >> 4 != 4 or header < 20:
+        out.flaw[r] = IP_INVALID
+        return -1, i, end
+    total = u16(b, i + 2)
+    if total == 0:  # segmentation offload: the length did not fit or was not yet known
+        total = wire_end - i
+    if total < header or i + total > wire_end:
+        out.flaw[r] = IP_INVALID
+        total = min(max(total, header), wire_end - i)
+    fragment = u16(b, i + 6)
+    out.family[r] = 4
+    out.source_0[r] = out.source_1[r] = out.source_2[r] = 0
+    out.destination_0[r] = out.destination_1[r] = out.destination_2[r] = 0
+    out.source_3[r] = u32(b, i + 12)
+    out.destination_3[r] = u32(b, i + 16)
+    out.ip_offset[r] = i
+    out.ip_id[r] = u16(b, i + 4)
+    out.ttl[r] = u8(b, i + 8)
+    out.fragment[r] = 2 if fragment & 0x1FFF else (1 if fragment & 0x2000 else 0)
+    if i + header > end:
+        out.flaw[r] = IP_CUT
+        return -1, i, end
+    return u8(b, i + 9), i + header, i + total
+
+
+@helper
+def read_ipv6(b: Any, i: int, end: int, wire_end: int, out: Packets, r: int) -> tuple[int, int, int]:
+    """As ``read_ipv4`` for IPv6; extension headers are passed (RFC 8200 §4)."""
+    if i + 40 > end:
+        out.flaw[r] = IP_CUT
+        return -1, i, end
+    if u8(b, i) >> 4 != 6:
+        out.flaw[r] = IP_INVALID
+        return -1, i, end
+    length = u16(b, i + 4)
+    ip_end = i + 40 + length
+    if length == 0:  # a jumbogram or segmentation offload
+        ip_end = wire_end
+    if ip_end > wire_end:
+        out.flaw[r] = IP_INVALID
+        ip_end = wire_end
+    out.family[r] = 6
+    out.source_0[r], out.source_1[r] = u32(b, i + 8), u32(b, i + 12)
+    out.source_2[r], out.source_3[r] = u32(b, i + 16), u32(b, i + 20)
+    out.destination_0[r], out.destination_1[r] = u32(b, i + 24), u32(b, i + 28)
+    out.destination_2[r], out.destination_3[r] = u32(b, i + 32), u32(b, i + 36)
+    out.ip_offset[r] = i
+    out.ip_id[r] = 0
+    out.ttl[r] = u8(b, i + 7)
+    out.fragment[r] = 0
+    protocol = u8(b, i + 6)
+    i += 40
+    for _ in range(MAX_EXTENSION_HEADERS):
+        if protocol != 0 and protocol != 43 and protocol != 60 and protocol != 44 and protocol != 51:
+            return protocol, i, ip_end
+        if i + 8 > end:
+            out.flaw[r] = IP_CUT
+            return -1, i, ip_end
+        following, size = u8(b, i), (u8(b, i + 1) + 1) * 8
+        if protocol == 44:
+            size = 8
+            out.ip_id[r] = u32(b, i + 4)
+            offset = u16(b, i + 2)
+            out.fragment[r] = 2 if offset & 0xFFF8 else (1 if offset & 1 else 0)
+        elif protocol == 51:
+            size = (u8(b, i + 1) + 2) * 4
+        protocol = following
+        i += size
+        if out.fragment[r] == 2:
+            return protocol, i, ip_end
+    out.flaw[r] = TOO_NESTED
+    return -1, i, ip_end
+
+
+@helper
+def read_tunnel(b: Any, i: int, end: int, protocol: int) -> tuple[int, int]:
+    """(EtherType, offset) of what a tunnel header at ``i`` carries; EtherType 0 if this is no tunnel.
+
+    ``i`` is the offset after the IP header. UDP tunnels are told by port and by the fixed bits of their header.
+    """
+    if protocol == 4 or protocol == 41:  # IP in IP, RFC 2003, RFC 2473
+        return (_ETHER_IPV4 if protocol == 4 else _ETHER_IPV6), i
+    if protocol == 47 and i + 4 <= end:
+        flags = u16(b, i)
+        if flags & 7:  # version 1 is PPTP's
+            return 0, i
+        carried = u16(b, i + 2)
+        size = 4 + (4 if flags & 0x8000 else 0) + (4 if flags & 0x2000 else 0) + (4 if flags & 0x1000 else 0)
+        if carried == _ETHER_BRIDGED:
+            return read_ethernet(b, i + size, end)
+        return (carried if carried == _ETHER_IPV4 or carried == _ETHER_IPV6 else 0), i + size
+    if protocol == 17 and i + 16 <= end:
+        port = u16(b, i + 2)
+        if (port == 4789 or port == 8472) and u32(b, i + 8) == 0x08000000 and u8(b, i + 15) == 0:
+            return read_ethernet(b, i + 16, end)
+        if port == 6081 and u8(b, i + 8) >> 6 == 0 and u8(b, i + 9) & 0x3F == 0:
+            carried, inner = u16(b, i + 10), i + 16 + (u8(b, i + 8) & 0x3F) * 4
+            if carried == _ETHER_BRIDGED:
+                return read_ethernet(b, inner, end)
+            return (carried if carried == _ETHER_IPV4 or carried == _ETHER_IPV6 else 0), inner
+    return 0, i
+
+
+@helper
+def read_transport(b: Any, i: int, end: int, ip_end: int, out: Packets, r: int) -> None:
+    """Fill row ``r`` from the UDP, TCP or ICMP header at ``i``."""
+    protocol = out.protocol[r]
+    out.transport_offset[r] = i
+    header = 8
+    length = ip_end - i
+    if protocol == 17:
+        out.kind[r] = UDP
+    elif protocol == 6:
+        out.kind[r] = TCP
+        header = 20
+    elif protocol == 1 or protocol == 58:
+        out.kind[r] = ICMP
+    else:
+        out.kind[r] = OTHER_IP
+        return
+    if i + header > end:
+        if out.kind[r] != ICMP and i + 4 <= end:  # ports are readable
+            out.source_port[r], out.destination_port[r] = u16(b, i), u16(b, i + 2)
+        out.flaw[r] = TRANSPORT_CUT
+        return
+    if protocol == 17:
+        out.source_port[r], out.destination_port[r] = u16(b, i), u16(b, i + 2)
+        claimed = u16(b, i + 4)
+        if claimed >= 8:
+            # A first fragment carries the length of the whole datagram; otherwise IP bounds it.
+            length = claimed if claimed <= length or out.fragment[r] == 1 else length
+        elif claimed:
+            out.flaw[r] = TRANSPORT_INVALID
+    elif protocol == 6:
+        out.source_port[r], out.destination_port[r] = u16(b, i), u16(b, i + 2)
+        out.sequence[r], out.acknowledgment[r] = u32(b, i + 4), u32(b, i + 8)
+        out.tcp_flags[r], out.window[r] = u16(b, i + 12) & 0x1FF, u16(b, i + 14)
+        header = (u8(b, i + 12) >> 4) * 4
+        if header < 20 or header > length:
+            out.flaw[r] = TRANSPORT_INVALID
+            header = 20
+    else:
+        out.icmp[r] = u16(b, i)
+    out.payload_offset[r] = i + header
+    out.payload_length[r] = max(length - header, 0)
+    out.payload_captured[r] = max(min(i + length, end) - (i + header), 0)
+
+
+@helper
+def digest_of(b: Any, end: int, out: Packets, r: int) -> int:
+    """A digest of addresses, IP identification, transport header without its checksum, and up to 32 payload bytes."""
+    i = out.transport_offset[r]
+    h = (int(out.ip_id[r]) * 0x9E3779B1 + int(out.source_3[r]) + 2 * int(out.destination_3[r])) & 0xFFFFFFFF
+    h = ((h ^ (h >> 15)) * 0x85EBCA6B + int(out.payload_length[r])) & 0xFFFFFFFF
+    stop = min(end, max(out.payload_offset[r], i) + 32)
+    skipped = i + (16 if out.kind[r] == TCP else (4 if out.kind[r] == UDP else 0))
+    while i + 4 <= stop:
+        if i != skipped:
+            h = ((h ^ u32(b, i)) * 0xC2B2AE35) & 0xFFFFFFFF
+            h = h ^ (h >> 13)
+        i += 4
+    return h
+
+
+@kernel
+def decode_packets(b: NDArray[np.uint8], records: Records, out: Packets) -> int:
+    """Fill one row of ``out`` per record; returns their number."""
+    count = len(records.offset)
+    for r in range(count):
+        start = records.offset[r]
+        end = start + records.captured_length[r]
+        wire_end = start + max(records.original_length[r], records.captured_length[r])
+        out.kind[r], out.flaw[r], out.family[r], out.protocol[r] = NOT_IP, NO_FLAW, 0, -1
+        out.source_port[r] = out.destination_port[r] = 0
+        out.ip_offset[r] = out.transport_offset[r] = out.payload_offset[r] = -1
+        out.payload_length[r] = out.payload_captured[r] = 0
+        out.tcp_flags[r] = out.sequence[r] = out.acknowledgment[r] = out.window[r] = 0
+        out.icmp[r] = -1
+        out.ip_id[r] = out.ttl[r] = out.fragment[r] = out.tunnels[r] = out.digest[r] = 0
+        ether_type, i = read_link(b, start, end, records.link_type[r])
+        if ether_type < 0:
+            out.kind[r] = UNREAD_LINK if ether_type == _UNREAD else NOT_IP
+            out.flaw[r] = LINK_CUT if ether_type == _CUT else NO_FLAW
+            continue
+        for depth in range(MAX_TUNNELS + 1):
+            if ether_type == _ETHER_ARP:
+                out.kind[r] = ARP
+                out.ip_offset[r] = i
+                out.flaw[r] = IP_CUT if i + 28 > end else NO_FLAW
+                break
+            if ether_type == _ETHER_IPV4:
+                protocol, i, ip_end = read_ipv4(b, i, end, wire_end, out, r)
+            elif ether_type == _ETHER_IPV6:
+                protocol, i, ip_end = read_ipv6(b, i, end, wire_end, out, r)
+            else:
+                break
+            out.protocol[r] = protocol
+            if protocol < 0:
+                out.kind[r] = OTHER_IP if out.family[r] else NOT_IP
+                break
+            if out.fragment[r] == 2:
+                out.kind[r] = LATER_FRAGMENT
+                out.transport_offset[r] = out.payload_offset[r] = i
+                out.payload_length[r] = max(ip_end - i, 0)
+                out.payload_captured[r] = max(min(ip_end, end) - i, 0)
+                break
+            ether_type, inner = read_tunnel(b, i, end, protocol)
+            if ether_type <= 0 or (ether_type != _ETHER_IPV4 and ether_type != _ETHER_IPV6 and ether_type != _ETHER_ARP):
+                read_transport(b, i, min(end, max(ip_end, i)), ip_end, out, r)
+                if out.kind[r] == UDP or out.kind[r] == TCP or out.kind[r] == ICMP:
+                    out.digest[r] = digest_of(b, min(end, max(ip_end, i)), out, r)
+                break
+            if depth == MAX_TUNNELS:
+                out.kind[r], out.flaw[r] = OTHER_IP, TOO_NESTED
+                break
+            i = inner
+            out.tunnels[r] += 1
+    return count

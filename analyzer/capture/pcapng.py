@@ -164,6 +164,8 @@ def walk_pcapng(b: NDArray[np.uint8], state: NDArray[np.int64], clocks: Clocks, 
             stop = STOP_OTHER
             break
         if kind != 2 and kind != 3 and kind != 6:
+            if kind == 9 or kind == 0xBAD or kind == 0x40000BAD or kind == 0x204 or kind == 0x216 or kind == 0x221:
+                number += 1  # journal entry, custom, system call: numbered as a frame by Wireshark
             i += length
             need = LEAST_BLOCK_BYTES
             continue

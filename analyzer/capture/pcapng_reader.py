@@ -180,6 +180,12 @@ class PcapngReader:
                 interface.dropped = int(self._clocks.dropped[index])
         seen = {interface.link_type for interface in facts.interfaces if interface.records}
         facts.link_types = sorted(seen) or facts.link_types
+        unread = int(self._state[NUMBER]) - facts.records
+        if unread:
+            facts.warnings.append(
+                f"{facts.name}: {unread:,} records hold no packet (journal entries, custom blocks, system calls) "
+                "and were left out"
+            )
         facts.cut = self._cut(stop)
 
     def _cut(self, stop: int) -> str:

@@ -1,0 +1,246 @@
+"""ClientHello and ServerHello (RFC 8446 §4.1.2, §4.1.3; RFC 5246 §7.4.1), whole or cut.
+
+    | type (8) | length (24) | legacy version (16) | random (32) | session ID <8> |
+    ClientHello: cipher suites <16>, compression methods <8>, extensions <16>
+    ServerHello: cipher suite (16), compression method (8), extensions <16>
+    extension: | type (16) | length (16) | body |          <n>: a vector with a length field of n bits
+
+A hello that is cut gives what its first bytes hold: often the name is there although the end is not. GREASE values
+(RFC 8701) are kept in all lists, since their places are evidence too; ``is_grease`` tells them.
+
+Not read here: what Encrypted Client Hello hides (``has_ech`` says that it is there, which GREASE may fake).
+"""
+
+from __future__ import annotations
+
+import struct
+from enum import IntEnum
+from typing import NamedTuple
+
+from analyzer.wire.tls import CLIENT_HELLO, SERVER_HELLO
+
+SERVER_NAME = 0
+STATUS_REQUEST = 5
+SUPPORTED_GROUPS = 10
+SIGNATURE_ALGORITHMS = 13
+ALPN = 16
+PRE_SHARED_KEY = 41
+EARLY_DATA = 42
+SUPPORTED_VERSIONS = 43
+COOKIE = 44
+KEY_SHARE = 51
+QUIC_TRANSPORT_PARAMETERS = 0x39
+#: Of drafts up to 32.
+QUIC_TRANSPORT_PARAMETERS_DRAFT = 0xFFA5
+ENCRYPTED_CLIENT_HELLO = 0xFE0D
+
+#: RFC 8446 §4.1.3: SHA-256 of "HelloRetryRequest"; such a ServerHello is one.
+HELLO_RETRY_RANDOM = bytes.fromhex("cf21ad74e59a6111be1d8c021e65b891c2a211167abb8c5e079e09e2c8a8339c")
+
+
+class HelloFlaw(IntEnum):
+    """Why a hello could not be read to its end."""
+
+    NONE = 0
+    INCOMPLETE = 1  # its last bytes are not there
+    MALFORMED = 2  # all its bytes are there and their lengths contradict each other
+
+
+class ClientHello(NamedTuple):
+    """A ClientHello. Lists are in wire order and hold GREASE values; absent is empty (``None`` where said).
+
+    ``length`` is that of the message with its header, ``missing`` how many of those bytes are not there.
+    ``transport_parameters`` is None if the hello (as far as it is there) offers no QUIC.
+    """
+
+    length: int
+    missing: int
+    flaw: HelloFlaw
+    legacy_version: int
+    random: bytes
+    session_id: bytes
+    cipher_suites: tuple[int, ...]
+    extensions: tuple[int, ...]
+    server_name: str
+    alpn: tuple[bytes, ...]
+    supported_versions: tuple[int, ...]
+    supported_groups: tuple[int, ...]
+    key_shares: tuple[int, ...]
+    signature_algorithms: tuple[int, ...]
+    transport_parameters: bytes | None
+
+    @property
+    def has_ech(self) -> bool:
+        """An encrypted_client_hello extension is there, so the name may be that of an outer hello."""
+        return ENCRYPTED_CLIENT_HELLO in self.extensions
+
+    @property
+    def has_status_request(self) -> bool:
+        """The client asks for a stapled OCSP response."""
+        return STATUS_REQUEST in self.extensions
+
+    @property
+    def has_early_data(self) -> bool:
+        """The client announces 0-RTT."""
+        return EARLY_DATA in self.extensions
+
+    @property
+    def tls_version(self) -> int:
+        """The highest version offered, GREASE aside."""
+        return max((v for v in self.supported_versions if not is_grease(v)), default=self.legacy_version)
+
+
+class ServerHello(NamedTuple):
+    """A ServerHello or HelloRetryRequest; ``group`` is -1 and ``alpn`` None where not visible."""
+
+    length: int
+    missing: int
+    flaw: HelloFlaw
+    tls_version: int
+    cipher_suite: int
+    group: int
+    alpn: bytes | None
+    extensions: tuple[int, ...]
+    is_hello_retry_request: bool
+
+
+def is_grease(value: int) -> bool:
+    """Whether a cipher suite, extension, group or version is reserved to keep peers tolerant (RFC 8701 §2)."""
+    return value & 0x0F0F == 0x0A0A and value >> 8 == value & 0xFF
+
+
+def read_client_hello(stream: bytes) -> ClientHello | None:
+    """The ClientHello that a handshake stream begins with; None if it begins with something else, or with less than 4
+    bytes."""
+    if len(stream) < 4 or stream[0] != CLIENT_HELLO:
+        return None
+    end = 4 + int.from_bytes(stream[1:4], "big")
+    body = stream[:end]
+    missing = end - len(body)
+    at, session_id = _vector(body, 38, 1)
+    at, ciphers = _vector(body, at, 2)
+    at, _ = _vector(body, at, 1)
+    extensions, kept, whole = _extensions(body, at)
+    flaw = HelloFlaw.INCOMPLETE if missing else HelloFlaw.NONE if whole else HelloFlaw.MALFORMED
+    get = kept.get
+    parameters = get(QUIC_TRANSPORT_PARAMETERS, get(QUIC_TRANSPORT_PARAMETERS_DRAFT))
+    return ClientHello(
+        length=end,
+        missing=missing,
+        flaw=flaw,
+        legacy_version=int.from_bytes(body[4:6], "big"),
+        random=body[6:38],
+        session_id=session_id,
+        cipher_suites=_numbers(ciphers),
+        extensions=extensions,
+        server_name=_server_name(get(SERVER_NAME, b"")),
+        alpn=_names(get(ALPN, b"")),
+        supported_versions=_numbers(_vector(get(SUPPORTED_VERSIONS, b""), 0, 1)[1]),
+        supported_groups=_numbers(_vector(get(SUPPORTED_GROUPS, b""), 0, 2)[1]),
+        key_shares=_key_shares(get(KEY_SHARE, b"")),
+        signature_algorithms=_numbers(_vector(get(SIGNATURE_ALGORITHMS, b""), 0, 2)[1]),
+        transport_parameters=parameters,
+    )
+
+
+def read_server_hello(stream: bytes) -> ServerHello | None:
+    """The ServerHello that a handshake stream begins with; None if it begins with something else, or is cut before
+    its cipher suite."""
+    if len(stream) < 4 or stream[0] != SERVER_HELLO:
+        return None
+    end = 4 + int.from_bytes(stream[1:4], "big")
+    body = stream[:end]
+    at, _ = _vector(body, 38, 1)
+    if at < 0 or at + 2 > len(body):
+        return None
+    extensions, kept, whole = _extensions(body, at + 3)
+    missing = end - len(body)
+    share = kept.get(KEY_SHARE, b"")
+    names = _names(kept.get(ALPN, b""))
+    return ServerHello(
+        length=end,
+        missing=missing,
+        flaw=HelloFlaw.INCOMPLETE if missing else HelloFlaw.NONE if whole else HelloFlaw.MALFORMED,
+        tls_version=int.from_bytes(kept.get(SUPPORTED_VERSIONS) or body[4:6], "big"),
+        cipher_suite=int.from_bytes(body[at : at + 2], "big"),
+        group=int.from_bytes(share[:2], "big") if len(share) >= 2 else -1,
+        alpn=names[0] if names else None,
+        extensions=extensions,
+        is_hello_retry_request=body[6:38] == HELLO_RETRY_RANDOM,
+    )
+
+
+def _vector(b: bytes, at: int, size: int) -> tuple[int, bytes]:
+    """Offset behind a vector with a length field of ``size`` bytes, and its content; (-1, b"") if it does not fit.
+
+    An offset of -1 passes through, so that the readers behind a vector that is cut find nothing.
+    """
+    first = at + size
+    if at < 0 or first > len(b):
+        return -1, b""
+    behind = first + int.from_bytes(b[at:first], "big")
+    if behind > len(b):
+        return -1, b""
+    return behind, b[first:behind]
+
+
+def _extensions(b: bytes, at: int) -> tuple[tuple[int, ...], dict[int, bytes], bool]:
+    """Types in order, the body of each (the first of a repeated one), and whether all ended where the hello does."""
+    types: list[int] = []
+    kept: dict[int, bytes] = {}
+    end = len(b)
+    if at < 0 or at > end:
+        return (), kept, False
+    if at == end:  # RFC 5246 §7.4.1.2: a hello without the extensions field is valid
+        return (), kept, True
+    length_field = int.from_bytes(b[at : at + 2], "big")
+    at += 2
+    whole = at + length_field == end
+    while at + 4 <= end:
+        kind = b[at] << 8 | b[at + 1]
+        behind = at + 4 + (b[at + 2] << 8 | b[at + 3])
+        types.append(kind)
+        if behind > end:
+            break
+        if kind not in kept:
+            kept[kind] = b[at + 4 : behind]
+        at = behind
+    return tuple(types), kept, whole and at == end
+
+
+def _numbers(b: bytes) -> tuple[int, ...]:
+    """16-bit numbers; an odd last byte is left out."""
+    count = len(b) // 2
+    return struct.unpack_from(f">{count}H", b)
+
+
+def _names(b: bytes) -> tuple[bytes, ...]:
+    """The names of an ALPN extension (RFC 7301 §3.1), up to the first that does not fit."""
+    _, names = _vector(b, 0, 2)
+    found = []
+    at = 0
+    while at < len(names):
+        at, name = _vector(names, at, 1)
+        if at < 0:
+            break
+        found.append(name)
+    return tuple(found)
+
+
+def _server_name(b: bytes) -> str:
+    """The host_name of a server_name extension (RFC 6066 §3); bytes that are not ASCII are written as \\x escapes."""
+    _, names = _vector(b, 0, 2)
+    if names[:1] != b"\0":
+        return ""
+    return _vector(names, 1, 2)[1].decode("ascii", "backslashreplace")
+
+
+def _key_shares(b: bytes) -> tuple[int, ...]:
+    """The groups for which a client sends a key share (RFC 8446 §4.2.8)."""
+    _, shares = _vector(b, 0, 2)
+    groups = []
+    at = 0
+    while at + 4 <= len(shares):
+        groups.append(shares[at] << 8 | shares[at + 1])
+        at += 4 + (shares[at + 2] << 8 | shares[at + 3])
+    return tuple(groups)

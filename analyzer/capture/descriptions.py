@@ -26,6 +26,7 @@ INTERFACES_LIMIT = 65_536
 NAMES_LIMIT = 100_000
 COMMENTS_LIMIT = 1_000
 SECRETS_BYTES_LIMIT = 64 << 20
+TEXT_LIMIT = 16 << 20  # characters of all names, descriptions and comments
 
 _COMMENT = 1
 _TLS_KEY_LOG = 0x544C534B
@@ -43,6 +44,7 @@ class Descriptions:
         self.first_interface = 0  # of the section, counted over the whole file
         self._names = 0
         self._secret_bytes = 0
+        self._characters = 0
 
     def section(self, order: str, body: bytes) -> None:
         """A Section Header Block: what follows is in its byte order and counts interfaces anew."""
@@ -53,13 +55,13 @@ class Descriptions:
         self.first_interface = len(facts.interfaces)
         for code, value in options(body[16:], order):
             if code == _COMMENT:
-                self.comment(_text(value))
+                self.comment(self._text(value))
             elif code == 2:
-                facts.hardware = facts.hardware or _text(value)
+                facts.hardware = facts.hardware or self._text(value)
             elif code == 3:
-                facts.os = facts.os or _text(value)
+                facts.os = facts.os or self._text(value)
             elif code == 4:
-                facts.application = facts.application or _text(value)
+                facts.application = facts.application or self._text(value)
 
     def other(self, kind: int, body: bytes) -> None:
         """Any other block that describes."""
@@ -83,7 +85,7 @@ class Descriptions:
         """Keep the comments among the options of a record."""
         for code, value in options(option_bytes, self.order):
             if code == _COMMENT:
-                self.comment(f"record {number}: {_text(value)}")
+                self.comment(f"record {number}: {self._text(value)}")
 
     def _interface(self, body: bytes) -> None:
         facts = self.facts
@@ -92,24 +94,23 @@ class Descriptions:
         interface = Interface(link_type, snaplen)
         for code, value in options(body[8:], self.order):
             if code == _COMMENT:
-                self.comment(f"interface {len(facts.interfaces)}: {_text(value)}")
+                self.comment(f"interface {len(facts.interfaces)}: {self._text(value)}")
             elif code == 2:
-                interface.name = _text(value)
+                interface.name = self._text(value)
             elif code == 3:
-                interface.description = _text(value)
+                interface.description = self._text(value)
             elif code == 9 and value:
                 interface.ticks_per_second = 1 << (value[0] & 0x7F) if value[0] & 0x80 else 10 ** value[0]
             elif code == 11 and value[:1] == b"\x00":  # 0: the filter as text; others are compiled
-                interface.filter = _text(value[1:])
+                interface.filter = self._text(value[1:])
             elif code == 12:
-                interface.os = _text(value)
+                interface.os = self._text(value)
             elif code == 14 and len(value) >= 8:
                 seconds: int = struct.unpack(self.order + "q", value[:8])[0]
                 interface.offset_seconds = max(-_OFFSET_LIMIT, min(seconds, _OFFSET_LIMIT))
             elif code == 15:
-                interface.hardware = _text(value)
+                interface.hardware = self._text(value)
         facts.interfaces.append(interface)
-        facts.link_types = sorted({*facts.link_types, link_type})
         first = len(facts.interfaces) == 1
         facts.snaplen = snaplen if first else max(facts.snaplen, snaplen) if snaplen and facts.snaplen else 0
 
@@ -126,7 +127,7 @@ class Descriptions:
                 continue
             address = str(ipaddress.ip_address(value[:size]))
             for name in value[size:].split(b"\x00"):
-                self._name(address, _text(name))
+                self._name(address, self._text(name))
 
     def _name(self, address: str, name: str) -> None:
         known = self.facts.names.get(address, [])
@@ -163,6 +164,14 @@ class Descriptions:
         self._secret_bytes += len(secret)
         self.facts.secrets.append(secret)
 
+    def _text(self, value: bytes) -> str:
+        if self._characters > TEXT_LIMIT:
+            self._warn(f"more than {TEXT_LIMIT:,} characters of names and comments: the rest was left out")
+            return ""
+        text = clean_text(value[:4096].rstrip(b"\x00").decode("utf-8", "replace"))
+        self._characters += len(text)
+        return text
+
     def _warn(self, text: str) -> None:
         sentence = f"{self.facts.name}: {text}"
         if sentence not in self.facts.warnings:
@@ -183,7 +192,3 @@ def options(body: bytes, order: str) -> Iterator[tuple[int, bytes]]:
 def _count(value: bytes, order: str) -> int:
     """A packet counter of 64 bits; -1 for another length."""
     return int(struct.unpack(order + "Q", value)[0]) if len(value) == 8 else -1
-
-
-def _text(value: bytes) -> str:
-    return clean_text(value[:4096].rstrip(b"\x00").decode("utf-8", "replace"))

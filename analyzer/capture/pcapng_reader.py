@@ -179,7 +179,7 @@ class PcapngReader:
             if interface.dropped < 0 < self._clocks.dropped[index]:
                 interface.dropped = int(self._clocks.dropped[index])
         seen = {interface.link_type for interface in facts.interfaces if interface.records}
-        facts.link_types = sorted(seen) or facts.link_types
+        facts.link_types = sorted(seen or {interface.link_type for interface in facts.interfaces})
         unread = int(self._state[NUMBER]) - facts.records
         if unread:
             facts.warnings.append(

@@ -65,7 +65,7 @@ class CaptureFacts:
     path: str
     format: str = ""  # "pcap" or "pcapng", then one suffix per compression: "pcap.gz"
     byte_order: str = ""  # "little", "big"; "mixed": pcapng sections differ
-    link_types: list[int] = field(default_factory=list)
+    link_types: list[int] = field(default_factory=list)  # of the records; of the interfaces if there are none
     snaplen: int = 0  # the largest of all interfaces; 0: unlimited
     interfaces: list[Interface] = field(default_factory=list)
     comments: list[str] = field(default_factory=list)
@@ -77,6 +77,7 @@ class CaptureFacts:
     records: int = 0
     first_time: int = -1  # ns since the epoch, the earliest; -1: none
     last_time: int = -1  # ns since the epoch, the latest; -1: none
+    untimed: int = 0  # records without a time
     cut: str = ""  # one sentence: where and why reading stopped before the end
     warnings: list[str] = field(default_factory=list)
 
@@ -86,6 +87,7 @@ class CaptureFacts:
         times = records.time
         if len(times) and times.min() < 0:
             times = times[times >= 0]
+            self.untimed += len(records.time) - len(times)
         if len(times):
             earliest, latest = int(times.min()), int(times.max())
             self.first_time = earliest if self.first_time < 0 else min(self.first_time, earliest)

@@ -54,7 +54,8 @@ class CaptureFile:
             raw = RawStream(io.BytesIO(raw.peek(COMPILE_FROM_BYTES)))
         try:
             facts = CaptureFacts(self.facts.name, self.facts.path)
-            reader, blocks = _reader(raw, facts, size=self.disk_bytes, block_bytes=LOOK_BLOCK_BYTES)
+            blocks = _blocks(raw, facts, size=self.disk_bytes, block_bytes=LOOK_BLOCK_BYTES)
+            reader = _reader(blocks, facts, index=0, compiled=False)
             for _ in reader.batches() if for_time else ():
                 self.first_time = facts.first_time
                 if facts.first_time >= 0 or blocks.position > LOOK_BYTES:
@@ -72,9 +73,8 @@ class CaptureFile:
             self.facts.cut = str(error)
             return
         try:
-            reader, _ = _reader(
-                raw, self.facts, size=self.disk_bytes, block_bytes=block_bytes, index=index, compiled=compiled
-            )
+            blocks = _blocks(raw, self.facts, size=self.disk_bytes, block_bytes=block_bytes)
+            reader = _reader(blocks, self.facts, index=index, compiled=compiled)
             for batch in reader.batches():
                 self.taken = raw.taken
                 yield batch
@@ -156,21 +156,23 @@ def open_captures(names: Sequence[str], *, block_bytes: int = 4 << 20, progress:
     return captures
 
 
-def _reader(
-    raw: RawStream, facts: CaptureFacts, *, size: int, block_bytes: int, index: int = 0, compiled: bool = False
-) -> tuple[Reader, Blocks]:
-    """The reader of what the bytes turn out to be; raises CaptureError."""
-    stream, packed = unpacked(raw)
-    head = stream.peek(16)
-    if not head:
+def _blocks(raw: RawStream, facts: CaptureFacts, *, size: int, block_bytes: int) -> Blocks:
+    """The decompressed bytes of a file; raises CaptureError where there is not one."""
+    stream, facts.format = unpacked(raw)
+    if not stream.peek(1):
         raise _nothing(raw, stream, facts.name)
-    blocks = Blocks(stream, block_bytes=block_bytes, size=-1 if packed else size)
+    return Blocks(stream, block_bytes=block_bytes, size=-1 if facts.format else size)
+
+
+def _reader(blocks: Blocks, facts: CaptureFacts, *, index: int, compiled: bool) -> Reader:
+    """The reader of what the bytes turn out to be; raises NotACapture."""
+    head = blocks.stream.peek(16)
     if head[:4] in MAGICS:
-        facts.format = "pcap" + packed
-        return PcapReader(blocks, facts, index=index, compiled=compiled), blocks
+        facts.format = "pcap" + facts.format
+        return PcapReader(blocks, facts, index=index, compiled=compiled)
     if head[:4] == MAGIC:
-        facts.format = "pcapng" + packed
-        return PcapngReader(blocks, facts, index=index, compiled=compiled), blocks
+        facts.format = "pcapng" + facts.format
+        return PcapngReader(blocks, facts, index=index, compiled=compiled)
     what, advice = describe_other(head)
     raise NotACapture(f"{facts.name}: not a packet capture: at byte 0 is {what}; {advice}")
 

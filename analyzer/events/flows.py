@@ -26,10 +26,45 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analyzer.capture.records import Records
-from analyzer.kernels import helper, kernel
+from analyzer.kernels import Matrix, helper, kernel
 from analyzer.wire.bytes import u8
-from analyzer.wire.packets import ARP, ICMP, NOT_IP, TCP, UDP, UNREAD_LINK, Packets
-from analyzer.wire.quic.split import quic_long_kind
+from analyzer.wire.packets import (
+    ACKNOWLEDGMENT,
+    ARP,
+    DESTINATION_0,
+    DESTINATION_1,
+    DESTINATION_2,
+    DESTINATION_3,
+    DESTINATION_PORT,
+    DIGEST,
+    FAMILY,
+    FLAW,
+    FRAGMENT,
+    ICMP,
+    ICMP_TYPE,
+    IP_ID,
+    IP_OFFSET,
+    KIND,
+    NOT_IP,
+    PAYLOAD_CAPTURED,
+    PAYLOAD_LENGTH,
+    PAYLOAD_OFFSET,
+    PROTOCOL,
+    SEQUENCE,
+    SOURCE_0,
+    SOURCE_1,
+    SOURCE_2,
+    SOURCE_3,
+    SOURCE_PORT,
+    TCP,
+    TCP_FLAGS,
+    TRANSPORT_OFFSET,
+    TTL,
+    UDP,
+    UNREAD_LINK,
+    WINDOW,
+)
+from analyzer.wire.quic.split import OTHER_LONG, quic_long_kind
 from analyzer.wire.quic.summary import CLIENT_HELLO_FLOOR, initial_bytes_end, quic_cid_digest, quic_kinds
 
 KEY_WORDS = 10
@@ -43,32 +78,38 @@ DUPLICATES_KEPT = 2
 PAYLOAD_KEPT = 4096  # bytes of payload kept of a packet kept whole
 HEADER_KEPT = 64  # bytes of payload kept of a QUIC long header packet that is not: the header with both CIDs
 
-# Bits of ``Selected.reason``.
+# Bits of the column ``reason``.
 ALWAYS, IS_DUPLICATE, WHOLE, IS_LONG = 1, 2, 4, 8
-
-_FULL_FLOWS, _FULL_ROWS = 1, 2
 
 
 class FlowTable(NamedTuple):
-    """Open addressing over ``slots``; per-direction arrays hold a's direction at 2 * flow and b's after it."""
+    """Open addressing over ``slots``; the state of a's direction is row 2 * flow of ``state``, b's the row after it."""
 
     size: NDArray[np.int64]  # [number of flows]
     slots: NDArray[np.int32]  # flow at this slot, -1 if free; the length is a power of two
     keys: NDArray[np.uint32]  # KEY_WORDS per flow: a's address, b's address, ports, protocol << 8 | family
-    records: NDArray[np.int64]  # per direction: records, duplicates included
-    payloads: NDArray[np.int64]  # per direction: packets with payload
-    duplicates: NDArray[np.int64]
-    bytes: NDArray[np.int64]  # payload bytes by the headers
-    first_time: NDArray[np.int64]
-    last_time: NDArray[np.int64]
-    cid_digest: NDArray[np.int64]  # digest of the DCID of the last long header
-    cid_run: NDArray[np.int64]  # how many long headers in a row carried it
-    ring_digest: NDArray[np.int64]  # RING per direction
-    ring_time: NDArray[np.int64]
+    state: Matrix
+
+
+# Columns of ``FlowTable.state``, one row per flow and direction.
+RECORDS = 0  # duplicates included
+PAYLOADS = 1  # packets with payload
+DUPLICATES = 2
+BYTES = 3  # payload by the headers
+FIRST_TIME = 4
+LAST_TIME = 5
+CID_DIGEST = 6  # of the DCID of the last QUIC long header
+CID_RUN = 7  # how many long headers in a row carried it
+RING_DIGEST = 8  # RING digests, -1 where none can prove a duplicate
+RING_TIME = RING_DIGEST + RING
+STATE_COLUMNS = RING_TIME + RING
 
 
 class Selected(NamedTuple):
-    """One row per selected packet. ``start`` points into the piece's arena, where ``kept`` bytes lie from the IP header on."""
+    """One row per selected packet. ``start`` points into the piece's arena, where ``kept`` bytes lie from the IP header on.
+
+    The kernel writes the columns of a matrix in this order; kept rows are stored in the types given here.
+    """
 
     capture: NDArray[np.int32]
     record: NDArray[np.int64]
@@ -104,47 +145,74 @@ class Selected(NamedTuple):
     start: NDArray[np.int64]
     kept: NDArray[np.int32]
     transport: NDArray[np.int16]  # offset of the transport header in the kept bytes, -1 if not reached
-    header: NDArray[np.int16]  # bytes before the payload
+    header: NDArray[np.int16]  # bytes before the payload, -1 if it was not reached
 
 
-def new_flow_table(flows: int) -> FlowTable:
-    """An empty table with room for ``flows`` flows (a power of two)."""
-    columns: dict[str, Any] = {}
-    for name in FlowTable._fields:
-        columns[name] = np.zeros(2 * flows, np.int64)
-    columns["size"] = np.zeros(1, np.int64)
-    columns["slots"] = np.full(2 * flows, -1, np.int32)
-    columns["keys"] = np.zeros(KEY_WORDS * flows, np.uint32)
-    columns["ring_digest"] = np.full(2 * RING * flows, -1, np.int64)
-    columns["ring_time"] = np.zeros(2 * RING * flows, np.int64)
-    return FlowTable(**columns)
-
-
-def new_selected(rows: int) -> Selected:
-    """Columns with room for ``rows`` rows."""
-    return Selected(*(np.zeros(rows, dtype) for dtype in SELECTED_DTYPES))
-
-
+#: The type of each column of ``Selected``.
 SELECTED_DTYPES = tuple(
     np.dtype(name)
     for name in (
-        "i4 i8 i8 i8 i4 i1 i1 i1 i1 i1 i2 i4 i4 i4 i4 i2 u4 u4 i4 i4 u4 i2 i8 i8 i8 i8 i8 i8 i8 i8 i8 i8 i4 i2 i2".split()
+        [
+            "i4",
+            "i8",
+            "i8",
+            "i8",
+            "i4",
+            "i1",
+            "i1",
+            "i1",
+            "i1",
+            "i1",
+            "i2",
+            "i4",
+            "i4",
+            "i4",
+            "i4",
+            "i2",
+            "u4",
+            "u4",
+            "i4",
+            "i4",
+            "u4",
+            "i2",
+            "i8",
+            "i8",
+            "i8",
+            "i8",
+            "i8",
+            "i8",
+            "i8",
+            "i8",
+            "i8",
+            "i8",
+            "i4",
+            "i2",
+            "i2",
+        ]
     )
 )
 
 
+def new_flow_table(flows: int) -> FlowTable:
+    """An empty table with room for ``flows`` flows (a power of two)."""
+    state = np.zeros((2 * flows, STATE_COLUMNS), np.int64)
+    state[:, RING_DIGEST : RING_DIGEST + RING] = -1
+    slots, keys = np.full(2 * flows, -1, np.int32), np.zeros(KEY_WORDS * flows, np.uint32)
+    return FlowTable(np.zeros(1, np.int64), slots, keys, state)
+
+
 @helper
-def a_is_source(p: Packets, r: int) -> bool:
+def a_is_source(p: Any, r: int) -> bool:
     """Whether the sender of packet ``r`` is the flow's end a: the smaller of the two sockets."""
-    if p.source_0[r] != p.destination_0[r]:
-        return bool(p.source_0[r] < p.destination_0[r])
-    if p.source_1[r] != p.destination_1[r]:
-        return bool(p.source_1[r] < p.destination_1[r])
-    if p.source_2[r] != p.destination_2[r]:
-        return bool(p.source_2[r] < p.destination_2[r])
-    if p.source_3[r] != p.destination_3[r]:
-        return bool(p.source_3[r] < p.destination_3[r])
-    return bool(p.source_port[r] <= p.destination_port[r])
+    if p[r, SOURCE_0] != p[r, DESTINATION_0]:
+        return bool(p[r, SOURCE_0] < p[r, DESTINATION_0])
+    if p[r, SOURCE_1] != p[r, DESTINATION_1]:
+        return bool(p[r, SOURCE_1] < p[r, DESTINATION_1])
+    if p[r, SOURCE_2] != p[r, DESTINATION_2]:
+        return bool(p[r, SOURCE_2] < p[r, DESTINATION_2])
+    if p[r, SOURCE_3] != p[r, DESTINATION_3]:
+        return bool(p[r, SOURCE_3] < p[r, DESTINATION_3])
+    return bool(p[r, SOURCE_PORT] <= p[r, DESTINATION_PORT])
 
 
 @helper
@@ -164,43 +232,48 @@ def key_hash(key: Any) -> int:
 
 
 @helper
-def write_key(p: Packets, r: int, forward: bool, key: Any) -> int:
+def write_key(p: Any, r: int, forward: bool, key: Any) -> int:
     """Write the flow key of packet ``r`` into ``key`` (``KEY_WORDS`` words); returns its hash."""
     a = 0 if forward else 4
     b = 4 - a
-    key[a], key[a + 1], key[a + 2], key[a + 3] = p.source_0[r], p.source_1[r], p.source_2[r], p.source_3[r]
-    key[b], key[b + 1], key[b + 2], key[b + 3] = p.destination_0[r], p.destination_1[r], p.destination_2[r], p.destination_3[r]
+    key[a], key[a + 1], key[a + 2], key[a + 3] = p[r, SOURCE_0], p[r, SOURCE_1], p[r, SOURCE_2], p[r, SOURCE_3]
+    key[b], key[b + 1], key[b + 2], key[b + 3] = (
+        p[r, DESTINATION_0],
+        p[r, DESTINATION_1],
+        p[r, DESTINATION_2],
+        p[r, DESTINATION_3],
+    )
     if forward:
-        key[8] = (p.source_port[r] << 16) | p.destination_port[r]
+        key[8] = (p[r, SOURCE_PORT] << 16) | p[r, DESTINATION_PORT]
     else:
-        key[8] = (p.destination_port[r] << 16) | p.source_port[r]
-    key[9] = (p.protocol[r] << 8) | p.family[r]
+        key[8] = (p[r, DESTINATION_PORT] << 16) | p[r, SOURCE_PORT]
+    key[9] = (p[r, PROTOCOL] << 8) | p[r, FAMILY]
     return key_hash(key)
 
 
 @helper
-def find_flow(table: FlowTable, key: Any, h: int) -> int:
+def find_flow(size: Any, slots: Any, keys: Any, key: Any, h: int) -> int:
     """Index of the flow with this key, inserted if new; -1 if the table is full and the key new."""
-    mask = len(table.slots) - 1
+    mask = len(slots) - 1
     slot = h & mask
-    while table.slots[slot] >= 0:
-        base = table.slots[slot] * KEY_WORDS
+    while slots[slot] >= 0:
+        base = slots[slot] * KEY_WORDS
         same = True
         for word in range(KEY_WORDS):
-            if table.keys[base + word] != key[word]:
+            if keys[base + word] != key[word]:
                 same = False
                 break
         if same:
-            return int(table.slots[slot])
+            return int(slots[slot])
         slot = (slot + 1) & mask
-    flow = table.size[0]
-    if (flow + 1) * KEY_WORDS > len(table.keys):
+    flow = int(size[0])
+    if (flow + 1) * KEY_WORDS > len(keys):
         return -1
-    table.slots[slot] = flow
-    table.size[0] = flow + 1
+    slots[slot] = flow
+    size[0] = flow + 1
     for word in range(KEY_WORDS):
-        table.keys[flow * KEY_WORDS + word] = key[word]
-    return int(flow)
+        keys[flow * KEY_WORDS + word] = key[word]
+    return flow
 
 
 @kernel
@@ -210,168 +283,193 @@ def insert_keys(keys: NDArray[np.uint32], flows: int, table: FlowTable, mapping:
     for flow in range(flows):
         for word in range(KEY_WORDS):
             key[word] = keys[flow * KEY_WORDS + word]
-        mapping[flow] = find_flow(table, key, key_hash(key))
+        mapping[flow] = find_flow(table.size, table.slots, table.keys, key, key_hash(key))
     return flows
 
 
 @helper
-def is_duplicate(table: FlowTable, d: int, digest: int, time: int) -> bool:
+def is_duplicate(state: Any, d: int, digest: int, time: int) -> bool:
     """Whether a packet with this digest was seen among the last ``RING`` of direction ``d`` a moment ago."""
-    for k in range(d * RING, d * RING + RING):
-        if table.ring_digest[k] == digest and abs(time - table.ring_time[k]) <= DUPLICATE_WITHIN_NS:
+    for k in range(RING):
+        if state[d, RING_DIGEST + k] == digest and abs(time - state[d, RING_TIME + k]) <= DUPLICATE_WITHIN_NS:
             return True
     return False
 
 
 @helper
-def may_be_duplicate(p: Packets, r: int) -> bool:
-    """Whether equal digests can prove the same packet: bare ACKs without an IP identification repeat by themselves."""
-    if p.kind[r] == TCP:
-        return bool(p.payload_length[r] > 0 or p.tcp_flags[r] & 7 or p.ip_id[r] != 0)
-    return bool(p.kind[r] == UDP or (p.kind[r] == ICMP and p.ip_id[r] != 0))
+def may_be_duplicate(p: Any, r: int) -> bool:
+    """Whether equal digests can prove the same packet: bare ACKs and RSTs without an IP identification repeat by themselves."""
+    if p[r, KIND] == TCP:
+        return bool(p[r, PAYLOAD_LENGTH] > 0 or p[r, TCP_FLAGS] & 3 or p[r, IP_ID] != 0)
+    return bool(p[r, KIND] == UDP or (p[r, KIND] == ICMP and p[r, IP_ID] != 0))
 
 
 @helper
-def always_selected(p: Packets, r: int) -> bool:
+def always_selected(p: Any, r: int) -> bool:
     """Packets that are selected wherever they stand, QUIC long headers apart."""
-    kind = p.kind[r]
+    kind = p[r, KIND]
     if kind == TCP:
-        return bool(p.tcp_flags[r] & 7)  # FIN, SYN, RST
+        return bool(p[r, TCP_FLAGS] & 7)  # FIN, SYN, RST
     if kind == UDP:
-        return bool(p.source_port[r] == 53 or p.destination_port[r] == 53 or p.fragment[r] == 1)
+        return bool(p[r, SOURCE_PORT] == 53 or p[r, DESTINATION_PORT] == 53 or p[r, FRAGMENT] == 1)
     if kind == ICMP:
-        type_ = p.icmp[r] >> 8
-        if p.family[r] == 4:
+        type_ = p[r, ICMP_TYPE] >> 8
+        if p[r, FAMILY] == 4:
             return bool(type_ == 3 or type_ == 5 or type_ == 11 or type_ == 12)
         return bool((1 <= type_ <= 4) or (133 <= type_ <= 137))
     return False
+
+
+@helper
+def count_packet(p: Any, r: int, time: int, state: Any, d: int) -> int:
+    """Count packet ``r`` in row ``d`` of the flow states; returns its reason so far: ALWAYS, WHOLE, IS_DUPLICATE bits."""
+    reason = ALWAYS | WHOLE if always_selected(p, r) else 0
+    provable = may_be_duplicate(p, r)
+    if state[d, RECORDS] == 0:
+        state[d, FIRST_TIME] = time
+    state[d, LAST_TIME] = time
+    state[d, RECORDS] += 1
+    if provable and is_duplicate(state, d, p[r, DIGEST], time):
+        reason = IS_DUPLICATE
+        state[d, DUPLICATES] += 1
+    else:
+        state[d, BYTES] += p[r, PAYLOAD_LENGTH]
+        state[d, PAYLOADS] += 1 if p[r, PAYLOAD_LENGTH] > 0 else 0
+    ring = state[d, RECORDS] % RING
+    state[d, RING_DIGEST + ring] = p[r, DIGEST] if provable else -1
+    state[d, RING_TIME + ring] = time
+    if reason == 0 and p[r, PAYLOAD_LENGTH] > 0 and state[d, PAYLOADS] <= HEAD_PAYLOADS:
+        reason = WHOLE
+    return reason
+
+
+@helper
+def long_header_kinds(b: Any, p: Any, r: int) -> int:
+    """Kinds of the QUIC packets in datagram ``r`` (``quic_kinds``), 0 if it does not begin with a long header.
+
+    A version that is not known counts only on port 443 or in a datagram as large as a client's first must be.
+    """
+    start = p[r, PAYLOAD_OFFSET]
+    stop = start + p[r, PAYLOAD_CAPTURED]
+    if p[r, KIND] != UDP or start < 0 or start >= stop or u8(b, start) < 0x80:
+        return 0
+    kind = quic_long_kind(b, start, stop)
+    at_443 = p[r, SOURCE_PORT] == 443 or p[r, DESTINATION_PORT] == 443
+    if kind < 0 or (kind == OTHER_LONG and not at_443 and p[r, PAYLOAD_LENGTH] < CLIENT_HELLO_FLOOR):
+        return 0
+    return quic_kinds(b, start, stop)
+
+
+@helper
+def count_long_header(cid: int, reason: int, state: Any, d: int) -> int:
+    """Count a QUIC long header in row ``d``; returns the reason with IS_LONG and, for the first of a DCID, WHOLE."""
+    if reason == IS_DUPLICATE:
+        return reason
+    state[d, CID_RUN] = 1 if cid != state[d, CID_DIGEST] else state[d, CID_RUN] + 1
+    state[d, CID_DIGEST] = cid
+    whole = WHOLE if state[d, CID_RUN] <= HEAD_LONGS else 0
+    return (reason & ~WHOLE) | ALWAYS | IS_LONG | whole
+
+
+@helper
+def bytes_kept_until(b: Any, p: Any, r: int, reason: int) -> int:
+    """Offset in the batch up to which the bytes of packet ``r`` are kept, if so many were captured."""
+    payload = p[r, PAYLOAD_OFFSET]
+    if p[r, KIND] == ARP:
+        return int(p[r, IP_OFFSET] + 28)
+    if payload < 0:
+        return int(p[r, IP_OFFSET] + 96)
+    stop = payload + p[r, PAYLOAD_CAPTURED]
+    if reason & IS_LONG:
+        whole = initial_bytes_end(b, payload, stop) if reason & WHOLE else payload
+        return int(min(stop, max(whole, payload + HEADER_KEPT)))
+    if reason & WHOLE:
+        return int(min(stop, payload + PAYLOAD_KEPT))
+    return int(min(stop, payload + (HEADER_KEPT if p[r, KIND] == UDP else 0)))
+
+
+@helper
+def write_packet(p: Any, r: int, out: Any, row: int) -> None:
+    """What the headers of packet ``r`` say, in the columns of ``Selected``."""
+    out[row, 7], out[row, 8], out[row, 9], out[row, 10] = p[r, KIND], p[r, FLAW], p[r, FRAGMENT], p[r, TTL]
+    out[row, 13], out[row, 14] = p[r, PAYLOAD_LENGTH], p[r, PAYLOAD_CAPTURED]
+    out[row, 15], out[row, 16], out[row, 17] = p[r, TCP_FLAGS], p[r, SEQUENCE], p[r, ACKNOWLEDGMENT]
+    out[row, 18], out[row, 19], out[row, 20] = p[r, WINDOW], p[r, ICMP_TYPE], p[r, DIGEST]
+    ip = p[r, IP_OFFSET]
+    out[row, 33] = p[r, TRANSPORT_OFFSET] - ip if p[r, TRANSPORT_OFFSET] >= 0 else -1
+    out[row, 34] = p[r, PAYLOAD_OFFSET] - ip if p[r, PAYLOAD_OFFSET] >= 0 else -1
+
+
+@helper
+def write_state(state: Any, d: int, out: Any, row: int) -> None:
+    """The running counters of the flow after the packet, in the columns of ``Selected``."""
+    other = d ^ 1
+    out[row, 23], out[row, 24] = state[d, RECORDS], state[d, PAYLOADS]
+    out[row, 25], out[row, 26] = state[d, DUPLICATES], state[d, BYTES]
+    out[row, 27], out[row, 28], out[row, 29] = state[other, RECORDS], state[other, DUPLICATES], state[other, BYTES]
 
 
 @kernel
 def track_flows(
     b: NDArray[np.uint8],
     records: Records,
-    p: Packets,
+    p: Matrix,
     table: FlowTable,
-    out: Selected,
+    out: Matrix,
     arena: NDArray[np.uint8],
     cursor: NDArray[np.int64],
 ) -> int:
     """Continue at row ``cursor[0]`` of a batch; ``cursor[1]`` rows and ``cursor[2]`` arena bytes are written so far.
 
-    ``cursor[3 + capture]`` counts the duplicates of each capture.
-    Returns 0 when the batch is done, 1 when the flow table is full: the caller enlarges it and calls again.
-    ``out`` must have room for all records of the batch and ``arena`` for all its bytes.
+    ``cursor[3 + capture]`` counts the duplicates of each capture. Returns 0 when the batch is done, 1 when the flow table is
+    full: the caller enlarges it and calls again. ``out`` must have room for all records of the batch, ``arena`` for all its
+    bytes.
     """
+    offset, captured, original, times = records.offset, records.captured_length, records.original_length, records.time
+    captures, numbers, positions = records.capture, records.number, records.position
+    size, slots, keys, state = table.size, table.slots, table.keys, table.state
     key = np.zeros(KEY_WORDS, np.int64)
     rows, used = cursor[1], cursor[2]
-    for r in range(cursor[0], len(records.offset)):
-        kind = p.kind[r]
+    for r in range(cursor[0], len(offset)):
+        kind = p[r, KIND]
         if kind == UNREAD_LINK or kind == NOT_IP:
             continue
-        time = records.time[r]
         flow, direction, d = -1, 0, 0
         reason, quic, cid, gap = ALWAYS, 0, 0, -1
         if kind != ARP:
             forward = a_is_source(p, r)
-            flow = find_flow(table, key, write_key(p, r, forward, key))
+            flow = find_flow(size, slots, keys, key, write_key(p, r, forward, key))
             if flow < 0:
                 cursor[0], cursor[1], cursor[2] = r, rows, used
-                return _FULL_FLOWS
+                return 1
             direction = 0 if forward else 1
             d = 2 * flow + direction
-            reason = ALWAYS | WHOLE if always_selected(p, r) else 0
-            if table.records[d] > 0:
-                gap = time - table.last_time[d]
-            else:
-                table.first_time[d] = time
-            table.last_time[d] = time
-            table.records[d] += 1
-            if may_be_duplicate(p, r) and is_duplicate(table, d, p.digest[r], time):
-                reason = IS_DUPLICATE
-                table.duplicates[d] += 1
-                cursor[3 + records.capture[r]] += 1
-            else:
-                table.bytes[d] += p.payload_length[r]
-                table.payloads[d] += 1 if p.payload_length[r] > 0 else 0
-            ring = d * RING + table.records[d] % RING
-            table.ring_digest[ring], table.ring_time[ring] = (p.digest[r] if may_be_duplicate(p, r) else -1), time
-            start, stop = p.payload_offset[r], p.payload_offset[r] + p.payload_captured[r]
-            if kind == UDP and start >= 0 and start < stop and u8(b, start) & 0x80:
-                long_kind = quic_long_kind(b, start, stop)
-                at_443 = p.source_port[r] == 443 or p.destination_port[r] == 443
-                if long_kind >= 0 and (long_kind != 5 or at_443 or p.payload_length[r] >= CLIENT_HELLO_FLOOR):
-                    quic = quic_kinds(b, start, stop)
-                    cid = quic_cid_digest(b, start, stop)
-                    if reason != IS_DUPLICATE:
-                        table.cid_run[d] = 1 if cid != table.cid_digest[d] else table.cid_run[d] + 1
-                        table.cid_digest[d] = cid
-                        reason |= ALWAYS | IS_LONG
-                        if table.cid_run[d] <= HEAD_LONGS:
-                            reason |= WHOLE
-            if reason == 0 and p.payload_length[r] > 0 and table.payloads[d] <= HEAD_PAYLOADS:
-                reason |= WHOLE
-            if not (
-                reason & (ALWAYS | WHOLE)
-                or table.records[d] <= HEAD
-                or gap >= SILENCE_NS
-                or (reason == IS_DUPLICATE and table.duplicates[d] <= DUPLICATES_KEPT)
-            ):
+            if state[d, RECORDS] > 0:
+                gap = times[r] - state[d, LAST_TIME]
+            reason = count_packet(p, r, times[r], state, d)
+            quic = long_header_kinds(b, p, r)
+            if quic:
+                cid = quic_cid_digest(b, p[r, PAYLOAD_OFFSET], p[r, PAYLOAD_OFFSET] + p[r, PAYLOAD_CAPTURED])
+                reason = count_long_header(cid, reason, state, d)
+            if reason & IS_DUPLICATE:
+                cursor[3 + captures[r]] += 1
+            wanted = reason & (ALWAYS | WHOLE) or state[d, RECORDS] <= HEAD or gap >= SILENCE_NS
+            if not wanted and not (reason & IS_DUPLICATE and state[d, DUPLICATES] <= DUPLICATES_KEPT):
                 continue
-        begin = p.ip_offset[r]
-        end = begin + 28
-        if kind != ARP:
-            end = bytes_kept_until(b, p, r, reason)
-        end = min(end, records.offset[r] + records.captured_length[r])
+        begin = p[r, IP_OFFSET]
+        end = min(bytes_kept_until(b, p, r, reason), offset[r] + captured[r])
         arena[used : used + end - begin] = b[begin:end]
-        write_row(records, p, r, out, rows)
-        write_state(table, d, flow, out, rows)
-        out.flow[rows], out.direction[rows], out.reason[rows] = flow, direction, reason
-        out.quic[rows], out.cid_digest[rows], out.gap[rows] = quic, cid, gap
-        out.start[rows], out.kept[rows] = used, end - begin
+        out[rows, 0], out[rows, 1], out[rows, 2], out[rows, 3] = captures[r], numbers[r], positions[r], times[r]
+        out[rows, 4], out[rows, 5], out[rows, 6] = flow, direction, reason
+        out[rows, 11], out[rows, 12] = original[r], captured[r]
+        write_packet(p, r, out, rows)
+        out[rows, 21], out[rows, 22], out[rows, 30] = quic, cid, gap
+        if flow >= 0:
+            write_state(state, d, out, rows)
+        else:
+            out[rows, 23:30] = 0
+        out[rows, 31], out[rows, 32] = used, end - begin
         rows += 1
         used += end - begin
-    cursor[0], cursor[1], cursor[2] = len(records.offset), rows, used
+    cursor[0], cursor[1], cursor[2] = len(offset), rows, used
     return 0
-
-
-@helper
-def bytes_kept_until(b: Any, p: Packets, r: int, reason: int) -> int:
-    """Offset in the batch up to which the bytes of packet ``r`` are kept."""
-    payload = p.payload_offset[r]
-    if payload < 0:
-        return int(p.ip_offset[r] + 96)
-    stop = payload + p.payload_captured[r]
-    if reason & IS_LONG:
-        whole = initial_bytes_end(b, payload, stop) if reason & WHOLE else payload
-        return int(min(stop, max(whole, payload + HEADER_KEPT)))
-    if reason & WHOLE:
-        return int(min(stop, payload + PAYLOAD_KEPT))
-    return int(min(stop, payload + (HEADER_KEPT if p.kind[r] == UDP else 0)))
-
-
-@helper
-def write_row(records: Records, p: Packets, r: int, out: Selected, row: int) -> None:
-    """What the headers of packet ``r`` say."""
-    out.capture[row], out.record[row], out.position[row] = records.capture[r], records.number[r], records.position[r]
-    out.time[row] = records.time[r]
-    out.kind[row], out.flaw[row], out.fragment[row], out.ttl[row] = p.kind[r], p.flaw[r], p.fragment[r], p.ttl[r]
-    out.original_length[row], out.captured_length[row] = records.original_length[r], records.captured_length[r]
-    out.payload_length[row], out.payload_captured[row] = p.payload_length[r], p.payload_captured[r]
-    out.tcp_flags[row], out.sequence[row] = p.tcp_flags[r], p.sequence[r]
-    out.acknowledgment[row], out.window[row] = p.acknowledgment[r], p.window[r]
-    out.icmp[row], out.digest[row] = p.icmp[r], p.digest[r]
-    out.transport[row] = p.transport_offset[r] - p.ip_offset[r] if p.transport_offset[r] >= 0 else -1
-    out.header[row] = p.payload_offset[r] - p.ip_offset[r] if p.payload_offset[r] >= 0 else -1
-
-
-@helper
-def write_state(table: FlowTable, d: int, flow: int, out: Selected, row: int) -> None:
-    """The running counters of the flow after the packet."""
-    if flow < 0:
-        return
-    other = d ^ 1
-    out.ordinal[row], out.payload_ordinal[row] = table.records[d], table.payloads[d]
-    out.duplicate_ordinal[row], out.bytes_so_far[row] = table.duplicates[d], table.bytes[d]
-    out.other_records[row], out.other_duplicates[row] = table.records[other], table.duplicates[other]
-    out.other_bytes[row] = table.bytes[other]

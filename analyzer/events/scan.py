@@ -15,7 +15,7 @@ only way in which results are combined: it is associative, and a capture cut any
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -35,22 +35,11 @@ from analyzer.events.flows import (
     Selected,
     insert_keys,
 )
-from analyzer.kernels import runner
-from analyzer.wire.packets import (
-    LATER_FRAGMENT,
-    NO_FLAW,
-    NOT_IP,
-    UDP,
-    UNREAD_LINK,
-    Packets,
-    decode_packets,
-    first_rows,
-    new_packets,
-)
+from analyzer.kernels import Matrix, runner
+from analyzer.wire import packets as pk
+from analyzer.wire.packets import LATER_FRAGMENT, NO_FLAW, NOT_IP, UDP, UNREAD_LINK, decode_packets, new_packets
 
 LEDGER = ("records", "decoded", "not_ip", "fragments", "duplicates", "truncated", "flawed", "unread_link_type", "cut")
-
-_WIDTHS = {"keys": KEY_WORDS, "ring_digest": 2 * RING, "ring_time": 2 * RING}  # values per flow, else 2
 
 _SEAL_BYTES = 8 << 20  # a chunk of the arena is closed when it holds this much
 
@@ -79,24 +68,25 @@ class _Collector:
     """Working buffers of the kernel, closed into compact chunks as they fill."""
 
     def __init__(self) -> None:
-        self.rows = fl.new_selected(0)
+        self.rows = np.empty((0, len(Selected._fields)), np.int64)
         self.arena = np.empty(0, np.uint8)
         self.closed_rows: list[Selected] = []
         self.closed_chunks: list[NDArray[np.uint8]] = []
 
     def make_room(self, cursor: NDArray[np.int64], records: int, size: int) -> None:
         """Room for a batch; what was collected so far is closed when it is large or in the way."""
-        if cursor[2] >= _SEAL_BYTES or cursor[1] + records > len(self.rows.time) or cursor[2] + size > len(self.arena):
+        if cursor[2] >= _SEAL_BYTES or cursor[1] + records > len(self.rows) or cursor[2] + size > len(self.arena):
             self.close(cursor)
-        if records > len(self.rows.time):
-            self.rows = fl.new_selected(max(4 * records, 1024))
+        if records > len(self.rows):
+            self.rows = np.empty((max(4 * records, 1024), len(Selected._fields)), np.int64)
         if size > len(self.arena):
             self.arena = np.empty(max(size + _SEAL_BYTES, 1 << 16), np.uint8)
 
     def close(self, cursor: NDArray[np.int64]) -> None:
         """Copy what the kernel wrote into arrays of just that size."""
         if cursor[1]:
-            self.closed_rows.append(Selected(*(column[: cursor[1]].copy() for column in self.rows)))
+            columns = (self.rows[: cursor[1], k].astype(dtype) for k, dtype in enumerate(fl.SELECTED_DTYPES))
+            self.closed_rows.append(Selected(*columns))
             self.closed_chunks.append(self.arena[: cursor[2]].copy())
         cursor[1] = cursor[2] = 0
 
@@ -109,14 +99,14 @@ def scan(
     table, collector = fl.new_flow_table(1024), _Collector()
     cursor = np.zeros(3 + captures, np.int64)
     ledger = np.zeros((captures, len(LEDGER)), np.int64)
-    columns = new_packets(0)
+    matrix = new_packets(0)
     for batch in batches:
         count = len(batch.records.time)
         if count == 0:
             continue
-        if count > len(columns.kind):
-            columns = new_packets(2 * count)
-        packets = first_rows(columns, count)
+        if count > len(matrix):
+            matrix = new_packets(2 * count)
+        packets = matrix[:count]
         buffer = batch.buffer if compiled else memoryview(batch.buffer)  # type: ignore[arg-type]
         decode(buffer, batch.records, packets)  # type: ignore[arg-type]
         collector.make_room(cursor, count, len(batch.buffer))
@@ -131,9 +121,9 @@ def scan(
     return _assemble(_trim(table), collector, ledger)
 
 
-def _count(ledger: NDArray[np.int64], batch: Batch, packets: Packets) -> None:
+def _count(ledger: NDArray[np.int64], batch: Batch, packets: Matrix) -> None:
     """Add a batch to the ledger: each record is decoded, not IP, a fragment, flawed or of an unread link type."""
-    kind, flaw = packets.kind, packets.flaw
+    kind, flaw = packets[:, pk.KIND], packets[:, pk.FLAW]
     records = batch.records
     unread, not_ip = kind == UNREAD_LINK, (kind == NOT_IP) & (flaw == NO_FLAW)
     fragments, flawed = (kind == LATER_FRAGMENT) & (flaw == NO_FLAW), flaw != NO_FLAW
@@ -164,10 +154,7 @@ def _grow(table: FlowTable, compiled: bool) -> FlowTable:
     """The same flows in a table with room for twice as many."""
     flows = int(table.size[0])
     larger = fl.new_flow_table(2 * (len(table.keys) // KEY_WORDS))
-    for name, old, new in zip(FlowTable._fields, table, larger, strict=True):
-        if name not in ("slots", "size"):
-            new[: len(old)] = old
-    larger.size[0] = 0
+    larger.state[: len(table.state)] = table.state
     runner(insert_keys, compiled)(table.keys, flows, larger, np.empty(flows, np.int64))
     return larger
 
@@ -175,39 +162,38 @@ def _grow(table: FlowTable, compiled: bool) -> FlowTable:
 def _trim(table: FlowTable) -> FlowTable:
     """The table cut to its flows; its slots are dropped."""
     flows = int(table.size[0])
-    columns = {
-        name: column[: flows * _WIDTHS.get(name, 2)].copy()
-        for name, column in zip(FlowTable._fields, table, strict=True)
-    }
-    return FlowTable(**{**columns, "size": np.array([flows]), "slots": np.zeros(0, np.int32)})
+    keys, state = table.keys[: flows * KEY_WORDS].copy(), table.state[: 2 * flows].copy()
+    return FlowTable(np.array([flows]), np.zeros(0, np.int32), keys, state)
 
 
 def merge(first: Scan, second: Scan) -> Scan:
     """The scan of two pieces together, ``second`` following ``first``. Associative; leaves its arguments as they are."""
     mapping, table = _merge_keys(first.table, second.table)
-    flows = int(table.size[0])
-    before, after = _widened(first.table, np.arange(first.table.size[0]), flows), _widened(second.table, mapping, flows)
+    before, after = np.zeros_like(table.state), np.zeros_like(table.state)
+    before[: len(first.table.state)] = first.table.state
+    after.reshape(-1, 2, fl.STATE_COLUMNS)[mapping] = second.table.state.reshape(-1, 2, fl.STATE_COLUMNS)
     rows = Selected(*(column.copy() for column in second.rows))
-    tracked = rows.flow >= 0
+    tracked = np.flatnonzero(rows.flow >= 0)
     rows.flow[tracked] = mapping[rows.flow[tracked]]
-    own = np.where(tracked, 2 * rows.flow.astype(np.int64) + rows.direction, 0)
+    own = 2 * rows.flow[tracked].astype(np.int64) + rows.direction[tracked]
     ledger = first.ledger + second.ledger
-    _find_duplicates(before, after, rows, own, ledger)
-    follows = tracked & (rows.ordinal == 1) & (before.records[own] > 0) if flows else tracked
-    rows.gap[follows] = rows.time[follows] - before.last_time[own[follows]]
+    _find_duplicates(before, after, rows, tracked, ledger)
+    follows = (rows.ordinal[tracked] == 1) & (before[own, fl.RECORDS] > 0)
+    rows.gap[tracked[follows]] = rows.time[tracked[follows]] - before[own[follows], fl.LAST_TIME]
     for column, counter, side in (
-        ("ordinal", "records", own),
-        ("payload_ordinal", "payloads", own),
-        ("duplicate_ordinal", "duplicates", own),
-        ("bytes_so_far", "bytes", own),
-        ("other_records", "records", own ^ 1),
-        ("other_duplicates", "duplicates", own ^ 1),
-        ("other_bytes", "bytes", own ^ 1),
+        (rows.ordinal, fl.RECORDS, own),
+        (rows.payload_ordinal, fl.PAYLOADS, own),
+        (rows.duplicate_ordinal, fl.DUPLICATES, own),
+        (rows.bytes_so_far, fl.BYTES, own),
+        (rows.other_records, fl.RECORDS, own ^ 1),
+        (rows.other_duplicates, fl.DUPLICATES, own ^ 1),
+        (rows.other_bytes, fl.BYTES, own ^ 1),
     ):
-        getattr(rows, column)[tracked] += getattr(before, counter)[side[tracked]]
+        column[tracked] += before[side, counter]
     joined = Selected(*(np.concatenate(pair) for pair in zip(first.rows, rows, strict=True)))
     chunk = np.concatenate([first.chunk, second.chunk + np.int32(len(first.chunks))])
-    return Scan(_added(table, before, after), joined, chunk, first.chunks + second.chunks, ledger)
+    _add_states(table.state, before, after)
+    return Scan(table, joined, chunk, first.chunks + second.chunks, ledger)
 
 
 def _merge_keys(first: FlowTable, second: FlowTable) -> tuple[NDArray[np.int64], FlowTable]:
@@ -223,79 +209,69 @@ def _merge_keys(first: FlowTable, second: FlowTable) -> tuple[NDArray[np.int64],
     return mapping, _trim(table)
 
 
-def _widened(table: FlowTable, mapping: NDArray[np.int64], flows: int) -> FlowTable:
-    """The counters of ``table`` at the places that ``mapping`` gives its flows, zero elsewhere."""
-    columns = {}
-    for name, column in zip(FlowTable._fields, table, strict=True):
-        width = _WIDTHS.get(name, 2)
-        wide = np.zeros((flows, width), column.dtype)
-        if name not in ("slots", "size"):
-            wide[mapping] = column.reshape(-1, width)
-        columns[name] = wide.reshape(-1)
-    return FlowTable(**columns)
-
-
 def _find_duplicates(
-    before: FlowTable, after: FlowTable, rows: Selected, own: NDArray[np.int64], ledger: NDArray[np.int64]
+    before: Matrix, after: Matrix, rows: Selected, tracked: NDArray[np.int64], ledger: NDArray[np.int64]
 ) -> None:
     """Mark the first packets of the second piece that repeat one of the last of the first; counters follow."""
-    if not len(before.records):
-        return
-    tracked = rows.flow >= 0
-    near = tracked & (rows.ordinal <= RING) & (before.records[own] > 0) & (rows.reason & IS_DUPLICATE == 0)
-    found = [i for i in np.flatnonzero(near) if _repeats(before, int(own[i]), rows, int(i))]
+    own = 2 * rows.flow[tracked].astype(np.int64) + rows.direction[tracked]
+    near = (rows.ordinal[tracked] <= RING) & (before[own, fl.RECORDS] > 0) & (rows.reason[tracked] & IS_DUPLICATE == 0)
+    found = [(int(own[k]), int(tracked[k])) for k in np.flatnonzero(near) if _repeats(before[own[k]], rows, tracked[k])]
     if not found:
         return
-    order = np.argsort(np.where(tracked, own, -1), kind="stable")
-    sorted_own = own[order]
-    sorted_own[: np.count_nonzero(~tracked)] = -1
-    for i in found:
-        d, payload, ordinal = int(own[i]), int(rows.payload_length[i]), int(rows.ordinal[i])
-        low, high = np.searchsorted(sorted_own, [d, d + 1])
-        later = order[low:high][rows.ordinal[order[low:high]] >= ordinal]
-        rows.reason[i] = IS_DUPLICATE
+    order = np.argsort(own, kind="stable")
+    by_direction, own = tracked[order], own[order]
+
+    def of(d: int, counter: NDArray[np.int64], least: int) -> NDArray[np.int64]:
+        low, high = np.searchsorted(own, [d, d + 1])
+        mine = by_direction[low:high]
+        return mine[counter[mine] >= least]
+
+    for d, row in found:
+        payload, ordinal = int(rows.payload_length[row]), int(rows.ordinal[row])
+        rows.reason[row] = IS_DUPLICATE
+        later = of(d, rows.ordinal, ordinal)
         rows.duplicate_ordinal[later] += 1
         rows.bytes_so_far[later] -= payload
         rows.payload_ordinal[later] -= payload > 0
-        low, high = np.searchsorted(sorted_own, [d ^ 1, (d ^ 1) + 1])
-        later = order[low:high][rows.other_records[order[low:high]] >= ordinal]
+        later = of(d ^ 1, rows.other_records, ordinal)
         rows.other_duplicates[later] += 1
         rows.other_bytes[later] -= payload
-        after.duplicates[d] += 1
-        after.bytes[d] -= payload
-        after.payloads[d] -= payload > 0
-        ledger[rows.capture[i], LEDGER.index("duplicates")] += 1
+        after[d, fl.DUPLICATES] += 1
+        after[d, fl.BYTES] -= payload
+        after[d, fl.PAYLOADS] -= payload > 0
+        ledger[rows.capture[row], LEDGER.index("duplicates")] += 1
 
 
-def _repeats(before: FlowTable, d: int, rows: Selected, row: int) -> bool:
+def _repeats(before: NDArray[np.int64], rows: Selected, row: int) -> bool:
     """Whether a row, the n-th of its direction in its piece, repeats one of the packets still in the ring."""
-    last = int(before.records[d])
+    last = int(before[fl.RECORDS])
     for record in range(max(1, last - RING + int(rows.ordinal[row])), last + 1):
-        slot = d * RING + record % RING
-        near = abs(int(rows.time[row]) - int(before.ring_time[slot])) <= DUPLICATE_WITHIN_NS
-        if near and before.ring_digest[slot] == rows.digest[row]:
+        near = abs(int(rows.time[row]) - int(before[fl.RING_TIME + record % RING])) <= DUPLICATE_WITHIN_NS
+        if near and before[fl.RING_DIGEST + record % RING] == rows.digest[row]:
             return True
     return False
 
 
-def _added(table: FlowTable, before: FlowTable, after: FlowTable) -> FlowTable:
-    """``table`` with the counters of both pieces."""
-    for name in ("records", "payloads", "duplicates", "bytes"):
-        getattr(table, name)[:] = getattr(before, name) + getattr(after, name)
-    table.first_time[:] = np.where(before.records > 0, before.first_time, after.first_time)
-    for name in ("last_time", "cid_digest", "cid_run"):
-        getattr(table, name)[:] = np.where(after.records > 0, getattr(after, name), getattr(before, name))
-    for back in range(RING):  # the ring's places are record numbers modulo RING
-        source_after = after.records - back
-        source_before = before.records - (back - after.records)
-        place = np.arange(len(table.records)) * RING
-        use_after, use_before = source_after > 0, (source_after <= 0) & (source_before > 0)
-        slot = place + (before.records + after.records - back) % RING
-        for name in ("ring_digest", "ring_time"):
-            target, old, new = getattr(table, name), getattr(before, name), getattr(after, name)
-            target[slot[use_after]] = new[(place + source_after % RING)[use_after]]
-            target[slot[use_before]] = old[(place + source_before % RING)[use_before]]
-    return table
+def _add_states(total: Matrix, before: Matrix, after: Matrix) -> None:
+    """Write the flow states of both pieces together into ``total``."""
+    for counter in (fl.RECORDS, fl.PAYLOADS, fl.DUPLICATES, fl.BYTES):
+        total[:, counter] = before[:, counter] + after[:, counter]
+    n_before, n_after = before[:, fl.RECORDS], after[:, fl.RECORDS]
+    total[:, fl.FIRST_TIME] = np.where(n_before > 0, before[:, fl.FIRST_TIME], after[:, fl.FIRST_TIME])
+    for value in (fl.LAST_TIME, fl.CID_DIGEST, fl.CID_RUN):
+        total[:, value] = np.where(n_after > 0, after[:, value], before[:, value])
+    every = np.arange(len(total))
+    total[:, fl.RING_DIGEST : fl.RING_DIGEST + RING] = -1
+    for back in range(RING):  # a ring's places are record numbers modulo RING
+        slot = (n_before + n_after - back) % RING
+        in_after, in_before = n_after > back, (n_after <= back) & (n_before + n_after > back)
+        for ring in (fl.RING_DIGEST, fl.RING_TIME):
+            for chosen, piece, number in (
+                (in_after, after, n_after - back),
+                (in_before, before, n_before + n_after - back),
+            ):
+                which = every[chosen]
+                total[which, ring + slot[chosen]] = piece[which, ring + number[chosen] % RING]
 
 
 def settle(scan: Scan) -> Scan:

@@ -14,13 +14,13 @@ Sources: RFC 791 §3.1, RFC 8200 §3-4, RFC 768, RFC 9293 §3.1, RFC 7348 §5, R
 
 from __future__ import annotations
 
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from analyzer.capture.records import Records
-from analyzer.kernels import helper, kernel
+from analyzer.kernels import Matrix, helper, kernel
 from analyzer.wire.bytes import le32, u8, u16, u32
 
 # Kinds of packet, column ``kind``.
@@ -28,7 +28,15 @@ UNREAD_LINK, NOT_IP, ARP, UDP, TCP, ICMP, OTHER_IP, LATER_FRAGMENT = 0, 1, 2, 3,
 
 # Flaws: why a header could not be read to its end, column ``flaw``.
 NO_FLAW, LINK_CUT, IP_CUT, IP_INVALID, TRANSPORT_CUT, TRANSPORT_INVALID, TOO_NESTED = 0, 1, 2, 3, 4, 5, 6
-FLAW_NAMES = ("", "link-header-cut", "ip-header-cut", "ip-header-invalid", "transport-cut", "transport-invalid", "too-nested")
+FLAW_NAMES = (
+    "",
+    "link-header-cut",
+    "ip-header-cut",
+    "ip-header-invalid",
+    "transport-cut",
+    "transport-invalid",
+    "too-nested",
+)
 
 MAX_TUNNELS = 4
 MAX_EXTENSION_HEADERS = 8
@@ -38,48 +46,42 @@ _UNREAD = -2  # a link type that is not read here
 _CUT = -1
 
 
-class Packets(NamedTuple):
-    """One row per record. Offsets are into the batch's buffer, -1 where the header was not reached."""
-
-    kind: NDArray[np.int64]
-    flaw: NDArray[np.int64]
-    family: NDArray[np.int64]  # 4, 6, or 0
-    protocol: NDArray[np.int64]  # IP protocol number after extension headers
-    source_0: NDArray[np.int64]  # addresses as four 32-bit words; IPv4 in the last, the others 0
-    source_1: NDArray[np.int64]
-    source_2: NDArray[np.int64]
-    source_3: NDArray[np.int64]
-    destination_0: NDArray[np.int64]
-    destination_1: NDArray[np.int64]
-    destination_2: NDArray[np.int64]
-    destination_3: NDArray[np.int64]
-    source_port: NDArray[np.int64]
-    destination_port: NDArray[np.int64]
-    ip_offset: NDArray[np.int64]  # of the innermost IP header, or of the ARP header
-    transport_offset: NDArray[np.int64]
-    payload_offset: NDArray[np.int64]
-    payload_length: NDArray[np.int64]  # bytes, as the headers say (UDP by the UDP length field)
-    payload_captured: NDArray[np.int64]  # bytes of it that lie in the record
-    tcp_flags: NDArray[np.int64]
-    sequence: NDArray[np.int64]
-    acknowledgment: NDArray[np.int64]
-    window: NDArray[np.int64]
-    icmp: NDArray[np.int64]  # type << 8 | code, -1 where it is no ICMP
-    ip_id: NDArray[np.int64]
-    ttl: NDArray[np.int64]
-    fragment: NDArray[np.int64]  # 0 whole, 1 first fragment, 2 later fragment
-    tunnels: NDArray[np.int64]  # how many tunnel headers were passed
-    digest: NDArray[np.int64]  # 32-bit digest of what does not change on the way; equal for one packet captured twice
-
-
-def new_packets(count: int) -> Packets:
-    """Columns for ``count`` rows, to be filled by ``decode_packets``."""
-    return Packets(*(np.zeros(count, np.int64) for _ in Packets._fields))
+# Columns of the packet matrix, one row per record. Offsets are into the batch's buffer, -1 where the header was not reached.
+KIND = 0
+FLAW = 1
+FAMILY = 2  # 4, 6, or 0
+PROTOCOL = 3  # IP protocol number after extension headers
+SOURCE_0 = 4  # addresses as four 32-bit words; IPv4 in the last, the others 0
+SOURCE_1 = 5
+SOURCE_2 = 6
+SOURCE_3 = 7
+DESTINATION_0 = 8
+DESTINATION_1 = 9
+DESTINATION_2 = 10
+DESTINATION_3 = 11
+SOURCE_PORT = 12
+DESTINATION_PORT = 13
+IP_OFFSET = 14  # of the innermost IP header, or of the ARP header
+TRANSPORT_OFFSET = 15
+PAYLOAD_OFFSET = 16
+PAYLOAD_LENGTH = 17  # bytes, as the headers say (UDP by the UDP length field)
+PAYLOAD_CAPTURED = 18  # bytes of it that lie in the record
+TCP_FLAGS = 19
+SEQUENCE = 20
+ACKNOWLEDGMENT = 21
+WINDOW = 22
+ICMP_TYPE = 23  # type << 8 | code, -1 where it is no ICMP
+IP_ID = 24
+TTL = 25
+FRAGMENT = 26  # 0 whole, 1 first fragment, 2 later fragment
+TUNNELS = 27  # how many tunnel headers were passed
+DIGEST = 28  # 32-bit digest of what does not change on the way; equal for one packet captured twice
+PACKET_COLUMNS = 29
 
 
-def first_rows(packets: Packets, count: int) -> Packets:
-    """The first ``count`` rows, as views."""
-    return Packets(*(column[:count] for column in packets))
+def new_packets(count: int) -> Matrix:
+    """A packet matrix with ``count`` rows, to be filled by ``decode_packets``."""
+    return np.zeros((count, PACKET_COLUMNS), np.int64)
 
 
 @helper
@@ -163,86 +165,86 @@ def read_version(b: Any, i: int, end: int) -> tuple[int, int]:
 
 
 @helper
-def read_ipv4(b: Any, i: int, end: int, wire_end: int, out: Packets, r: int) -> tuple[int, int, int]:
+def read_ipv4(b: Any, i: int, end: int, wire_end: int, out: Any, r: int) -> tuple[int, int, int]:
     """Fill row ``r`` from an IPv4 header; (protocol, offset after it, end of the IP packet as it claims).
 
     Protocol -1: cut or invalid, the flaw is set. ``wire_end`` is where the record's original length ends.
     """
     if i + 20 > end:
-        out.flaw[r] = IP_CUT
+        out[r, FLAW] = IP_CUT
         return -1, i, end
     header = (u8(b, i) & 15) * 4
     if u8(b, i) >> 4 != 4 or header < 20:
-        out.flaw[r] = IP_INVALID
+        out[r, FLAW] = IP_INVALID
         return -1, i, end
     total = u16(b, i + 2)
     if total == 0:  # segmentation offload: the length did not fit or was not yet known
         total = wire_end - i
     if total < header or i + total > wire_end:
-        out.flaw[r] = IP_INVALID
+        out[r, FLAW] = IP_INVALID
         total = min(max(total, header), wire_end - i)
     fragment = u16(b, i + 6)
-    out.family[r] = 4
-    out.source_0[r] = out.source_1[r] = out.source_2[r] = 0
-    out.destination_0[r] = out.destination_1[r] = out.destination_2[r] = 0
-    out.source_3[r] = u32(b, i + 12)
-    out.destination_3[r] = u32(b, i + 16)
-    out.ip_offset[r] = i
-    out.ip_id[r] = u16(b, i + 4)
-    out.ttl[r] = u8(b, i + 8)
-    out.fragment[r] = 2 if fragment & 0x1FFF else (1 if fragment & 0x2000 else 0)
+    out[r, FAMILY] = 4
+    out[r, SOURCE_0] = out[r, SOURCE_1] = out[r, SOURCE_2] = 0
+    out[r, DESTINATION_0] = out[r, DESTINATION_1] = out[r, DESTINATION_2] = 0
+    out[r, SOURCE_3] = u32(b, i + 12)
+    out[r, DESTINATION_3] = u32(b, i + 16)
+    out[r, IP_OFFSET] = i
+    out[r, IP_ID] = u16(b, i + 4)
+    out[r, TTL] = u8(b, i + 8)
+    out[r, FRAGMENT] = 2 if fragment & 0x1FFF else (1 if fragment & 0x2000 else 0)
     if i + header > end:
-        out.flaw[r] = IP_CUT
+        out[r, FLAW] = IP_CUT
         return -1, i, end
     return u8(b, i + 9), i + header, i + total
 
 
 @helper
-def read_ipv6(b: Any, i: int, end: int, wire_end: int, out: Packets, r: int) -> tuple[int, int, int]:
+def read_ipv6(b: Any, i: int, end: int, wire_end: int, out: Any, r: int) -> tuple[int, int, int]:
     """As ``read_ipv4`` for IPv6; extension headers are passed (RFC 8200 §4)."""
     if i + 40 > end:
-        out.flaw[r] = IP_CUT
+        out[r, FLAW] = IP_CUT
         return -1, i, end
     if u8(b, i) >> 4 != 6:
-        out.flaw[r] = IP_INVALID
+        out[r, FLAW] = IP_INVALID
         return -1, i, end
     length = u16(b, i + 4)
     ip_end = i + 40 + length
     if length == 0:  # a jumbogram or segmentation offload
         ip_end = wire_end
     if ip_end > wire_end:
-        out.flaw[r] = IP_INVALID
+        out[r, FLAW] = IP_INVALID
         ip_end = wire_end
-    out.family[r] = 6
-    out.source_0[r], out.source_1[r] = u32(b, i + 8), u32(b, i + 12)
-    out.source_2[r], out.source_3[r] = u32(b, i + 16), u32(b, i + 20)
-    out.destination_0[r], out.destination_1[r] = u32(b, i + 24), u32(b, i + 28)
-    out.destination_2[r], out.destination_3[r] = u32(b, i + 32), u32(b, i + 36)
-    out.ip_offset[r] = i
-    out.ip_id[r] = 0
-    out.ttl[r] = u8(b, i + 7)
-    out.fragment[r] = 0
+    out[r, FAMILY] = 6
+    out[r, SOURCE_0], out[r, SOURCE_1] = u32(b, i + 8), u32(b, i + 12)
+    out[r, SOURCE_2], out[r, SOURCE_3] = u32(b, i + 16), u32(b, i + 20)
+    out[r, DESTINATION_0], out[r, DESTINATION_1] = u32(b, i + 24), u32(b, i + 28)
+    out[r, DESTINATION_2], out[r, DESTINATION_3] = u32(b, i + 32), u32(b, i + 36)
+    out[r, IP_OFFSET] = i
+    out[r, IP_ID] = 0
+    out[r, TTL] = u8(b, i + 7)
+    out[r, FRAGMENT] = 0
     protocol = u8(b, i + 6)
     i += 40
     for _ in range(MAX_EXTENSION_HEADERS):
         if protocol != 0 and protocol != 43 and protocol != 60 and protocol != 44 and protocol != 51:
             return protocol, i, ip_end
         if i + 8 > end:
-            out.flaw[r] = IP_CUT
+            out[r, FLAW] = IP_CUT
             return -1, i, ip_end
         following, size = u8(b, i), (u8(b, i + 1) + 1) * 8
         if protocol == 44:
             size = 8
-            out.ip_id[r] = u32(b, i + 4)
+            out[r, IP_ID] = u32(b, i + 4)
             offset = u16(b, i + 2)
-            out.fragment[r] = 2 if offset & 0xFFF8 else (1 if offset & 1 else 0)
+            out[r, FRAGMENT] = 2 if offset & 0xFFF8 else (1 if offset & 1 else 0)
         elif protocol == 51:
             size = (u8(b, i + 1) + 2) * 4
         protocol = following
         i += size
-        if out.fragment[r] == 2:
+        if out[r, FRAGMENT] == 2:
             return protocol, i, ip_end
-    out.flaw[r] = TOO_NESTED
+    out[r, FLAW] = TOO_NESTED
     return -1, i, ip_end
 
 
@@ -276,58 +278,58 @@ def read_tunnel(b: Any, i: int, end: int, protocol: int) -> tuple[int, int]:
 
 
 @helper
-def read_transport(b: Any, i: int, end: int, ip_end: int, out: Packets, r: int) -> None:
+def read_transport(b: Any, i: int, end: int, ip_end: int, out: Any, r: int) -> None:
     """Fill row ``r`` from the UDP, TCP or ICMP header at ``i``."""
-    protocol = out.protocol[r]
-    out.transport_offset[r] = i
+    protocol = out[r, PROTOCOL]
+    out[r, TRANSPORT_OFFSET] = i
     header = 8
     length = ip_end - i
     if protocol == 17:
-        out.kind[r] = UDP
+        out[r, KIND] = UDP
     elif protocol == 6:
-        out.kind[r] = TCP
+        out[r, KIND] = TCP
         header = 20
     elif protocol == 1 or protocol == 58:
-        out.kind[r] = ICMP
+        out[r, KIND] = ICMP
     else:
-        out.kind[r] = OTHER_IP
+        out[r, KIND] = OTHER_IP
         return
     if i + header > end:
-        if out.kind[r] != ICMP and i + 4 <= end:  # ports are readable
-            out.source_port[r], out.destination_port[r] = u16(b, i), u16(b, i + 2)
-        out.flaw[r] = TRANSPORT_CUT
+        if out[r, KIND] != ICMP and i + 4 <= end:  # ports are readable
+            out[r, SOURCE_PORT], out[r, DESTINATION_PORT] = u16(b, i), u16(b, i + 2)
+        out[r, FLAW] = TRANSPORT_CUT
         return
     if protocol == 17:
-        out.source_port[r], out.destination_port[r] = u16(b, i), u16(b, i + 2)
+        out[r, SOURCE_PORT], out[r, DESTINATION_PORT] = u16(b, i), u16(b, i + 2)
         claimed = u16(b, i + 4)
         if claimed >= 8:
             # A first fragment carries the length of the whole datagram; otherwise IP bounds it.
-            length = claimed if claimed <= length or out.fragment[r] == 1 else length
+            length = claimed if claimed <= length or out[r, FRAGMENT] == 1 else length
         elif claimed:
-            out.flaw[r] = TRANSPORT_INVALID
+            out[r, FLAW] = TRANSPORT_INVALID
     elif protocol == 6:
-        out.source_port[r], out.destination_port[r] = u16(b, i), u16(b, i + 2)
-        out.sequence[r], out.acknowledgment[r] = u32(b, i + 4), u32(b, i + 8)
-        out.tcp_flags[r], out.window[r] = u16(b, i + 12) & 0x1FF, u16(b, i + 14)
+        out[r, SOURCE_PORT], out[r, DESTINATION_PORT] = u16(b, i), u16(b, i + 2)
+        out[r, SEQUENCE], out[r, ACKNOWLEDGMENT] = u32(b, i + 4), u32(b, i + 8)
+        out[r, TCP_FLAGS], out[r, WINDOW] = u16(b, i + 12) & 0x1FF, u16(b, i + 14)
         header = (u8(b, i + 12) >> 4) * 4
         if header < 20 or header > length:
-            out.flaw[r] = TRANSPORT_INVALID
+            out[r, FLAW] = TRANSPORT_INVALID
             header = 20
     else:
-        out.icmp[r] = u16(b, i)
-    out.payload_offset[r] = i + header
-    out.payload_length[r] = max(length - header, 0)
-    out.payload_captured[r] = max(min(i + length, end) - (i + header), 0)
+        out[r, ICMP_TYPE] = u16(b, i)
+    out[r, PAYLOAD_OFFSET] = i + header
+    out[r, PAYLOAD_LENGTH] = max(length - header, 0)
+    out[r, PAYLOAD_CAPTURED] = max(min(i + length, end) - (i + header), 0)
 
 
 @helper
-def digest_of(b: Any, end: int, out: Packets, r: int) -> int:
+def digest_of(b: Any, end: int, out: Any, r: int) -> int:
     """A digest of addresses, IP identification, transport header without its checksum, and up to 32 payload bytes."""
-    i = out.transport_offset[r]
-    h = (int(out.ip_id[r]) * 0x9E3779B1 + int(out.source_3[r]) + 2 * int(out.destination_3[r])) & 0xFFFFFFFF
-    h = ((h ^ (h >> 15)) * 0x85EBCA6B + int(out.payload_length[r])) & 0xFFFFFFFF
-    stop = min(end, max(out.payload_offset[r], i) + 32)
-    skipped = i + (16 if out.kind[r] == TCP else (4 if out.kind[r] == UDP else 0))
+    i = out[r, TRANSPORT_OFFSET]
+    h = (int(out[r, IP_ID]) * 0x9E3779B1 + int(out[r, SOURCE_3]) + 2 * int(out[r, DESTINATION_3])) & 0xFFFFFFFF
+    h = ((h ^ (h >> 15)) * 0x85EBCA6B + int(out[r, PAYLOAD_LENGTH])) & 0xFFFFFFFF
+    stop = min(end, max(out[r, PAYLOAD_OFFSET], i) + 32)
+    skipped = i + (16 if out[r, KIND] == TCP else (4 if out[r, KIND] == UDP else 0))
     while i + 4 <= stop:
         if i != skipped:
             h = ((h ^ u32(b, i)) * 0xC2B2AE35) & 0xFFFFFFFF
@@ -337,30 +339,36 @@ def digest_of(b: Any, end: int, out: Packets, r: int) -> int:
 
 
 @kernel
-def decode_packets(b: NDArray[np.uint8], records: Records, out: Packets) -> int:
+def decode_packets(b: NDArray[np.uint8], records: Records, out: Matrix) -> int:
     """Fill one row of ``out`` per record; returns their number."""
-    count = len(records.offset)
+    offsets, captured, original, link_types = (
+        records.offset,
+        records.captured_length,
+        records.original_length,
+        records.link_type,
+    )
+    count = len(offsets)
     for r in range(count):
-        start = records.offset[r]
-        end = start + records.captured_length[r]
-        wire_end = start + max(records.original_length[r], records.captured_length[r])
-        out.kind[r], out.flaw[r], out.family[r], out.protocol[r] = NOT_IP, NO_FLAW, 0, -1
-        out.source_port[r] = out.destination_port[r] = 0
-        out.ip_offset[r] = out.transport_offset[r] = out.payload_offset[r] = -1
-        out.payload_length[r] = out.payload_captured[r] = 0
-        out.tcp_flags[r] = out.sequence[r] = out.acknowledgment[r] = out.window[r] = 0
-        out.icmp[r] = -1
-        out.ip_id[r] = out.ttl[r] = out.fragment[r] = out.tunnels[r] = out.digest[r] = 0
-        ether_type, i = read_link(b, start, end, records.link_type[r])
+        start = offsets[r]
+        end = start + captured[r]
+        wire_end = start + max(original[r], captured[r])
+        out[r, KIND], out[r, FLAW], out[r, FAMILY], out[r, PROTOCOL] = NOT_IP, NO_FLAW, 0, -1
+        out[r, SOURCE_PORT] = out[r, DESTINATION_PORT] = 0
+        out[r, IP_OFFSET] = out[r, TRANSPORT_OFFSET] = out[r, PAYLOAD_OFFSET] = -1
+        out[r, PAYLOAD_LENGTH] = out[r, PAYLOAD_CAPTURED] = 0
+        out[r, TCP_FLAGS] = out[r, SEQUENCE] = out[r, ACKNOWLEDGMENT] = out[r, WINDOW] = 0
+        out[r, ICMP_TYPE] = -1
+        out[r, IP_ID] = out[r, TTL] = out[r, FRAGMENT] = out[r, TUNNELS] = out[r, DIGEST] = 0
+        ether_type, i = read_link(b, start, end, link_types[r])
         if ether_type < 0:
-            out.kind[r] = UNREAD_LINK if ether_type == _UNREAD else NOT_IP
-            out.flaw[r] = LINK_CUT if ether_type == _CUT else NO_FLAW
+            out[r, KIND] = UNREAD_LINK if ether_type == _UNREAD else NOT_IP
+            out[r, FLAW] = LINK_CUT if ether_type == _CUT else NO_FLAW
             continue
         for depth in range(MAX_TUNNELS + 1):
             if ether_type == _ETHER_ARP:
-                out.kind[r] = ARP
-                out.ip_offset[r] = i
-                out.flaw[r] = IP_CUT if i + 28 > end else NO_FLAW
+                out[r, KIND] = ARP
+                out[r, IP_OFFSET] = i
+                out[r, FLAW] = IP_CUT if i + 28 > end else NO_FLAW
                 break
             if ether_type == _ETHER_IPV4:
                 protocol, i, ip_end = read_ipv4(b, i, end, wire_end, out, r)
@@ -368,25 +376,27 @@ def decode_packets(b: NDArray[np.uint8], records: Records, out: Packets) -> int:
                 protocol, i, ip_end = read_ipv6(b, i, end, wire_end, out, r)
             else:
                 break
-            out.protocol[r] = protocol
+            out[r, PROTOCOL] = protocol
             if protocol < 0:
-                out.kind[r] = OTHER_IP if out.family[r] else NOT_IP
+                out[r, KIND] = OTHER_IP if out[r, FAMILY] else NOT_IP
                 break
-            if out.fragment[r] == 2:
-                out.kind[r] = LATER_FRAGMENT
-                out.transport_offset[r] = out.payload_offset[r] = i
-                out.payload_length[r] = max(ip_end - i, 0)
-                out.payload_captured[r] = max(min(ip_end, end) - i, 0)
+            if out[r, FRAGMENT] == 2:
+                out[r, KIND] = LATER_FRAGMENT
+                out[r, TRANSPORT_OFFSET] = out[r, PAYLOAD_OFFSET] = i
+                out[r, PAYLOAD_LENGTH] = max(ip_end - i, 0)
+                out[r, PAYLOAD_CAPTURED] = max(min(ip_end, end) - i, 0)
                 break
             ether_type, inner = read_tunnel(b, i, end, protocol)
-            if ether_type <= 0 or (ether_type != _ETHER_IPV4 and ether_type != _ETHER_IPV6 and ether_type != _ETHER_ARP):
+            if ether_type <= 0 or (
+                ether_type != _ETHER_IPV4 and ether_type != _ETHER_IPV6 and ether_type != _ETHER_ARP
+            ):
                 read_transport(b, i, min(end, max(ip_end, i)), ip_end, out, r)
-                if out.kind[r] == UDP or out.kind[r] == TCP or out.kind[r] == ICMP:
-                    out.digest[r] = digest_of(b, min(end, max(ip_end, i)), out, r)
+                if out[r, KIND] == UDP or out[r, KIND] == TCP or out[r, KIND] == ICMP:
+                    out[r, DIGEST] = digest_of(b, min(end, max(ip_end, i)), out, r)
                 break
             if depth == MAX_TUNNELS:
-                out.kind[r], out.flaw[r] = OTHER_IP, TOO_NESTED
+                out[r, KIND], out[r, FLAW] = OTHER_IP, TOO_NESTED
                 break
             i = inner
-            out.tunnels[r] += 1
+            out[r, TUNNELS] += 1
     return count

@@ -1,0 +1,88 @@
+"""Running a command and measuring it: wall clock, processor time, and the memory of its whole process tree."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+SAMPLE_S = 0.005
+PAGE = os.sysconf("SC_PAGE_SIZE")
+
+
+class Measured(NamedTuple):
+    """One run."""
+
+    wall_s: float
+    cpu_s: float  # user and system, of the process and the children that it waited for
+    peak_mb: float  # largest sum of resident sets seen at one time; pages that processes share count for each
+    status: int
+
+
+def measure(command: Sequence[str | Path], environment: Mapping[str, str] | None = None) -> Measured:
+    """Run a command to its end with its output thrown away."""
+    null = subprocess.DEVNULL
+    began = time.perf_counter()
+    process = subprocess.Popen(
+        [str(part) for part in command],
+        stdin=null,
+        stdout=null,
+        stderr=null,
+        env={**os.environ, **(environment or {})},
+    )
+    peak = 0
+    while True:
+        done, status, usage = os.wait4(process.pid, os.WNOHANG)
+        if done:
+            break
+        peak = max(peak, _tree_bytes(process.pid))
+        time.sleep(SAMPLE_S)
+    wall = time.perf_counter() - began
+    process.returncode = os.waitstatus_to_exitcode(status)
+    return Measured(wall, usage.ru_utime + usage.ru_stime, peak / 1e6, process.returncode)
+
+
+def _tree_bytes(process: int) -> int:
+    """Resident bytes of a process and all its descendants; of a single process, the most that it ever had."""
+    family = _family(process)
+    if len(family) == 1:
+        return max(_resident(process), _high_water(process))
+    return sum(map(_resident, family))
+
+
+def _family(process: int) -> list[int]:
+    found, at = [process], 0
+    while at < len(found):
+        tasks = Path(f"/proc/{found[at]}/task")
+        try:
+            for task in tasks.iterdir():
+                found += [int(child) for child in (task / "children").read_text().split()]
+        except OSError:
+            pass  # it ended meanwhile
+        at += 1
+    return found
+
+
+def _resident(process: int) -> int:
+    try:
+        return int(Path(f"/proc/{process}/statm").read_text().split()[1]) * PAGE
+    except (OSError, IndexError):
+        return 0
+
+
+def _high_water(process: int) -> int:
+    try:
+        status = Path(f"/proc/{process}/status").read_text()
+    except OSError:
+        return 0
+    return next((int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM:")), 0)
+
+
+def warm(filename: Path) -> None:
+    """Read a file once, so that it lies in the page cache."""
+    with filename.open("rb", buffering=0) as file:
+        while file.read(1 << 24):
+            pass

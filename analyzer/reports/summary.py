@@ -6,7 +6,6 @@ made here. Nothing here is escaped yet.
 
 from __future__ import annotations
 
-import math
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -85,10 +84,12 @@ class SocketLine:
 
     @property
     def status(self) -> str:
-        """One word, or two: answered, silent, refused, unanswered, part answered, undetermined."""
+        """One word, or two: answered, fell silent, part answered, silent, refused, unanswered, undetermined."""
         if self.judged <= 0:
             return "undetermined"
         if self.answered:
+            if self.onset != -1:
+                return "fell silent"
             return "answered" if self.answered == self.judged else "part answered"
         if self.silent == self.judged:
             return "silent"
@@ -149,7 +150,7 @@ def _rank(finding: Finding) -> int:
 
 
 def socket_groups(analysis: Analysed) -> list[SocketGroup]:
-    """Server sockets by name, transport and port, IPv4 before IPv6, those with the largest failing share first."""
+    """Server sockets by name, transport and port, those with the largest failing share first."""
     names = _names(analysis.connections)
     groups: dict[tuple[str, str, int], list[SocketLine]] = {}
     for row in analysis.sockets.rows():
@@ -162,10 +163,14 @@ def socket_groups(analysis: Analysed) -> list[SocketGroup]:
         # Without a name nothing says that two addresses are one server.
         groups.setdefault((name or row["address"], row["transport"], row["port"]), []).append(line)
     made = [
-        SocketGroup(lines[0].name, transport, port, tuple(sorted(lines, key=lambda each: (each.family, each.address))))
+        SocketGroup(lines[0].name, transport, port, tuple(sorted(lines, key=_failing_first)))
         for (_, transport, port), lines in groups.items()
     ]
     return sorted(made, key=_worst_first)
+
+
+def _failing_first(line: SocketLine) -> tuple[float, str, str]:
+    return -line.failed_share, line.family, line.address
 
 
 def _worst_first(group: SocketGroup) -> tuple[float, int, int, str, int, str]:
@@ -256,6 +261,16 @@ def since(finding: Finding) -> str:
     return " to ".join(dict.fromkeys(filter(None, [finding.get("first_time"), finding.get("last_time")])))
 
 
+def untold(part: Finding, summary: Finding) -> Finding:
+    """The part without what its summary, told right above it, says already."""
+    rest = dict(part)
+    for key in ("records", "display_filter", "onset", "first_time", "last_time"):
+        if part.get(key) == summary.get(key):
+            rest[key] = None
+    rest["remedies"] = [each for each in part.get("remedies") or [] if each not in (summary.get("remedies") or [])]
+    return rest
+
+
 def ledger_lines(document: Mapping[str, Any]) -> Iterator[str]:
     """Per capture what was read of it: name, format, records and what became of them, time span, vantage."""
     for capture in document["captures"]:
@@ -290,8 +305,3 @@ def cannot_show(analysis: Analysed) -> list[str]:
 def share_text(line: SocketLine) -> str:
     """``5 of 5 answered``; what cannot be judged is left out of both numbers."""
     return f"{line.answered:,} of {line.judged:,} answered"
-
-
-def median_of(line: SocketLine) -> float | None:
-    """The median reply latency in seconds, None where nothing was answered."""
-    return None if math.isnan(line.median_reply_s) else line.median_reply_s

@@ -27,6 +27,7 @@ from analyzer.reports.summary import (
     since,
     socket_groups,
     tree,
+    untold,
     verdict_of,
 )
 from analyzer.reports.text import clipped, visible, width_of
@@ -40,7 +41,8 @@ BAR = 10
 
 _BOLD, _DIM = "1", "2"
 _COLOURS = {"error": "1;31", "warning": "1;33", "info": "36", "good": "1;32", "unknown": "1;33"}
-_STATUS_COLOURS = {"answered": "32", "silent": "1;31", "refused": "1;35", "unanswered": "1;31", "part answered": "1;33"}
+_STATUS_COLOURS = {"answered": "32", "silent": "1;31", "refused": "1;35", "unanswered": "1;31"}
+_STATUS_COLOURS |= {"fell silent": "1;31", "part answered": "1;33"}
 
 
 @dataclass
@@ -152,18 +154,8 @@ def _findings(page: _Page, analysis: Analysed, *, full: bool) -> None:
 def _branch(page: _Page, analysis: Analysed, branch: Branch, *, indent: int, full: bool) -> None:
     _finding(page, analysis, branch.finding, indent=indent, full=full)
     for part in branch.parts:
-        finding = part.finding if full else _untold(part.finding, branch.finding)
+        finding = part.finding if full else untold(part.finding, branch.finding)
         _branch(page, analysis, Branch(finding, part.parts), indent=indent + 4, full=full)
-
-
-def _untold(part: Finding, summary: Finding) -> Finding:
-    """The part without what its summary, printed right above it, says already."""
-    rest = dict(part)
-    for key in ("records", "display_filter", "onset", "first_time", "last_time"):
-        if part.get(key) == summary.get(key):
-            rest[key] = None
-    rest["remedies"] = [each for each in part.get("remedies") or [] if each not in (summary.get("remedies") or [])]
-    return rest
 
 
 def _finding(page: _Page, analysis: Analysed, finding: Finding, *, indent: int, full: bool) -> None:

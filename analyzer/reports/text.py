@@ -25,6 +25,7 @@ _FORMULA = re.compile(r"^\s*[=+\-@＝＋－＠]|^[\t\r\n]")
 #: Words that no Markdown renderer turns into something else: not a mention, an issue, a commit, a link, an emoji.
 _PLAIN_WORD = re.compile(r"[^\W_]+(?:['’/+-]+[^\W_]+)*%?|\d+(?:[.,]\d+)*%?|[-–—=+/…·×≥≤]|\d+[–-]\d+")
 _LINKED_WORD = re.compile(r"(?=.*\d)[0-9a-f]{7,40}|gh-\d+", re.IGNORECASE)
+_LIST_MARK = re.compile(r"^(?:\d+[.)]|[-+])(?=\s|$)")
 _COMMAND = re.compile("`([^`]+)`")
 _PUNCTUATED = re.compile(r"""(["'“„(]*)(.*?)(["'”).,;:!?]*)""", re.DOTALL)
 
@@ -63,14 +64,17 @@ def marked(text: str) -> list[tuple[bool, str]]:
 
 def prose(text: str, *, cell: bool = False) -> str:
     """A sentence as Markdown: plain words stay plain, everything else (addresses, names, markup) becomes code."""
-    shown = []
+    shown = ""
     for is_command, piece in marked(text):
         if is_command:
-            shown.append(code(piece, cell=cell))
+            more = code(piece, cell=cell)
         else:
             words = re.split(r"(\s+)", piece)
-            shown.append("".join(" " if word.isspace() else _word(word, cell) for word in words))
-    return "".join(shown).strip()
+            more = "".join(" " if word.isspace() else _word(word, cell) for word in words)
+        # Two code spans that touch would be read as one, or as none.
+        shown += (" " if shown.endswith("`") and more.startswith("`") else "") + more
+    # At the start of a block these would begin a list.
+    return _LIST_MARK.sub(lambda found: code(found[0], cell=cell), shown.strip())
 
 
 def _word(word: str, cell: bool) -> str:

@@ -361,6 +361,21 @@ def flood(attempts: int = 40_000, *, sockets: int = 4) -> Example:
     return analysis_of(rows, [])
 
 
+def mixed() -> Example:
+    """One socket with every outcome within 1.2 s, fallen silent near the end."""
+    rows = connection_rows()[:1] * 8
+    outcomes = ("answered", "refused", "answered", "undetermined", "answered", "answered", "silent", "silent")
+    made = []
+    for number, (row, outcome) in enumerate(zip(rows, outcomes, strict=True)):
+        moment = START + number * 160_000_000
+        times = {"request_time": moment, "last_request_time": moment + 30_000_000, "first_time": moment}
+        reason = "capture-ended" if outcome == "undetermined" else ""
+        onset = START + 6 * 160_000_000
+        made.append({**row, **times, "outcome": outcome, "outcome_reason": reason, "onset": onset})
+    facts = capture_fact() | {"last_time": utc(START + 1_200_000_000)}
+    return analysis_of(made, [], captures=[facts])
+
+
 def with_findings(example: Example, findings: list[dict[str, Any]]) -> Example:
     """The same analysis with other findings in its document."""
     return replace(example, document={**example.document, "findings": findings})

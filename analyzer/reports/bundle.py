@@ -1,0 +1,86 @@
+"""The report folder: ``report.md``, ``report.html``, ``report.json`` and ``plots/``, with a marker that it is ours.
+
+A new folder appears whole or not at all: it is made beside its place under another name and then renamed. In a folder
+that exists each file is replaced by a rename; whatever else lies there is left alone. Renaming a whole folder over
+an existing one would lose the notes that people put beside a report, and is not possible where it is a mount point.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+
+from analyzer.errors import UsageError
+from analyzer.reports.export import document_json
+from analyzer.reports.html import html_of
+from analyzer.reports.markdown import markdown_of
+from analyzer.reports.plots import drawn, png_of, svg_of
+from analyzer.reports.summary import Analysed
+
+MARKER = ".halfshake"
+_MARKER_TEXT = "halfshake made this folder; its next report may replace the files of this one.\n"
+
+
+def write_reports(analysis: Analysed, folder: Path, *, force: bool, full: bool) -> None:
+    """Write all reports into ``folder`` and make it where it is missing; ``full`` is that of ``report.md``.
+
+    Raises UsageError where ``check_folder`` does, and where the file system does not let us write.
+    """
+    check_folder(folder, force=force)
+    files = dict(_files(analysis, full=full))
+    try:
+        if folder.is_dir():
+            _replace(folder, files)
+        else:
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            _make(folder, files)
+    except OSError as error:
+        raise UsageError(f"{folder}: the report cannot be written: {error.strerror}") from error
+
+
+def check_folder(folder: Path, *, force: bool) -> None:
+    """Raise UsageError where a report may not go: a file, or without ``force`` a folder with things that are not ours."""
+    if folder.is_dir():
+        if not force and not (folder / MARKER).is_file() and any(folder.iterdir()):
+            raise UsageError(f"{folder}: the folder was not made by halfshake and is not empty; --force writes into it")
+    elif folder.exists() or folder.is_symlink():
+        raise UsageError(f"{folder}: not a folder; name one that halfshake can make")
+
+
+def _files(analysis: Analysed, *, full: bool) -> Iterator[tuple[str, bytes]]:
+    yield MARKER, _MARKER_TEXT.encode()
+    yield "report.json", document_json(analysis.document).encode()
+    yield "report.md", markdown_of(analysis, full=full).encode()
+    yield "report.html", html_of(analysis).encode()
+    for name, figure in drawn(analysis):
+        yield f"plots/{name}.svg", svg_of(figure).encode()
+        yield f"plots/{name}.png", png_of(figure)
+
+
+def _write(folder: Path, files: dict[str, bytes]) -> None:
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+
+
+def _make(folder: Path, files: dict[str, bytes]) -> None:
+    partial = folder.parent / f".{folder.name}.partial-{os.getpid()}"
+    try:
+        _write(partial, files)
+        partial.rename(folder)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)
+
+
+def _replace(folder: Path, files: dict[str, bytes]) -> None:
+    partial = folder / f".partial-{os.getpid()}"
+    try:
+        _write(partial, files)
+        for name in files:
+            (folder / name).parent.mkdir(exist_ok=True)
+            (partial / name).replace(folder / name)
+    finally:
+        shutil.rmtree(partial, ignore_errors=True)

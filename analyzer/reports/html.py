@@ -1,0 +1,176 @@
+"""``report.html``: one file that opens offline, with nothing that it could fetch and no script but its own.
+
+jinja2 escapes every value; ``finalize`` makes each printable before that, so that no template line can forget it.
+The style sheet and the script stand in the page and are allowed by their SHA-256 alone; everything else is
+forbidden by the page's Content-Security-Policy, so it holds no style attribute and no event attribute either.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import math
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from analyzer.patterns.words import FAMILIES, socket_words
+from analyzer.reports.plots import drawn, inline_svg, svg_of
+from analyzer.reports.summary import (
+    OUTCOMES,
+    Analysed,
+    SocketLine,
+    cannot_show,
+    cited_records,
+    ledger_lines,
+    severity_counts,
+    share_text,
+    since,
+    socket_groups,
+    totals,
+    tree,
+    untold,
+    verdict_of,
+)
+from analyzer.reports.text import marked, seconds, utc, visible
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
+MOST_GROUPS = 12
+MOST_CONNECTIONS = 5_000
+_TEMPLATES = Path(__file__).parent / "templates"
+_URL = re.compile(r"https?://[\w./#?=&%~+:-]+")
+_PLOT_TITLES = {"timeline": "Attempts and answers over time, a row per server socket and address family"}
+
+
+def html_of(analysis: Analysed) -> str:
+    """The report as one HTML page; the same analysis gives the same page."""
+    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+
+    environment = Environment(
+        loader=FileSystemLoader(_TEMPLATES),
+        autoescape=True,
+        finalize=_printable,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "sentence": _sentence,
+        "seconds": seconds,
+        "utc": utc,
+        "count": lambda number: f"{number:,}",
+    }
+    environment.filters |= {"since": since, "share": share_text, "link": _link, "bars": _bars}
+    page = environment.get_template("report.html").render(_content(analysis))
+    return page.rstrip() + "\n"
+
+
+def _printable(value: Any) -> Any:
+    from markupsafe import Markup
+
+    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+
+
+def _sentence(text: str) -> Markup:
+    """A sentence in which what stands between backticks is a code element."""
+    from markupsafe import Markup, escape
+
+    pieces = [Markup("<code>{}</code>").format(piece) if is_code else escape(piece) for is_code, piece in marked(text)]
+    return Markup("").join(pieces)
+
+
+def _link(url: str | None) -> str:
+    """The address of a page on the web, "" for anything else."""
+    return url if url and _URL.fullmatch(url) else ""
+
+
+def _bars(line: SocketLine) -> list[tuple[str, float, float]]:
+    """Outcome, begin and width in percent of the attempts, for a bar."""
+    bars, begin = [], 0.0
+    for outcome in OUTCOMES:
+        share = 100 * getattr(line, outcome) / line.attempts if line.attempts else 0.0
+        if share:
+            bars.append((outcome, round(begin, 3), round(share, 3)))
+        begin += share
+    return bars
+
+
+def _content(analysis: Analysed) -> dict[str, Any]:
+    document = analysis.document
+    groups = socket_groups(analysis)
+    style, script = _part("report.css"), _part("report.js")
+    return {
+        "policy": _policy(style, script),
+        "style": style,
+        "script": script,
+        "document": document,
+        "captures": document["captures"],
+        "verdict": verdict_of(analysis, groups),
+        "totals": totals(groups),
+        "groups": groups[:MOST_GROUPS],
+        "groups_left_out": max(len(groups) - MOST_GROUPS, 0),
+        "families": FAMILIES,
+        "branches": tree(document["findings"]),
+        "severities": severity_counts(document["findings"]),
+        "untold": untold,
+        "records": lambda finding: cited_records(finding, document["captures"], most=40),
+        "plots": list(_plots(analysis)),
+        "sockets": list(_socket_rows(analysis)),
+        "connections": list(_connection_rows(analysis)),
+        "connections_in_all": len(analysis.connections),
+        "cannot_show": cannot_show(analysis),
+        "ledger": list(ledger_lines(document)),
+    }
+
+
+def _part(name: str) -> Markup:
+    from markupsafe import Markup
+
+    return Markup((_TEMPLATES / name).read_text(encoding="utf-8"))
+
+
+def _policy(style: str, script: str) -> str:
+    hashes = [base64.b64encode(hashlib.sha256(part.encode()).digest()).decode() for part in (style, script)]
+    return (
+        f"default-src 'none'; style-src 'sha256-{hashes[0]}'; script-src 'sha256-{hashes[1]}'; img-src data:; "
+        "base-uri 'none'; form-action 'none'"
+    )
+
+
+def _plots(analysis: Analysed) -> Iterator[tuple[str, Markup]]:
+    from markupsafe import Markup
+
+    for name, figure in drawn(analysis):
+        title = _PLOT_TITLES.get(name, name)
+        yield title, Markup(inline_svg(svg_of(figure), title))
+
+
+def _socket_rows(analysis: Analysed) -> Iterator[dict[str, Any]]:
+    lines = {
+        (line.transport, line.family, line.address, line.port): line
+        for group in socket_groups(analysis)
+        for line in group.lines
+    }
+    rows = {(row["transport"], row["family"], row["address"], row["port"]): row for row in analysis.sockets.rows()}
+    for key, line in lines.items():
+        yield {**rows[key], "line": line}
+
+
+def _connection_rows(analysis: Analysed) -> Iterator[dict[str, Any]]:
+    """At most ``MOST_CONNECTIONS``: those that findings cite, the unanswered, then others; in the table's order."""
+    table = analysis.connections
+    cited = {name for finding in analysis.document["findings"] for name in finding.get("connections") or []}
+    is_cited = np.array([name in cited for name in table["connection"].tolist()], dtype=np.bool_)
+    rank = np.where(is_cited, 0, np.where(table["outcome"] == "answered", 2, 1))
+    chosen = np.sort(np.argsort(rank, kind="stable")[:MOST_CONNECTIONS])
+    for row in table.rows(chosen):
+        row["client"] = socket_words(row["client_address"], row["client_port"])
+        row["server"] = socket_words(row["server_address"], row["server_port"])
+        row["reply_latency_s"] = None if math.isnan(row["reply_latency_s"]) else row["reply_latency_s"]
+        row["duration_s"] = None if math.isnan(row["duration_s"]) else row["duration_s"]
+        yield row

@@ -1,0 +1,207 @@
+"""``report.md``: CommonMark with GFM tables and nothing else, for tickets on GitHub and GitLab.
+
+No raw HTML, no image, no link but those of known causes. Short form: ``MOST_GROUPS`` servers, the findings with what
+could still be mistaken for them, the notes in a line each; ``full`` adds all servers, every look-alike with its reason,
+what speaks for and against each cause, and every limit.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from analyzer.patterns.words import FAMILIES, counted, listed
+from analyzer.reports.summary import (
+    OUTCOMES,
+    Analysed,
+    Branch,
+    Finding,
+    SocketGroup,
+    SocketLine,
+    cannot_show,
+    cited_records,
+    ledger_lines,
+    severity_counts,
+    since,
+    socket_groups,
+    tree,
+    untold,
+    verdict_of,
+)
+from analyzer.reports.text import code, prose, seconds, visible
+
+MOST_GROUPS = 12
+MOST_FINDINGS = 10
+MOST_LIMITS = 5
+
+_URL = re.compile(r"https?://[\w./#?=&%~+:-]+")
+_LABELS = {"undetermined": "not judged"}
+
+
+def markdown_of(analysis: Analysed, *, full: bool) -> str:
+    """The report as Markdown that ends in a newline."""
+    return "\n".join(_lines(analysis, full=full)).rstrip() + "\n"
+
+
+def _lines(analysis: Analysed, *, full: bool) -> Iterator[str]:
+    groups = socket_groups(analysis)
+    answer = verdict_of(analysis, groups)
+    names = [code(capture["name"]) for capture in analysis.document["captures"]]
+    tool = analysis.document["tool"]
+    yield f"# {answer.word}: {prose(answer.sentence)}"
+    yield ""
+    yield f"{tool['name']} {tool['version']} read {listed(names, most=5) if names else 'nothing'}."
+    yield ""
+    yield from _socket_table(groups, full=full)
+    findings = analysis.document["findings"]
+    if findings:
+        yield f"## Findings: {severity_counts(findings)}"
+        yield ""
+        yield from _findings(analysis, full=full)
+    yield from _bullets("What this capture cannot show", cannot_show(analysis), most=None if full else MOST_LIMITS)
+    if findings:
+        yield from _environment()
+    yield from _bullets("What was read", list(ledger_lines(analysis.document)), most=None)
+
+
+def _socket_table(groups: Sequence[SocketGroup], *, full: bool) -> Iterator[str]:
+    shown = groups if full else groups[:MOST_GROUPS]
+    lines = [line for group in shown for line in group.lines]
+    if not lines:
+        return
+    always = ("attempts", "answered", "silent")
+    keys = [key for key in ("attempts", *OUTCOMES) if key in always or any(getattr(line, key) for line in lines)]
+    heads = [
+        "server socket",
+        "name",
+        "transport",
+        "family",
+        *(_LABELS.get(key, key) for key in keys),
+        "median reply",
+        "",
+    ]
+    yield f"| {' | '.join(heads)} |"
+    yield f"| --- | --- | --- | --- |{' ---: |' * (len(keys) + 1)} --- |"
+    for line in lines:
+        yield _socket_row(line, keys)
+    yield ""
+    if len(groups) > len(shown):
+        yield f"{counted(len(groups) - len(shown), 'more server')} in `report.html` and with `--full`."
+        yield ""
+
+
+def _socket_row(line: SocketLine, keys: Sequence[str]) -> str:
+    name = code(line.name, cell=True) if line.name else ""
+    status = f"**{line.status.upper()}**" if line.failed_share == 1 else line.status
+    cells = [code(line.text, cell=True), name, line.transport.upper(), FAMILIES.get(line.family, line.family)]
+    cells += [f"{getattr(line, key):,}" for key in keys]
+    return f"| {' | '.join([*cells, seconds(line.median_reply_s), status])} |"
+
+
+def _findings(analysis: Analysed, *, full: bool) -> Iterator[str]:
+    branches = tree(analysis.document["findings"])
+    detailed = [each for each in branches if full or each.finding["severity"] != "info"]
+    shown = detailed if full else detailed[:MOST_FINDINGS]
+    for branch in shown:
+        yield from _branch(analysis, branch, depth=3, full=full)
+    if len(detailed) > len(shown):
+        yield f"{counted(len(detailed) - len(shown), 'more finding')} in `report.html` and with `--full`."
+        yield ""
+    notes = [] if full else [each.finding for each in branches if each.finding["severity"] == "info"]
+    for finding in notes:
+        yield f"- {finding['id']} note: {prose(finding['title'])} ({code(finding['pattern'])})"
+    if notes:
+        yield ""
+
+
+def _branch(analysis: Analysed, branch: Branch, *, depth: int, full: bool) -> Iterator[str]:
+    finding = branch.finding
+    part = f", part of {finding['part_of']}" if depth > 3 else ""
+    yield f"{'#' * min(depth, 6)} {finding['id']} {finding['severity']}: {prose(finding['title'])}"
+    yield ""
+    yield prose(finding["because"])
+    yield ""
+    yield f"- Pattern: {code(finding['pattern'])}, {finding['confidence']}{part}"
+    yield from _evidence(finding, analysis.document["captures"], most=100 if full else 12)
+    yield from _argument(finding, full=full)
+    yield ""
+    for each in branch.parts:
+        told = each if full else Branch(untold(each.finding, finding), each.parts)
+        yield from _branch(analysis, told, depth=depth + 1, full=full)
+
+
+def _evidence(finding: Finding, captures: Sequence[Mapping[str, Any]], *, most: int) -> Iterator[str]:
+    records = cited_records(finding, captures, most=most)
+    if records:
+        # Numbers, and the names of the captures where there are several.
+        yield f"- Records: {prose(records)}"
+    if since(finding):
+        yield f"- {'Since' if finding.get('onset') else 'Seen'}: {since(finding)}"
+    shown = visible(finding.get("display_filter") or "")
+    if shown:
+        fence = "`" * max(3, *(len(run) + 1 for run in re.findall("`+", shown)), 3)
+        yield "- Wireshark display filter:"
+        yield ""
+        yield from (f"  {line}" for line in (fence, shown, fence))
+        yield ""
+
+
+def _argument(finding: Finding, *, full: bool) -> Iterator[str]:
+    look_alikes = finding.get("look_alikes") or []
+    for each in look_alikes:
+        if full or not each["ruled_out"]:
+            word = "Ruled out" if each["ruled_out"] else "Not ruled out"
+            yield f"- {word}: {code(each['pattern'])}. {prose(each['because'])}"
+    ruled_out = [code(each["pattern"]) for each in look_alikes if each["ruled_out"]]
+    if ruled_out and not full:
+        yield f"- Ruled out: {', '.join(ruled_out)}"
+    for cause in finding.get("causes") or []:
+        yield from _cause(cause, full=full)
+    remedies = finding.get("remedies") or []
+    if remedies:
+        yield "- What to do:"
+        yield from (f"  {number}. {prose(remedy)}" for number, remedy in enumerate(remedies, 1))
+    if full:
+        yield from (f"- Limit: {prose(limit)}" for limit in finding.get("limitations") or [])
+
+
+def _cause(cause: Mapping[str, Any], *, full: bool) -> Iterator[str]:
+    url = str(cause.get("url") or "")
+    link = f": <{url}>" if _URL.fullmatch(url) else ""
+    yield f"- Known cause, {prose(str(cause.get('fit') or 'possible'))}: {prose(str(cause.get('incident')))}{link}"
+    if cause.get("confirm"):
+        yield f"  - Confirm: {prose(str(cause['confirm']))}"
+    if not full:
+        return
+    for key, word in (("for", "For"), ("against", "Against")):
+        yield from (f"  - {word}: {prose(str(each))}" for each in cause.get(key) or [])
+    for key, word in (("workaround", "Workaround"), ("fix", "Fix")):
+        if cause.get(key):
+            yield f"  - {word}: {prose(str(cause[key]))}"
+
+
+def _bullets(title: str, sentences: Sequence[str], *, most: int | None) -> Iterator[str]:
+    if not sentences:
+        return
+    shown = sentences[:most]
+    yield f"## {title}"
+    yield ""
+    yield from (f"- {prose(sentence)}" for sentence in shown)
+    if len(sentences) > len(shown):
+        yield f"- {len(sentences) - len(shown):,} more with `--full`"
+    yield ""
+
+
+def _environment() -> Iterator[str]:
+    """Lines for the person who files the ticket: what no capture holds."""
+    yield "## Environment (please fill in)"
+    yield ""
+    for what in (
+        "Server and version",
+        "Operating system and kernel",
+        "Listening sockets (`ss -lntup`)",
+        "What changed",
+    ):
+        yield f"- {what}: "
+    yield ""

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import numpy as np
 
 from analyzer.exchanges.view import View
-from analyzer.patterns.evidence import Attempts
-from analyzer.patterns.finding import LookAlike
-from analyzer.patterns.words import FAMILIES, counted
+from analyzer.patterns.evidence import Attempts, first_request
+from analyzer.patterns.finding import INFO, LIKELY, Argument, LookAlike
+from analyzer.patterns.words import FAMILIES, counted, listed
 
 _AT_SERVER = (
     "At the server's interface, a drop by its own firewall, a send that the kernel refuses and a process that does not "
@@ -109,3 +111,28 @@ def one_way_look_alike(attempts: Attempts) -> LookAlike:
         why = f"ARP or NDP of {attempts.address} was seen, so its frames can be seen here, but no IP packet from it"
         return LookAlike("capture-one-way", False, why)
     return LookAlike("capture-one-way", False, f"this capture holds no packet from {attempts.address} at all")
+
+
+def scan_argument(scan: Attempts, seen: str) -> Argument:
+    """What to say of one client that tried many ports of one address; ``seen`` is what became of the attempts."""
+    ports, client = len(set(scan.column("server_port"))), scan.column("client_address")[0]
+    return Argument(
+        severity=INFO,
+        confidence=LIKELY,
+        title=f"{client} tried {counted(ports, 'port')} of {scan.address}: the shape of a port scan",
+        because=(
+            f"{counted(len(scan), 'attempt')} by {client} to {counted(ports, 'different port')} of {scan.address} "
+            f"{seen}; the first is {first_request(scan)}."
+        ),
+        limitations=("A program that looks for a service on many ports looks the same as a scanner.",),
+        remedies=("Nothing to repair where the scan is known; otherwise ask who owns the client's address.",),
+    )
+
+
+def icmp_words(attempts: Attempts) -> str:
+    """``port-unreachable from 192.0.2.80 itself (3), admin-prohibited from 192.0.2.1 (1)``, most frequent first."""
+    pairs = zip(attempts.column("icmp"), attempts.column("refused_by"), strict=True)
+    seen = Counter((icmp or "RST", by or "an unknown address") for icmp, by in pairs)
+    itself = attempts.address
+    words = [f"{what} from {by}{' itself' * (by == itself)} ({count:,})" for (what, by), count in seen.most_common()]
+    return listed(words)

@@ -19,7 +19,17 @@ from analyzer.columns import Table
 from analyzer.errors import UsageError
 from analyzer.exchanges.view import View
 from analyzer.patterns import (
+    address_family_silent,
+    capture_cut,
+    capture_duplicates,
+    capture_one_way,
+    capture_truncated,
+    quic_blocked_tcp_answered,
     quic_initial_no_reply,
+    tcp_handshake_incomplete,
+    tcp_syn_no_reply,
+    tcp_syn_refused,
+    udp_port_unreachable,
 )
 from analyzer.patterns.finding import MOST_ENTRIES, SEVERITIES, Finding, Pattern
 
@@ -32,7 +42,19 @@ class PatternModule(Protocol):
     def find(self, view: View) -> Iterator[Finding]: ...
 
 
-CATALOGUE: tuple[PatternModule, ...] = (quic_initial_no_reply,)
+CATALOGUE: tuple[PatternModule, ...] = (
+    address_family_silent,
+    quic_initial_no_reply,
+    udp_port_unreachable,
+    tcp_syn_no_reply,
+    tcp_syn_refused,
+    tcp_handshake_incomplete,
+    quic_blocked_tcp_answered,
+    capture_one_way,
+    capture_cut,
+    capture_truncated,
+    capture_duplicates,
+)
 
 # A finding of the key is not made for connections that a finding of one of the values is about.
 EXPLAINED_BY: Mapping[str, tuple[str, ...]] = MappingProxyType(

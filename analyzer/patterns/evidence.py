@@ -8,7 +8,7 @@ needs are read, so that a flood of a million attempts costs a few array comparis
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 
 from analyzer.exchanges.view import View
 from analyzer.patterns.finding import MOST_ENTRIES, Argument, Finding, Pattern, Record, Threshold
-from analyzer.patterns.words import address_term, conversation_filter, socket_words
+from analyzer.patterns.words import conversation_filter, one_of_addresses, one_of_ports, socket_words
 
 Mask = NDArray[np.bool_]
 
@@ -132,6 +132,39 @@ def refused_below(view: View, transport: str) -> Mask:
     return np.asarray(refused & ((table["icmp"] != "") | (transport == "tcp")), dtype=np.bool_)
 
 
+def by_host_and_port(view: View) -> list[dict[str, Attempts]]:
+    """For each host, transport (quic, tcp) and port: all attempts by address family."""
+    return _by_host(view, lambda socket: (socket.transport, socket.port), lambda socket: socket.family)
+
+
+def by_host_and_family(view: View) -> list[dict[str, Attempts]]:
+    """For each host and address family: all attempts by transport (quic, tcp)."""
+    return _by_host(view, lambda socket: (socket.family, 0), lambda socket: socket.transport)
+
+
+def _by_host(
+    view: View, key: Callable[[Attempts], tuple[str, int]], part: Callable[[Attempts], str]
+) -> list[dict[str, Attempts]]:
+    transport = view.connections["transport"]
+    hosts: dict[tuple[str, str, int], dict[str, list[Attempts]]] = {}
+    for socket in attempts_by_socket(view, np.asarray((transport == "quic") | (transport == "tcp"), dtype=np.bool_)):
+        hosts.setdefault((view.host(socket.address), *key(socket)), {}).setdefault(part(socket), []).append(socket)
+    return [{name: _together(sockets) for name, sockets in parts.items()} for parts in hosts.values()]
+
+
+def attempts_by_family(view: View, mask: Mask) -> list[Attempts]:
+    """The chosen connections by address family alone; without an address or port where they differ."""
+    families: dict[str, list[Attempts]] = {}
+    for socket in attempts_by_socket(view, mask):
+        families.setdefault(socket.family, []).append(replace(socket, socket_rows=socket.rows))
+    return [_on_one_address(_together(sockets)) for sockets in families.values()]
+
+
+def _on_one_address(attempts: Attempts) -> Attempts:
+    one = len(set(attempts.column("server_address"))) == 1
+    return attempts if one else replace(attempts, address="", port=-1)
+
+
 def without_scans(groups: Sequence[Attempts]) -> tuple[list[Attempts], list[Attempts]]:
     """(the groups without port scanners' attempts, one group with port -1 for each scanner and scanned address)."""
     ports: dict[tuple[str, str], set[int]] = {}
@@ -153,8 +186,12 @@ def without_scans(groups: Sequence[Attempts]) -> tuple[list[Attempts], list[Atte
 
 
 def _together(parts: Sequence[Attempts]) -> Attempts:
+    """All their rows, on the socket of the first; its port only where they agree on it."""
+    if len(parts) == 1:
+        return parts[0]
     rows = np.sort(np.concatenate([part.rows for part in parts]))
-    return replace(parts[0], rows=rows, socket_rows=rows, port=-1)
+    port = parts[0].port if len({part.port for part in parts}) == 1 else -1
+    return replace(parts[0], rows=rows, socket_rows=rows, port=port)
 
 
 def cited_records(attempts: Attempts) -> list[Record]:
@@ -194,17 +231,16 @@ def name_of(attempts: Attempts) -> str:
 
 
 def filter_for(attempts: Attempts, span: tuple[int, int]) -> str:
-    """A display filter for everything that went to and fro on these attempts' sockets."""
+    """A display filter for everything that went to and fro on these attempts' sockets, in ``span`` (ns)."""
     protocol = "tcp" if attempts.transport == "tcp" else "udp"
-    base = address_term(attempts.family, attempts.address)
-    base += f" && {protocol}.port == {attempts.port}" if attempts.port >= 0 else f" && {protocol}"
-    clients = attempts.clients
-    if len(clients) == 1:
-        base += f" && {address_term(attempts.family, next(iter(clients)))}"
-    return conversation_filter(base, protocol, attempts.column("client_port"), span)
+    addresses, ports = set(attempts.column("server_address")), sorted(set(attempts.column("server_port")))
+    terms = [one_of_addresses(attempts.family, sorted(addresses)), one_of_ports(protocol, ports)]
+    if len(clients := attempts.clients) == 1:
+        terms.append(one_of_addresses(attempts.family, sorted(clients)))
+    return conversation_filter(" && ".join(terms), protocol, ports=attempts.column("client_port"), span=span)
 
 
-def finding_of(pattern: Pattern, affected: Attempts, argument: Argument) -> Finding:
+def finding_of(pattern: Pattern, affected: Attempts, *, argument: Argument) -> Finding:
     """A finding about these attempts, counted among all attempts on their socket."""
     records = cited_records(affected)
     times = [time for name in ("last_request_time", "reply_time", "request_time") for time in affected.column(name)]
@@ -227,7 +263,7 @@ def finding_of(pattern: Pattern, affected: Attempts, argument: Argument) -> Find
         because=argument.because,
         transport="tcp" if affected.transport == "tcp" else "udp",
         family=affected.family,
-        server=(affected.address, affected.port),
+        server=(affected.address, affected.port) if affected.address else None,
         name=name_of(affected),
         clients=tuple(clients)[:MOST_ENTRIES],
         connections=tuple(affected.column("connection")),

@@ -66,11 +66,11 @@ PATTERN = Pattern(
 def find(view: View) -> Iterator[Finding]:
     """A finding for each server socket with valid Initials that nothing answered, and one for late answers."""
     for attempts in attempts_by_socket(view, unanswered_initials(view)):
-        yield finding_of(PATTERN, attempts, _no_reply(attempts))
+        yield finding_of(PATTERN, attempts, argument=_no_reply(attempts))
     table = view.connections
     late = (table["transport"] == "quic") & (table["outcome"] == "answered") & (table["replied_from"] == "")
     for attempts in attempts_by_socket(view, late & (table["reply_latency_s"] > WAIT.value)):
-        yield finding_of(PATTERN, attempts, _late(attempts))
+        yield finding_of(PATTERN, attempts, argument=_late(attempts))
 
 
 def _no_reply(attempts: Attempts) -> Argument:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 FAMILIES = {"ipv4": "IPv4", "ipv6": "IPv6", "both": "IPv4 and IPv6"}
 MOST_FILTER = 1000  # characters of a display filter: the report document's contract
+MOST_TERMS = 5
 _ADDRESS_FIELD = {"ipv4": "ip.addr", "ipv6": "ipv6.addr"}
 
 
@@ -13,7 +14,8 @@ def counted(count: int, noun: str) -> str:
     """``1 attempt``, ``2 attempts``, ``2 tries``."""
     if count == 1:
         return f"1 {noun}"
-    plural = noun[:-1] + "ies" if noun.endswith("y") and noun[-2] not in "aeiou" else noun + "s"
+    ending = "es" if noun.endswith(("s", "x")) else "s"
+    plural = noun[:-1] + "ies" if noun.endswith("y") and noun[-2] not in "aeiou" else noun + ending
     return f"{count:,} {plural}"
 
 
@@ -38,9 +40,21 @@ def listed(words: Sequence[str], most: int = 3) -> str:
     return shown[0] if len(shown) == 1 else f"{', '.join(shown[:-1])} and {shown[-1]}" if shown else "none"
 
 
-def address_term(family: str, address: str) -> str:
-    """The display filter term for packets from or to an address."""
-    return f"{_ADDRESS_FIELD[family]} == {address}"
+def one_of_addresses(family: str, addresses: Sequence[str]) -> str:
+    """The display filter term for packets from or to one of a few addresses; the whole family where they are many."""
+    if len(addresses) > MOST_TERMS:
+        return {"ipv4": "ip", "ipv6": "ipv6"}[family]
+    terms = [f"{_ADDRESS_FIELD[family]} == {address}" for address in addresses]
+    return terms[0] if len(terms) == 1 else f"({' || '.join(terms)})"
+
+
+def one_of_ports(protocol: str, ports: Sequence[int]) -> str:
+    """The display filter term for one of a few ports; the whole protocol where they are many."""
+    if len(ports) > MOST_TERMS:
+        return protocol
+    if len(ports) == 1:
+        return f"{protocol}.port == {ports[0]}"
+    return f"{protocol}.port in {{{', '.join(str(port) for port in ports)}}}"
 
 
 def frames_filter(numbers: Sequence[int], otherwise: str) -> str:
@@ -49,7 +63,7 @@ def frames_filter(numbers: Sequence[int], otherwise: str) -> str:
     return chosen if numbers and len(chosen) <= MOST_FILTER else otherwise
 
 
-def conversation_filter(base: str, protocol: str, ports: Sequence[int], span: tuple[int, int]) -> str:
+def conversation_filter(base: str, protocol: str, *, ports: Sequence[int], span: tuple[int, int]) -> str:
     """``base`` narrowed to client ports, or to the time ``span`` (ns) where the ports would not fit."""
     distinct = sorted({port for port in ports if port >= 0})
     narrowed = f"{base} && {protocol}.port in {{{', '.join(str(port) for port in distinct)}}}"

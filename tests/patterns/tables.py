@@ -53,7 +53,7 @@ def tcp(server: str = V4, at: float = 1.0, **columns: Any) -> Row:
         "version_known": False,
     }
     answered = {"handshake_acked": True} if columns.get("outcome", "answered") == "answered" else {}
-    return connection(server, at, **fixed, **(answered | columns))
+    return connection(server, at, **(fixed | answered | columns))
 
 
 def socket_rows(rows: Sequence[Row]) -> list[Row]:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 
-import numpy as np
-
 from analyzer.exchanges.view import View
 from analyzer.patterns.evidence import Attempts, first_request
 from analyzer.patterns.finding import INFO, LIKELY, Argument, LookAlike
@@ -38,14 +36,13 @@ def vantage_limits(view: View, transport: str = "udp") -> tuple[str, ...]:
     return (_UNKNOWN, at_server, _AT_CLIENT)
 
 
-def other_family_answers(attempts: Attempts) -> list[str]:
-    """Connections of the same transport and port that the same host answered over the other address family."""
-    view, table = attempts.view, attempts.view.connections
-    mask = (table["transport"] == attempts.transport) & (table["outcome"] == "answered")
-    rows = np.flatnonzero(mask & (table["server_port"] == attempts.port) & (table["family"] != attempts.family))
-    host = view.host(attempts.address)
-    same = {address for address in set(table["server_address"][rows].tolist()) if view.host(address) == host}
-    return [str(table["connection"][row]) for row in rows if table["server_address"][row] in same]
+def other_family_answers(attempts: Attempts) -> bool:
+    """Whether the same host answered over the same transport and port, in the other address family."""
+    return any(
+        (service.transport, service.server_port) == (attempts.transport, attempts.port)
+        for service in attempts.servers.services(attempts.address)
+        if service.family != attempts.family
+    )
 
 
 def silent_udp_remedies(attempts: Attempts) -> tuple[str, ...]:
@@ -75,11 +72,8 @@ def silent_udp_remedies(attempts: Attempts) -> tuple[str, ...]:
 
 def version_look_alike(attempts: Attempts) -> LookAlike:
     """Whether the server was seen to speak the QUIC versions that these attempts asked for."""
-    view, table = attempts.view, attempts.view.connections
     asked = sorted(set(attempts.column("quic_version")))
-    rows = np.flatnonzero((table["transport"] == "quic") & (table["outcome"] == "answered"))
-    host = view.host(attempts.address)
-    spoken = {str(table["quic_version"][row]) for row in rows if view.host(str(table["server_address"][row])) == host}
+    spoken = {service.quic_version for service in attempts.servers.services(attempts.address)}
     versions = " and ".join(version or "unknown" for version in asked)
     if set(asked) <= spoken:
         return LookAlike("quic-version-mismatch", True, f"the same host answers version {versions} in this capture")
@@ -95,8 +89,7 @@ def one_way_look_alike(attempts: Attempts) -> LookAlike:
     view, table = attempts.view, attempts.view.connections
     row = view.host_row(attempts.address)
     seen = int(str(row.get("packets_from", 0)))
-    rows = np.flatnonzero((table["server_address"] == attempts.address) & (table["outcome"] == "answered"))
-    if len(rows):
+    if rows := attempts.servers.answered_rows.get(attempts.address):
         example = f"{table['connection'][rows[0]]} among them"
         return LookAlike(
             "capture-one-way",

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,6 +37,51 @@ SCAN_PORTS = Threshold(
 )
 
 
+class Service(NamedTuple):
+    """Something that a host answered."""
+
+    transport: str
+    family: str
+    server_port: int
+    quic_version: str
+
+
+class Servers:
+    """What is known of all servers, looked up by address; each table is read once, when first asked for."""
+
+    def __init__(self, view: View) -> None:
+        self._view = view
+
+    @cached_property
+    def answered_rows(self) -> dict[str, list[int]]:
+        """For each server address the rows of ``view.connections`` that were answered."""
+        table = self._view.connections
+        rows = np.flatnonzero(table["outcome"] == "answered")
+        answered: dict[str, list[int]] = {}
+        for row, address in zip(rows.tolist(), table["server_address"][rows].tolist(), strict=True):
+            answered.setdefault(address, []).append(row)
+        return answered
+
+    @cached_property
+    def _services(self) -> dict[str, set[Service]]:
+        table, services = self._view.connections, dict[str, set[Service]]()
+        for address, rows in self.answered_rows.items():
+            columns = (table[name][rows].tolist() for name in Service._fields)
+            services.setdefault(self._view.host(address), set()).update(map(Service._make, zip(*columns, strict=True)))
+        return services
+
+    def services(self, address: str) -> set[Service]:
+        """What the host behind an address answered, on any of its addresses."""
+        return self._services.get(self._view.host(address), set())
+
+    @cached_property
+    def silence(self) -> dict[tuple[str, str, str, int], tuple[int, int]]:
+        """(last answer, onset of the silence) by transport (udp or tcp), family, address and port."""
+        table = self._view.sockets
+        keys = zip(*(table[name].tolist() for name in ("transport", "family", "address", "port")), strict=True)
+        return dict(zip(keys, zip(table["last_answer"].tolist(), table["onset"].tolist(), strict=True), strict=True))
+
+
 @dataclass(frozen=True)
 class Attempts:
     """Some attempts on one server socket over one transport (quic, tcp or udp) and family, in order of the table."""
@@ -47,6 +93,7 @@ class Attempts:
     family: str
     address: str
     port: int
+    servers: Servers = field(compare=False, repr=False)
 
     def column(self, name: str) -> list[Any]:
         """A column of these connections as plain Python values."""
@@ -87,11 +134,11 @@ def attempts_by_socket(view: View, mask: Mask) -> list[Attempts]:
     sockets: dict[tuple[str, str, str, int], list[int]] = {}
     for row, key in enumerate(zip(*(table[name].tolist() for name in names), strict=True)):
         sockets.setdefault(key, []).append(row)
-    groups = []
+    groups, servers = [], Servers(view)
     for key, on_socket in sockets.items():
         socket_rows = np.array(on_socket, np.int64)
         if len(rows := socket_rows[mask[socket_rows]]):
-            groups.append(Attempts(view, rows, socket_rows, *key))
+            groups.append(Attempts(view, rows, socket_rows, *key, servers))
     return sorted(groups, key=lambda group: int(group.rows[0]))
 
 
@@ -281,17 +328,9 @@ def finding_of(pattern: Pattern, affected: Attempts, *, argument: Argument) -> F
 
 def _onset_of(affected: Attempts) -> dict[str, Any]:
     """Since when the socket is silent, where it answered before and the first of these attempts began the silence."""
-    table = affected.view.sockets
     transport = "tcp" if affected.transport == "tcp" else "udp"
-    same = (
-        (table["transport"] == transport)
-        & (table["family"] == affected.family)
-        & (table["address"] == affected.address)
-    )
-    rows = np.flatnonzero(same & (table["port"] == affected.port))
-    if not len(rows):
-        return {}
-    onset, last_answer = int(table["onset"][rows[0]]), int(table["last_answer"][rows[0]])
+    key = (transport, affected.family, affected.address, affected.port)
+    last_answer, onset = affected.servers.silence.get(key, (-1, -1))
     if onset < 0 or onset != min(affected.column("request_time")):
         return {}
     return {"onset": onset, "onset_bounds": (last_answer, onset)}

@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import datetime
 import importlib.metadata
+import importlib.util
 import os
 import platform
 import shutil
@@ -56,16 +57,16 @@ class Results:
 
 def peers() -> dict[str, Command]:
     """The commands of all peers that are installed."""
-    found: dict[str, Command] = {}
-    if program := shutil.which("capinfos"):
-        found["capinfos"] = lambda file, program=program: [program, "-c", file]
-    if program := shutil.which("ndpiReader"):
-        found["ndpiReader"] = lambda file, program=program: [program, "-q", "-i", file]
+    programs: dict[str, Command] = {
+        "capinfos": lambda file: ["capinfos", "-c", file],
+        "ndpiReader": lambda file: ["ndpiReader", "-q", "-i", file],
+        "NFStream": lambda file: [sys.executable, "-c", COUNT_FLOWS, file],
+        "tshark": lambda file: ["tshark", "-n", "-r", file, *TSHARK],
+    }
+    found = {name for name in programs if shutil.which(name)}
     if importlib.util.find_spec("nfstream"):
-        found["NFStream"] = lambda file: [sys.executable, "-c", COUNT_FLOWS, file]
-    if program := shutil.which("tshark"):
-        found["tshark"] = lambda file, program=program: [program, "-n", "-r", file, *TSHARK]
-    return found
+        found.add("NFStream")
+    return {name: command for name, command in programs.items() if name in found}
 
 
 def halfshake(file: Path) -> list[str | Path]:
@@ -94,7 +95,8 @@ def checked(command: list[str | Path], environment: dict[str, str] | None = None
 def compare(name: str, peer: str, command: Command, pairs: int, results: Results) -> None:
     """Alternated pairs of halfshake and a peer on one workload."""
     file = WORK / f"{name}.pcap"
-    ours, theirs = [], []
+    ours: list[Measured] = []
+    theirs: list[Measured] = []
     for turn in range(pairs):
         for first in (turn % 2 == 0, turn % 2 == 1):
             (ours if first else theirs).append(checked(halfshake(file) if first else command(file)))
@@ -237,6 +239,7 @@ def processor() -> str:
 
 
 def say(line: str) -> None:
+    """Print at once, for those who watch."""
     print(line, flush=True)
 
 

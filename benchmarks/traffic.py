@@ -206,8 +206,8 @@ class _Teller:
                 self._cids += 1
                 fresh = (self._cids * CID_STEP & 0xFFFFFFFF).to_bytes(4) + fresh[4:]
             names.append(fresh)
-        for end, name in enumerate(template.bulk_names):
-            cid = names[name] if name >= 0 else b""
+        for end, which in enumerate(template.bulk_names):
+            cid = names[which] if which >= 0 else b""
             self._connections.cid_bytes[number, end] = len(cid)
             self._connections.cid[number, end, : len(cid)] = np.frombuffer(cid, np.uint8)
         return [self.bodies.add(body) for body in retell(template.recipe, names)]

@@ -7,7 +7,6 @@ sealed again; their bulk packets are repeated. The seed is fixed: the same captu
 from __future__ import annotations
 
 import argparse
-import sys
 import time
 from pathlib import Path
 
@@ -53,4 +52,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

@@ -49,7 +49,7 @@ from analyzer.patterns.evidence import (
     unanswered_syns,
 )
 from analyzer.patterns.finding import ERROR, LIKELY, POSSIBLE, Argument, Finding, LookAlike, Pattern, Threshold
-from analyzer.patterns.words import FAMILIES, counted, listed, seconds, socket_words
+from analyzer.patterns.words import FAMILIES, any_of, counted, listed, seconds, socket_words
 
 TRIED_TOGETHER = Threshold("tried-together", 600.0, "s", "minutes: longer apart, the service itself may have changed")
 
@@ -103,7 +103,7 @@ def _silent(fails: Attempts, works: Attempts) -> Argument:
         confidence=POSSIBLE if by_loss >= FITS_CHANCE.value else LIKELY,
         title=f"{service} of {addresses[0]} is dead over {family} and alive over {other}",
         because=(
-            f"Over {family} none of {counted(len(fails), 'attempt')} to {addresses[0]} was answered "
+            f"Over {family} 0 of {counted(len(fails), 'attempt')} to {addresses[0]} were answered "
             f"({len(fails) - refused:,} silent, {refused:,} refused), while over {other} "
             f"{counted(len(works), 'attempt')} to {addresses[1]} on the same port got an answer, "
             f"{seconds(_apart(fails, works))} apart; the first that failed is {first_request(fails)}."
@@ -118,7 +118,7 @@ def _look_alikes(fails: Attempts) -> tuple[LookAlike, ...]:
     return (
         advice.one_way_look_alike(fails),
         LookAlike(
-            "reply-from-other-address", True, f"no reply to {counted(len(fails), 'attempt')} came from another socket"
+            "reply-from-other-address", True, f"no reply to {any_of(len(fails), 'attempt')} came from another socket"
         ),
         LookAlike(
             "socket-partial-silence",

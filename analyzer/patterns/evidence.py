@@ -278,7 +278,7 @@ def name_of(attempts: Attempts) -> str:
 
 
 def filter_for(attempts: Attempts, span: tuple[int, int]) -> str:
-    """A display filter for everything that went to and fro on these attempts' sockets, in ``span`` (ns)."""
+    """A display filter for everything that went both ways on these attempts' sockets, in ``span`` (ns)."""
     protocol = "tcp" if attempts.transport == "tcp" else "udp"
     addresses, ports = set(attempts.column("server_address")), sorted(set(attempts.column("server_port")))
     terms = [one_of_addresses(attempts.family, sorted(addresses)), one_of_ports(protocol, ports)]

@@ -30,8 +30,8 @@ Seen in the wild
 
 from __future__ import annotations
 
-from bisect import bisect_left
 from collections.abc import Iterator
+from itertools import pairwise
 from statistics import median
 
 import numpy as np
@@ -49,7 +49,7 @@ from analyzer.patterns.evidence import (
     unanswered_initials,
 )
 from analyzer.patterns.finding import LIKELY, POSSIBLE, WARNING, Argument, Finding, LookAlike, Pattern, Threshold
-from analyzer.patterns.words import FAMILIES, counted, listed, seconds
+from analyzer.patterns.words import FAMILIES, counted, listed, seconds, sentence
 
 FALLBACK = Threshold(
     "fallback", 30.0, "s", "RFC 9000 §10.1: clients commonly give up an attempt within an idle timeout of 30 s"
@@ -89,17 +89,14 @@ def _usable(quic: Attempts, tcp: Attempts) -> Attempts:
 
 
 def _delays(fails: Attempts, works: Attempts) -> list[int]:
-    """For each QUIC attempt, ns to the same client's next SYN to the host, where it came within ``FALLBACK``."""
-    syns: dict[str, list[int]] = {}
-    for client, time in zip(works.column("client_address"), works.column("request_time"), strict=True):
-        syns.setdefault(client, []).append(time)
-    delays = []
-    for client, time in zip(fails.column("client_address"), fails.column("request_time"), strict=True):
-        later = sorted(syns.get(client, ()))
-        place = bisect_left(later, time)
-        if place < len(later) and later[place] - time <= FALLBACK.ns:
-            delays.append(later[place] - time)
-    return delays
+    """ns from a client's QUIC attempt to its next SYN to the host, where no other attempt came between them."""
+    steps: dict[str, list[tuple[int, bool]]] = {}
+    for attempts, is_syn in ((fails, False), (works, True)):
+        for client, time in zip(attempts.column("client_address"), attempts.column("request_time"), strict=True):
+            steps.setdefault(client, []).append((time, is_syn))
+    pairs = (pair for client in steps for pair in pairwise(sorted(steps[client])))
+    delays = [syn - asked for (asked, first), (syn, second) in pairs if second and not first and asked >= 0]
+    return [delay for delay in delays if delay <= FALLBACK.ns]
 
 
 def _blocked(fails: Attempts, works: Attempts) -> Argument:
@@ -107,12 +104,14 @@ def _blocked(fails: Attempts, works: Attempts) -> Argument:
     refused = sum(outcome == "refused" for outcome in fails.column("outcome"))
     ports, tried = sorted(set(works.column("server_port"))), sorted(set(fails.column("server_port")))
     because = (
-        f"None of {counted(len(fails), 'QUIC attempt')} to {fails.words} over {family} was answered "
+        f"0 of {counted(len(fails), 'QUIC attempt')} to {fails.words} over {family} were answered "
         f"({len(fails) - refused:,} silent, {refused:,} refused), while {counted(len(works), 'TCP connection')} to the "
         f"same host over {family} got an answer; the first QUIC request is {first_request(fails)}"
     )
     if delays := _delays(fails, works):
-        because += f"; clients went on over TCP after {seconds(round(median(delays)))} (median of {len(delays):,})"
+        because += (
+            f"; the next SYN of the same client came {seconds(round(median(delays)))} later (median of {len(delays):,})"
+        )
     quic_ports = listed([str(port) for port in tried])
     remedies = [
         f"Open UDP {quic_ports} over {family} wherever TCP is open: host firewall, security group, load balancer.",
@@ -126,7 +125,7 @@ def _blocked(fails: Attempts, works: Attempts) -> Argument:
         severity=WARNING,
         confidence=POSSIBLE if sum(fails.tries) == 1 and not refused else LIKELY,
         title=f"QUIC to {fails.words} over {family} is unanswered, TCP to the same host works",
-        because=because + ".",
+        because=sentence(because),
         limitations=("Whether the host means to offer QUIC: what sent the clients there is usually encrypted.",),
         look_alikes=(
             LookAlike("quic-handshake-closed", True, f"no QUIC packet came from this host over {family}"),

@@ -52,7 +52,7 @@ from analyzer.patterns.evidence import (
     unanswered_initials,
 )
 from analyzer.patterns.finding import ERROR, INFO, LIKELY, POSSIBLE, WARNING, Argument, Finding, LookAlike, Pattern
-from analyzer.patterns.words import FAMILIES, counted, seconds
+from analyzer.patterns.words import FAMILIES, any_of, counted, seconds, sentence, share
 
 PATTERN = Pattern(
     "quic-initial-no-reply",
@@ -77,11 +77,12 @@ def _no_reply(attempts: Attempts) -> Argument:
     table = attempts.view.connections
     answered = attempts.where(table["outcome"] == "answered")
     by_chance = fits_chance(attempts.tries, answered.tries)
-    family, everything = FAMILIES[attempts.family], len(attempts.socket_rows)
+    family = FAMILIES[attempts.family]
+    which = share(len(attempts), len(attempts.socket_rows), "QUIC attempt")
     repeats = sum(attempts.tries) - len(attempts)
     because = (
-        f"{len(attempts)} of {counted(everything, 'QUIC attempt')} to {attempts.words} over {family} got no datagram "
-        f"back although the capture ran on for {seconds(shortest_wait(attempts))} or more after each and the requests "
+        f"{which} to {attempts.words} over {family} got no "
+        f"datagram back although the capture ran on for {seconds(shortest_wait(attempts))} or more after each and the requests "
         f"were repeated {counted(repeats, 'time')}; the first is {first_request(attempts)}"
     )
     if by_chance:
@@ -92,7 +93,7 @@ def _no_reply(attempts: Attempts) -> Argument:
         severity=WARNING if by_chance else ERROR,
         confidence=POSSIBLE if by_chance or sum(attempts.tries) == 1 else LIKELY,
         title=f"QUIC over {family} to {attempts.words}: no reply to the client's Initial",
-        because=because + ".",
+        because=sentence(because),
         limitations=advice.vantage_limits(attempts.view),
         look_alikes=_look_alikes(attempts, answered),
         remedies=advice.silent_udp_remedies(attempts),
@@ -100,18 +101,20 @@ def _no_reply(attempts: Attempts) -> Argument:
 
 
 def _look_alikes(attempts: Attempts, answered: Attempts) -> tuple[LookAlike, ...]:
-    requests, smallest = counted(len(attempts), "request"), min(attempts.column("largest_request"))
+    count, smallest = len(attempts), min(attempts.column("largest_request"))
     quoted = attempts.where(attempts.view.connections["icmp"] != "")
-    icmp = f"no ICMP error quotes any of the {requests}"
+    icmp = f"no ICMP error quotes {any_of(count, 'request')}"
     if len(quoted):
         icmp += f", but {counted(len(quoted), 'other attempt')} on the same socket met one"
     others = counted(len(answered), "other attempt") if answered else "no attempt"
-    elsewhere = f"no datagram from another socket carries the connection IDs of the {requests}"
+    elsewhere = f"no datagram from another socket carries the connection IDs of {any_of(count, 'request')}"
     return (
         LookAlike("udp-port-unreachable", not quoted, icmp),
         LookAlike("reply-from-other-address", True, elsewhere),
-        LookAlike("quic-client-hello-incomplete", True, f"the ClientHello was read whole in each of the {requests}"),
-        LookAlike("quic-initial-undersized", True, f"each of them came in a UDP payload of {smallest:,} bytes or more"),
+        LookAlike(
+            "quic-client-hello-incomplete", True, f"the ClientHello was read whole in {counted(count, 'request')}"
+        ),
+        LookAlike("quic-initial-undersized", True, f"the smallest UDP payload of a request is {smallest:,} bytes"),
         advice.version_look_alike(attempts),
         LookAlike("socket-partial-silence", not answered, f"{others} on this socket and family got an answer"),
         advice.one_way_look_alike(attempts),
@@ -124,9 +127,9 @@ def _late(attempts: Attempts) -> Argument:
         severity=INFO,
         confidence=LIKELY,
         title=f"QUIC over {FAMILIES[attempts.family]} to {attempts.words}: answered only after {wait}",
-        because=(
-            f"{len(attempts)} of {counted(len(attempts.socket_rows), 'QUIC attempt')} to {attempts.words} got the "
-            f"first datagram back later than {wait} after the first Initial, the slowest after {slowest:.1f} s; "
+        because=sentence(
+            f"{share(len(attempts), len(attempts.socket_rows), 'QUIC attempt')} to {attempts.words} got the first "
+            f"datagram back later than {wait} after the first Initial, the slowest after {slowest:.1f} s; "
             f"the first is {first_request(attempts)}."
         ),
         limitations=("A capture at one point cannot tell a slow server from requests lost before the last repeat.",),

@@ -39,7 +39,7 @@ import numpy as np
 from analyzer.exchanges.view import View
 from analyzer.patterns.evidence import WAIT, Attempts, Mask, attempts_by_socket, capture_end, finding_of, first_request
 from analyzer.patterns.finding import ERROR, INFO, LIKELY, Argument, Finding, LookAlike, Pattern, Threshold
-from analyzer.patterns.words import FAMILIES, counted, listed
+from analyzer.patterns.words import FAMILIES, counted, listed, sentence, share
 
 FLOOD_SOURCES = Threshold(
     "flood-sources",
@@ -78,10 +78,11 @@ def _unacknowledged(view: View) -> Mask:
 
 
 def _incomplete(attempts: Attempts) -> Argument:
-    family, count = FAMILIES[attempts.family], len(attempts.socket_rows)
+    family = FAMILIES[attempts.family]
+    which = share(len(attempts), len(attempts.socket_rows), "TCP attempt")
     again = sum(tries > 1 for tries in attempts.tries)
     reached = (
-        f"{again} of them repeated their SYN, so the SYN/ACK did not reach those clients"
+        f"{counted(again, 'client socket')} repeated the SYN, so the SYN/ACK did not arrive there"
         if again
         else "no client repeated its SYN, so the SYN/ACK probably arrived and the ACK was lost or never sent"
     )
@@ -91,8 +92,8 @@ def _incomplete(attempts: Attempts) -> Argument:
         severity=ERROR,
         confidence=LIKELY,
         title=f"TCP {attempts.words} over {family}: SYN/ACKs are never acknowledged",
-        because=(
-            f"{len(attempts)} of {counted(count, 'TCP attempt')} to {attempts.words} over {family} got a SYN/ACK that "
+        because=sentence(
+            f"{which} to {attempts.words} over {family} got a SYN/ACK that "
             f"was repeated {counted(sum(attempts.column('syn_ack_repeats')), 'time')} in all and never acknowledged; "
             f"{reached}; the first SYN is {first_request(attempts)}."
         ),

@@ -48,7 +48,7 @@ from analyzer.patterns.evidence import (
     without_scans,
 )
 from analyzer.patterns.finding import ERROR, LIKELY, POSSIBLE, WARNING, Argument, Finding, LookAlike, Pattern
-from analyzer.patterns.words import FAMILIES, counted, seconds
+from analyzer.patterns.words import FAMILIES, any_of, counted, seconds, sentence, share
 
 PATTERN = Pattern(
     "tcp-syn-no-reply",
@@ -69,11 +69,12 @@ def find(view: View) -> Iterator[Finding]:
 
 
 def _no_reply(attempts: Attempts) -> Argument:
-    family, count = FAMILIES[attempts.family], len(attempts.socket_rows)
+    family = FAMILIES[attempts.family]
+    which = share(len(attempts), len(attempts.socket_rows), "TCP attempt")
     answered = attempts.where(attempts.view.connections["outcome"] == "answered")
     by_chance, tries = fits_chance(attempts.tries, answered.tries), sum(attempts.tries)
     because = (
-        f"{len(attempts)} of {counted(count, 'TCP attempt')} to {attempts.words} over {family} got nothing back to "
+        f"{which} to {attempts.words} over {family} got nothing back to "
         f"{counted(tries, 'SYN')} although the capture ran on for {seconds(shortest_wait(attempts))} or more after "
         f"each first one; the first is {first_request(attempts)}"
     )
@@ -88,7 +89,7 @@ def _no_reply(attempts: Attempts) -> Argument:
         severity=WARNING if by_chance else ERROR,
         confidence=POSSIBLE if by_chance or tries == len(attempts) else LIKELY,
         title=f"TCP {attempts.words} over {family}: no reply to SYN",
-        because=because + ".",
+        because=sentence(because),
         limitations=advice.vantage_limits(attempts.view, "tcp"),
         look_alikes=_look_alikes(attempts, answered),
         remedies=remedies,
@@ -96,11 +97,11 @@ def _no_reply(attempts: Attempts) -> Argument:
 
 
 def _look_alikes(attempts: Attempts, answered: Attempts) -> tuple[LookAlike, ...]:
-    silent = counted(len(attempts), "attempt")
+    silent = any_of(len(attempts), "attempt")
     others = counted(len(answered), "other attempt") if answered else "no attempt"
     return (
-        LookAlike("tcp-syn-refused", True, f"no RST and no ICMP error answers any of the {silent}"),
-        LookAlike("tcp-handshake-incomplete", True, f"this capture shows no SYN/ACK to any of the {silent}"),
+        LookAlike("tcp-syn-refused", True, f"no RST and no ICMP error answers {silent}"),
+        LookAlike("tcp-handshake-incomplete", True, f"this capture shows no SYN/ACK to {silent}"),
         LookAlike("socket-partial-silence", not answered, f"{others} on this socket and family got an answer"),
         advice.one_way_look_alike(attempts),
     )

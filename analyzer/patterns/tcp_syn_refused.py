@@ -42,7 +42,7 @@ from analyzer.patterns.evidence import (
     without_scans,
 )
 from analyzer.patterns.finding import CERTAIN, ERROR, LIKELY, Argument, Finding, LookAlike, Pattern
-from analyzer.patterns.words import FAMILIES, counted
+from analyzer.patterns.words import FAMILIES, sentence, share
 
 PATTERN = Pattern(
     "tcp-syn-refused",
@@ -63,7 +63,8 @@ def find(view: View) -> Iterator[Finding]:
 
 
 def _refused(attempts: Attempts) -> Argument:
-    family, count = FAMILIES[attempts.family], len(attempts.socket_rows)
+    family = FAMILIES[attempts.family]
+    which = share(len(attempts), len(attempts.socket_rows), "TCP attempt")
     pairs = set(zip(attempts.column("icmp"), attempts.column("refused_by"), strict=True))
     by_host = pairs <= {("", attempts.address), ("port-unreachable", attempts.address)}
     who = "the host itself" if by_host else "something else than a closed port on the host"
@@ -78,9 +79,10 @@ def _refused(attempts: Attempts) -> Argument:
         severity=ERROR,
         confidence=CERTAIN if by_host else LIKELY,
         title=f"TCP {attempts.words} over {family}: connection refused by {who}",
-        because=(
-            f"{len(attempts)} of {counted(count, 'TCP attempt')} to {attempts.words} over {family} were refused: "
-            f"{advice.icmp_words(attempts)}; the first SYN is {first_request(attempts)}."
+        because=sentence(
+            f"{which} to {attempts.words} over {family} met a "
+            "refusal: "
+            f"{advice.icmp_words(attempts)}; the first SYN is {first_request(attempts)}"
         ),
         limitations=("A firewall that rejects may send its RST from the server's address: capture there to see.",),
         look_alikes=(

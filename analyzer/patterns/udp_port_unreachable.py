@@ -49,7 +49,7 @@ from analyzer.patterns.evidence import (
     without_scans,
 )
 from analyzer.patterns.finding import CERTAIN, ERROR, INFO, LIKELY, Argument, Finding, LookAlike, Pattern, Threshold
-from analyzer.patterns.words import FAMILIES, counted
+from analyzer.patterns.words import FAMILIES, counted, sentence, share
 
 FIRST_TRACEROUTE_PORT = Threshold("first-traceroute-port", 33434, "UDP port", "traceroute(8): the default first port")
 LAST_TRACEROUTE_PORT = Threshold("last-traceroute-port", 33523, "UDP port", "traceroute(8): 30 hops x 3 probes")
@@ -107,12 +107,13 @@ def _quoted(view: View) -> Mask:
 
 
 def _refused(attempts: Attempts, rated: Attempts) -> Argument:
-    family, count = FAMILIES[attempts.family], len(attempts.socket_rows)
+    family = FAMILIES[attempts.family]
+    which = share(len(attempts), len(attempts.socket_rows), "attempt")
     pairs = set(zip(attempts.column("icmp"), attempts.column("refused_by"), strict=True))
     closed = pairs == {("port-unreachable", attempts.address)}
     what = "nothing is bound there" if closed else "a filter or router refuses the request"
     because = (
-        f"{len(attempts)} of {counted(count, 'attempt')} to UDP {attempts.words} over {family} met an ICMP error that "
+        f"{which} to UDP {attempts.words} over {family} met an ICMP error that "
         f"quotes the request: {advice.icmp_words(attempts)}; the first request is {first_request(attempts)}"
     )
     if rated:
@@ -121,7 +122,7 @@ def _refused(attempts: Attempts, rated: Attempts) -> Argument:
         severity=ERROR,
         confidence=CERTAIN if closed else LIKELY,
         title=f"UDP {attempts.words} over {family}: {what}",
-        because=because + ".",
+        because=sentence(because),
         limitations=("A REJECT rule and a closed port send the same error: `ss -ulnp` and `nft list ruleset` tell.",),
         look_alikes=(
             LookAlike("quic-initial-no-reply", True, "the requests were answered by ICMP errors, which are cited"),

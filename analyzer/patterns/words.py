@@ -19,6 +19,23 @@ def counted(count: int, noun: str) -> str:
     return f"{count:,} {plural}"
 
 
+def share(part: int, whole: int, noun: str) -> str:
+    """``3 of 5 attempts``, ``all 3 attempts``, ``the only attempt``."""
+    if whole == 1:
+        return f"the only {noun}"
+    return f"all {counted(whole, noun)}" if part == whole else f"{part:,} of {counted(whole, noun)}"
+
+
+def any_of(count: int, noun: str) -> str:
+    """``the attempt``, ``any of the 3 attempts``."""
+    return f"the {noun}" if count == 1 else f"any of the {counted(count, noun)}"
+
+
+def sentence(text: str) -> str:
+    """With a capital letter and a full stop."""
+    return f"{text[:1].upper()}{text[1:].rstrip('.')}."
+
+
 def seconds(ns: int) -> str:
     """A duration for a sentence: ``0.204 s``, ``4.0 s``, ``126 s``."""
     value = ns / 1_000_000_000

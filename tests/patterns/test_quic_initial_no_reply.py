@@ -18,7 +18,7 @@ def test_silent_socket_is_an_argument_with_its_numbers() -> None:
     assert (finding.severity, finding.confidence, finding.family) == ("error", "likely", "ipv4")
     assert (finding.transport, finding.server, finding.name) == ("udp", (V4, 443), "example.com")
     assert finding.because == (
-        "3 of 3 QUIC attempts to 192.0.2.80:443 over IPv4 got no datagram back although the capture ran on for 51.0 s "
+        "All 3 QUIC attempts to 192.0.2.80:443 over IPv4 got no datagram back although the capture ran on for 51.0 s "
         "or more after each and the requests were repeated 12 times; the first is record 101."
     )
     assert finding.connections == ("C1", "C2", "C3")

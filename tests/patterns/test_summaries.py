@@ -17,7 +17,7 @@ def test_family_that_never_answers() -> None:
     [finding] = found(FAMILY, view(silent(V4, 1), silent(V4, 5), connection(V6, 9), connection(V6, 10)))
     assert (finding.severity, finding.confidence, finding.family) == ("error", "likely", "ipv4")
     assert finding.server == (V4, 443)
-    assert "none of 2 attempts to 192.0.2.80 was answered (2 silent, 0 refused)" in finding.because
+    assert "0 of 2 attempts to 192.0.2.80 were answered (2 silent, 0 refused)" in finding.because
     assert "2 attempts to 2001:db8:1::80 on the same port got an answer, 4.0 s apart" in finding.because
     assert any("one host by name only" in limit for limit in finding.limitations)
 
@@ -78,7 +78,7 @@ def test_the_only_try_may_be_one_lost_packet() -> None:
 def test_quic_blocked_says_how_late_the_fallback_is() -> None:
     [finding] = found(BLOCKED, view(silent(V6, 1), silent(V4, 2), tcp(V4, 2.2), tcp(V4, 40, server_port=22)))
     assert (finding.severity, finding.family, finding.server) == ("warning", "ipv4", (V4, 443))
-    assert "clients went on over TCP after 0.200 s (median of 1)" in finding.because
+    assert "the next SYN of the same client came 0.200 s later (median of 1)" in finding.because
     assert alike(finding)["capture-one-way"]
 
 

@@ -25,7 +25,7 @@ def incomplete(server: str = V4, at: float = 1.0, **columns: object) -> Row:
 def test_repeated_syns_without_reply() -> None:
     [finding] = found("tcp-syn-no-reply", view(silent(at=1), silent(at=2), tcp(V6, 5, server_port=80)))
     assert (finding.severity, finding.confidence, finding.server) == ("error", "likely", (V4, 80))
-    assert finding.because.startswith("2 of 2 TCP attempts to 192.0.2.80:80 over IPv4 got nothing back to 10 SYNs")
+    assert finding.because.startswith("All 2 TCP attempts to 192.0.2.80:80 over IPv4 got nothing back to 10 SYNs")
     assert finding.display_filter.startswith("ip.addr == 192.0.2.80 && tcp.port == 80")
 
 
@@ -88,7 +88,7 @@ def test_near_misses_of_refusal(near_miss: Row) -> None:
 def test_handshake_incomplete_says_whether_the_syn_ack_arrived() -> None:
     [finding] = found("tcp-handshake-incomplete", view(incomplete(at=1), incomplete(at=2)))
     assert finding.severity == "error"
-    assert "the SYN/ACK did not reach those clients" in finding.because
+    assert "2 client sockets repeated the SYN, so the SYN/ACK did not arrive there" in finding.because
     assert alike(finding)["tcp-accept-queue-overflow"]
     [finding] = found("tcp-handshake-incomplete", view(incomplete(repeats=0)))
     assert "the ACK was lost or never sent" in finding.because

@@ -5,6 +5,7 @@ from hypothesis import strategies as st
 
 from analyzer.patterns.words import (
     MOST_FILTER,
+    any_of,
     conversation_filter,
     counted,
     frames_filter,
@@ -12,6 +13,8 @@ from analyzer.patterns.words import (
     one_of_addresses,
     one_of_ports,
     seconds,
+    sentence,
+    share,
     socket_words,
 )
 
@@ -28,6 +31,14 @@ def test_numbers_and_sockets() -> None:
     assert socket_words("2001:db8::80", 443) == "[2001:db8::80]:443"
     assert socket_words("2001:db8::80", -1) == "2001:db8::80"
     assert [listed(list("abcde"[:n])) for n in (0, 1, 2, 5)] == ["none", "a", "a and b", "a, b, c and 2 more"]
+
+
+def test_shares() -> None:
+    assert share(3, 5, "attempt") == "3 of 5 attempts"
+    assert share(3, 3, "attempt") == "all 3 attempts"
+    assert share(1, 1, "attempt") == "the only attempt"
+    assert (any_of(1, "SYN"), any_of(2, "SYN")) == ("the SYN", "any of the 2 SYNs")
+    assert sentence("all is well") == sentence("all is well.") == "All is well."
 
 
 def test_terms_of_filters() -> None:

@@ -12,9 +12,9 @@ Rules of that subset (each was broken once before it became a rule):
 * Bytes are read through ``u8`` .. ``u64low`` below, which return 64-bit integers. Arithmetic on narrow numpy
   scalars wraps when interpreted and does not when compiled.
 * No value may leave the range of int64; hash products are masked to 32 bits.
-* What one row holds together travels as one matrix with named column numbers (``Matrix``); independent arrays as a NamedTuple whose fields
-  are annotated ``NDArray[np.<type>]`` (one dimension). A NamedTuple is unpacked at the head of a kernel: handing a tuple of thirty arrays to a
-  helper cost ten times the work that the helper did.
+* What one row holds together travels as one matrix with named column numbers (``Matrix``); independent arrays as a
+  NamedTuple whose fields are annotated ``NDArray[np.<type>]`` (one dimension). A NamedTuple is unpacked at the head of
+  a kernel: handing a tuple of thirty arrays to a helper cost ten times the work that the helper did.
 
 Signatures are made from the annotations, so compilation happens once and is cached on disk. numba's own
 cache notices a change in a kernel's file but not in a helper of another file; the folder is therefore named
@@ -123,12 +123,12 @@ def cache_folder() -> Path:
 def _compile(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compiled twin of one function; its registered callees are compiled and put in its namespace."""
     numba = _numba()
-    namespace = dict(function.__globals__)  # type: ignore[attr-defined]
-    for name in function.__code__.co_names:  # type: ignore[attr-defined]
+    namespace = dict(function.__globals__)
+    for name in function.__code__.co_names:
         callee = namespace.get(name)
         if isinstance(callee, types.FunctionType) and callee in _registered:
             namespace[name] = _compile(callee)
-    twin = types.FunctionType(function.__code__, namespace, function.__name__)  # type: ignore[attr-defined]
+    twin = types.FunctionType(function.__code__, namespace, function.__name__)
     twin.__module__, twin.__qualname__ = function.__module__, function.__qualname__
     if not _registered[function]:
         return typing.cast(Callable[..., Any], numba.njit(twin, inline="never"))

@@ -1,7 +1,7 @@
 """A connection as the events room knows it: its rows, who is who, the request and what came back.
 
-``FlowRows`` is the working view of one flow: its selected rows in order, as plain Python lists. ``Connection`` is what the readers of
-QUIC, TCP and other UDP fill in; the exchanges room turns it into a row of the tables and judges it.
+``FlowRows`` is the working view of one flow: its selected rows in order, as plain Python lists. ``Connection`` is what
+the readers of QUIC, TCP and other UDP fill in; the exchanges room turns it into a row of the tables and judges it.
 """
 
 from __future__ import annotations
@@ -13,11 +13,12 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from analyzer.events.flows import IS_DUPLICATE, KEY_WORDS
+from analyzer.events import flows as fl
 from analyzer.events.scan import Scan
 from analyzer.wire.addresses import address_text
+from analyzer.wire.tls_hello import ClientHello, ServerHello
 
-UDP_PROTOCOL, TCP_PROTOCOL, ICMP_PROTOCOL, ICMPV6_PROTOCOL = 17, 6, 1, 58
+ICMP_PROTOCOL, TCP_PROTOCOL, UDP_PROTOCOL, ICMPV6_PROTOCOL = 1, 6, 17, 58
 
 
 class Socket(NamedTuple):
@@ -27,13 +28,29 @@ class Socket(NamedTuple):
     address: str
     port: int
 
+    def __str__(self) -> str:
+        return f"[{self.address}]:{self.port}" if self.family == 6 else f"{self.address}:{self.port}"
+
+
+class Counters(NamedTuple):
+    """Packets and payload bytes of both ends of a connection, duplicates of the capture left out."""
+
+    client_packets: int = 0
+    server_packets: int = 0
+    client_bytes: int = 0
+    server_bytes: int = 0
+
+
+NO_COUNTERS = Counters()
+
 
 @dataclass(slots=True)
 class Connection:
     """One QUIC connection, TCP connection or other UDP conversation.
 
-    ``rows`` are indices of selected rows, duplicates left out. ``request_rows`` are the first request and its repeats, which
-    begin at ``first_repeat``; ``reply_row`` is the first row of the addressed socket's reply, -1 if none was seen.
+    ``rows`` are indices of selected rows, duplicates left out. ``request_rows`` are the first request and its repeats,
+    which begin at ``first_repeat`` (a ClientHello may take several datagrams); ``reply_row`` is the first row of the
+    addressed socket's reply, -1 if none was seen.
     """
 
     transport: str
@@ -47,25 +64,25 @@ class Connection:
     first_repeat: int = 1
     reply_row: int = -1
     last_time: int = -1
-    counters: tuple[int, int, int, int] = (0, 0, 0, 0)  # client packets, server packets, client bytes, server bytes
+    counters: Counters = NO_COUNTERS
     history: str = ""
     icmp_rows: list[int] = field(default_factory=list)  # ICMP errors that quote a packet of the client
     elsewhere_rows: list[int] = field(default_factory=list)  # rows that belong here but lie in another flow
     replied_from: Socket | None = None
     paths: int = 1
     client_went_on: bool = False  # the client sent what it can only send after a reply
+    hello: ClientHello | None = None
+    server_hello: ServerHello | None = None
+    close_side: str = ""
     # TCP
     syn_ack_rows: list[int] = field(default_factory=list)
     reset_rows: list[int] = field(default_factory=list)
     fin_rows: list[int] = field(default_factory=list)
     handshake_acked: bool = False
-    client_reset: bool = False
-    server_reset: bool = False
+    reset_by: str = ""  # client or server: who sent the first RST
     # QUIC
-    hello: object = None  # a wire.tls ClientHello
     hello_complete: bool = False
     hello_cut: bool = False  # bytes that the hello needs were not captured
-    server_hello: object = None
     version: int = -1
     server_version: int = -1
     version_known: bool = False
@@ -74,9 +91,8 @@ class Connection:
     server_scid: bytes = b""
     largest_request: int = -1
     retry: bool = False
-    negotiated: bool = False  # a Version Negotiation came
+    negotiated: bool = False  # a Version Negotiation came, and nothing after it
     server_crypto: bool = False
-    close_side: str = ""
     close_code: int = -1
     close_reason: str = ""
 
@@ -84,12 +100,9 @@ class Connection:
 class FlowRows(NamedTuple):
     """The selected rows of one flow in the order of their records, duplicates of the capture left out."""
 
-    flow: int
     row: list[int]
     time: list[int]
     direction: list[int]
-    reason: list[int]
-    payload_length: list[int]
 
 
 class Flows:
@@ -99,43 +112,60 @@ class Flows:
         self.scan = scan
         rows = scan.rows
         order = np.argsort(rows.flow, kind="stable")
-        order = order[(rows.flow[order] >= 0) & (rows.reason[order] & IS_DUPLICATE == 0)]
+        order = order[(rows.flow[order] >= 0) & (rows.reason[order] & fl.IS_DUPLICATE == 0)]
         self._order = order
         count = int(scan.table.size[0])
-        self._bounds = np.searchsorted(rows.flow[order], np.arange(count + 1))
-        self._columns = tuple(column[order] for column in (rows.time, rows.direction, rows.reason, rows.payload_length))
-        self.keys = scan.table.keys.reshape(-1, KEY_WORDS)
+        self._bounds = np.searchsorted(rows.flow[order], np.arange(count + 1)).tolist()
+        self._time, self._direction = rows.time[order], rows.direction[order]
+        self.keys = scan.table.keys.reshape(-1, fl.KEY_WORDS)
         self.protocol: NDArray[np.int64] = self.keys[:, 9].astype(np.int64) >> 8
         self.family: NDArray[np.int64] = self.keys[:, 9].astype(np.int64) & 0xFF
 
     def rows(self, flow: int) -> FlowRows:
         """The rows of a flow."""
         low, high = self._bounds[flow], self._bounds[flow + 1]
-        lists = [column[low:high].tolist() for column in self._columns]
-        return FlowRows(flow, self._order[low:high].tolist(), *lists)
+        order, time, direction = self._order[low:high], self._time[low:high], self._direction[low:high]
+        return FlowRows(order.tolist(), time.tolist(), direction.tolist())
 
     def with_protocol(self, protocol: int) -> Iterator[int]:
-        """Indices of the flows with an IP protocol."""
-        yield from np.flatnonzero(self.protocol == protocol).tolist()
+        """Indices of the flows with an IP protocol that have rows."""
+        for flow in np.flatnonzero(self.protocol == protocol).tolist():
+            if self._bounds[flow] < self._bounds[flow + 1]:
+                yield flow
 
     def ends(self, flow: int) -> tuple[Socket, Socket]:
         """The sockets a and b of a flow."""
         key = self.keys[flow].tolist()
-        family = int(self.family[flow])
-        return (
-            Socket(family, address_text(family, *key[0:4]), key[8] >> 16),
-            Socket(family, address_text(family, *key[4:8]), key[8] & 0xFFFF),
-        )
+        family = key[9] & 0xFF
+        a, b = address_text(family, *key[0:4]), address_text(family, *key[4:8])
+        return Socket(family, a, key[8] >> 16), Socket(family, b, key[8] & 0xFFFF)
 
-    def counters(self, flow: int, first_row: int, next_row: int) -> tuple[int, int, int, int]:
-        """Packets from a and b, payload bytes from a and b, from ``first_row`` up to before ``next_row`` (-1: the end)."""
-        table = self.scan.table
-        until = [int(table.records[2 * flow + d] - table.duplicates[2 * flow + d]) for d in (0, 1)]
-        until += [int(table.bytes[2 * flow + d]) for d in (0, 1)]
-        if next_row >= 0:
-            until = self._before(next_row)
-        begun = self._before(first_row)
-        return tuple(u - b for u, b in zip(until, begun, strict=True))  # type: ignore[return-value]
+    def new_connection(self, transport: str, flow: int, client_direction: int, roles_from: str) -> Connection:
+        """A connection of a flow whose client is end a (direction 0) or b (1)."""
+        ends = self.ends(flow)
+        client, server = ends[client_direction], ends[1 - client_direction]
+        return Connection(transport, flow, client_direction, roles_from, client, server)
+
+    def payload(self, row: int) -> bytes:
+        """The kept payload bytes of a row, b"" if its headers were cut."""
+        header = int(self.scan.rows.header[row])
+        return self.scan.row_bytes(row)[header:] if header >= 0 else b""
+
+    def count(self, connections: list[Connection]) -> None:
+        """Fill in counters and the last time of the connections of one flow, which follow one another."""
+        for connection, following in zip(connections, [*connections[1:], None], strict=True):
+            flow, client = connection.flow, connection.client_direction
+            state = self.scan.table.state[2 * flow : 2 * flow + 2].tolist()
+            until = [s[fl.RECORDS] - s[fl.DUPLICATES] for s in state] + [s[fl.BYTES] for s in state]
+            last = max(s[fl.LAST_TIME] for s in state)
+            if following is not None:
+                until = self._before(following.rows[0])
+                last = int(self.scan.rows.time[connection.rows[-1]])
+            if connection is not connections[0]:
+                until = [u - b for u, b in zip(until, self._before(connection.rows[0]), strict=True)]
+            if client:
+                until = [until[1], until[0], until[3], until[2]]
+            connection.counters, connection.last_time = Counters(*until), last
 
     def _before(self, row: int) -> list[int]:
         """The running counters of a row's flow just before it: packets from a, from b, bytes from a, from b."""
@@ -144,3 +174,15 @@ class Flows:
         other = int(r.other_records[row] - r.other_duplicates[row]), int(r.other_bytes[row])
         a, b = (own, other) if r.direction[row] == 0 else (other, own)
         return [a[0], b[0], a[1], b[1]]
+
+
+#: Below this, a port is one that servers listen on rather than one that a client was given.
+FIRST_EPHEMERAL_PORT = 1024
+
+
+def client_by_port(a: Socket, b: Socket, first_sender: int) -> tuple[int, str]:
+    """(direction of the client, what told) without a handshake: a well-known port is the server's, else who came first."""
+    known_a, known_b = a.port < FIRST_EPHEMERAL_PORT, b.port < FIRST_EPHEMERAL_PORT
+    if known_a != known_b:
+        return (1 if known_a else 0), "port"
+    return first_sender, "first-seen"

@@ -20,6 +20,7 @@ direction and follows it within ``DUPLICATE_WITHIN_NS``; it is counted apart and
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -106,7 +107,7 @@ STATE_COLUMNS = RING_TIME + RING
 
 
 class Selected(NamedTuple):
-    """One row per selected packet. ``start`` points into the piece's arena, where ``kept`` bytes lie from the IP header on.
+    """One row per selected packet. From ``start`` of the arena on lie ``kept`` bytes, beginning with the IP header.
 
     The kernel writes the columns of a matrix in this order; kept rows are stored in the types given here.
     """
@@ -191,6 +192,11 @@ SELECTED_DTYPES = tuple(
         ]
     )
 )
+
+
+def each_column(function: Callable[..., NDArray[Any]], *rows: Selected) -> Selected:
+    """The result of a function over each column."""
+    return Selected(*(function(*columns) for columns in zip(*rows, strict=True)))
 
 
 def new_flow_table(flows: int) -> FlowTable:
@@ -298,7 +304,7 @@ def is_duplicate(state: Any, d: int, digest: int, time: int) -> bool:
 
 @helper
 def may_be_duplicate(p: Any, r: int) -> bool:
-    """Whether equal digests can prove the same packet: bare ACKs and RSTs without an IP identification repeat by themselves."""
+    """Whether equal digests prove one packet: bare ACKs and RSTs without IP identification repeat by themselves."""
     if p[r, KIND] == TCP:
         return bool(p[r, PAYLOAD_LENGTH] > 0 or p[r, TCP_FLAGS] & 3 or p[r, IP_ID] != 0)
     return bool(p[r, KIND] == UDP or (p[r, KIND] == ICMP and p[r, IP_ID] != 0))
@@ -322,7 +328,7 @@ def always_selected(p: Any, r: int) -> bool:
 
 @helper
 def count_packet(p: Any, r: int, time: int, state: Any, d: int) -> int:
-    """Count packet ``r`` in row ``d`` of the flow states; returns its reason so far: ALWAYS, WHOLE, IS_DUPLICATE bits."""
+    """Count packet ``r`` in row ``d`` of the flow states; returns its reason bits so far."""
     reason = ALWAYS | WHOLE if always_selected(p, r) else 0
     provable = may_be_duplicate(p, r)
     if state[d, RECORDS] == 0:
@@ -421,9 +427,9 @@ def track_flows(
 ) -> int:
     """Continue at row ``cursor[0]`` of a batch; ``cursor[1]`` rows and ``cursor[2]`` arena bytes are written so far.
 
-    ``cursor[3 + capture]`` counts the duplicates of each capture. Returns 0 when the batch is done, 1 when the flow table is
-    full: the caller enlarges it and calls again. ``out`` must have room for all records of the batch, ``arena`` for all its
-    bytes.
+    ``cursor[3 + capture]`` counts the duplicates of each capture. Returns 0 when the batch is done, 1 when the flow
+    table is full: the caller enlarges it and calls again. ``out`` must have room for all records of the batch,
+    ``arena`` for all its bytes.
     """
     offset, captured, original, times = records.offset, records.captured_length, records.original_length, records.time
     captures, numbers, positions = records.capture, records.number, records.position

@@ -2,9 +2,9 @@
 
 How it works
 ------------
-``scan`` walks batches once and returns a ``Scan``. ``merge`` joins two scans of pieces that follow one another, and is the
-only way in which results are combined: it is associative, and a capture cut anywhere and merged again gives the same
-``Scan`` after ``settle`` as the whole. That holds because
+``scan`` walks batches once and returns a ``Scan``. ``merge`` joins two scans of pieces that follow one another, and is
+the only way in which results are combined: it is associative, and a capture cut anywhere and merged again gives the
+same ``Scan`` after ``settle`` as the whole. That holds because
 
 * counters are sums, first and last values;
 * each row carries the running counters of its flow, to which merging adds what came before;
@@ -33,6 +33,7 @@ from analyzer.events.flows import (
     WHOLE,
     FlowTable,
     Selected,
+    each_column,
     insert_keys,
 )
 from analyzer.kernels import Matrix, runner
@@ -48,7 +49,7 @@ _SEAL_BYTES = 8 << 20  # a chunk of the arena is closed when it holds this much
 class Scan:
     """Flows, selected rows in the order of their records, and counts per capture.
 
-    ``chunks`` holds the kept bytes; row i's lie in ``chunks[chunk[i]]`` from ``rows.start[i]``, ``rows.kept[i]`` of them.
+    ``chunks`` holds the kept bytes: ``rows.kept[i]`` of row i lie in ``chunks[chunk[i]]`` from ``rows.start[i]`` on.
     ``ledger[capture, k]`` counts ``LEDGER[k]``.
     """
 
@@ -61,7 +62,7 @@ class Scan:
     def row_bytes(self, row: int) -> bytes:
         """The kept bytes of a row, from its IP (or ARP) header on."""
         start = int(self.rows.start[row])
-        return self.chunks[self.chunk[row]][start : start + int(self.rows.kept[row])].tobytes()
+        return bytes(self.chunks[self.chunk[row]][start : start + int(self.rows.kept[row])])
 
 
 class _Collector:
@@ -167,12 +168,12 @@ def _trim(table: FlowTable) -> FlowTable:
 
 
 def merge(first: Scan, second: Scan) -> Scan:
-    """The scan of two pieces together, ``second`` following ``first``. Associative; leaves its arguments as they are."""
+    """The scan of two pieces, ``second`` following ``first``. Associative; leaves its arguments as they are."""
     mapping, table = _merge_keys(first.table, second.table)
     before, after = np.zeros_like(table.state), np.zeros_like(table.state)
     before[: len(first.table.state)] = first.table.state
     after.reshape(-1, 2, fl.STATE_COLUMNS)[mapping] = second.table.state.reshape(-1, 2, fl.STATE_COLUMNS)
-    rows = Selected(*(column.copy() for column in second.rows))
+    rows = each_column(np.copy, second.rows)
     tracked = np.flatnonzero(rows.flow >= 0)
     rows.flow[tracked] = mapping[rows.flow[tracked]]
     own = 2 * rows.flow[tracked].astype(np.int64) + rows.direction[tracked]
@@ -190,7 +191,7 @@ def merge(first: Scan, second: Scan) -> Scan:
         (rows.other_bytes, fl.BYTES, own ^ 1),
     ):
         column[tracked] += before[side, counter]
-    joined = Selected(*(np.concatenate(pair) for pair in zip(first.rows, rows, strict=True)))
+    joined = each_column(lambda *pair: np.concatenate(pair), first.rows, rows)
     chunk = np.concatenate([first.chunk, second.chunk + np.int32(len(first.chunks))])
     _add_states(table.state, before, after)
     return Scan(table, joined, chunk, first.chunks + second.chunks, ledger)
@@ -289,7 +290,9 @@ def settle(scan: Scan) -> Scan:
     columns = rows._replace(reason=reason, kept=kept.astype(np.int32))
     if keep.all():
         return Scan(scan.table, columns, scan.chunk, scan.chunks, scan.ledger)
-    return Scan(scan.table, Selected(*(c[keep] for c in columns)), scan.chunk[keep], scan.chunks, scan.ledger)
+    return Scan(
+        scan.table, each_column(lambda column: column[keep], columns), scan.chunk[keep], scan.chunks, scan.ledger
+    )
 
 
 def _cid_runs(rows: Selected, long_header: NDArray[np.bool_]) -> NDArray[np.int64]:

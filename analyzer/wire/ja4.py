@@ -15,6 +15,7 @@ GREASE values count nowhere. The hashed extensions leave out server_name and ALP
 
 from __future__ import annotations
 
+import functools
 from hashlib import sha256
 
 from analyzer.wire.tls_hello import ALPN, SERVER_NAME, ClientHello, is_grease
@@ -27,18 +28,33 @@ def ja4(hello: ClientHello, transport: str) -> str:
     """The JA4 of a complete hello; ``transport`` is "t" or "q". Empty for a hello that is not complete."""
     if hello.flaw:
         return ""
-    ciphers = sorted([f"{value:04x}" for value in hello.cipher_suites if not is_grease(value)])
-    extensions = [value for value in hello.extensions if not is_grease(value)]
-    hashed = sorted([f"{value:04x}" for value in extensions if value not in (SERVER_NAME, ALPN)])
-    signatures = [f"{value:04x}" for value in hello.signature_algorithms if not is_grease(value)]
+    ciphers, cipher_digest = _ciphers(hello.cipher_suites)
+    extensions, digest = _extensions(hello.extensions, hello.signature_algorithms)
     version = _VERSIONS.get(hello.tls_version, "00")
-    name = "d" if SERVER_NAME in extensions else "i"
-    counts = f"{min(len(ciphers), 99):02d}{min(len(extensions), 99):02d}"
-    last = ",".join(hashed) + ("_" + ",".join(signatures) if signatures else "")
-    return f"{transport}{version}{name}{counts}{_alpn(hello)}_{_digest(','.join(ciphers))}_{_digest(last)}"
+    name = "d" if SERVER_NAME in hello.extensions else "i"
+    return f"{transport}{version}{name}{ciphers:02d}{extensions:02d}{_alpn(hello)}_{cipher_digest}_{digest}"
+
+
+# A capture holds many hellos of few stacks.
+@functools.lru_cache(maxsize=1024)
+def _ciphers(suites: tuple[int, ...]) -> tuple[int, str]:
+    """Number and digest of the cipher suites."""
+    counted = sorted([f"{value:04x}" for value in suites if not is_grease(value)])
+    return min(len(counted), 99), _digest(",".join(counted))
+
+
+@functools.lru_cache(maxsize=1024)
+def _extensions(kinds: tuple[int, ...], signature_algorithms: tuple[int, ...]) -> tuple[int, str]:
+    """Number of the extensions, and digest of extensions and signature algorithms."""
+    counted = [value for value in kinds if not is_grease(value)]
+    hashed = sorted([f"{value:04x}" for value in counted if value not in (SERVER_NAME, ALPN)])
+    signatures = [f"{value:04x}" for value in signature_algorithms if not is_grease(value)]
+    text = ",".join(hashed) + ("_" + ",".join(signatures) if signatures else "")
+    return min(len(counted), 99), _digest(text)
 
 
 def _alpn(hello: ClientHello) -> str:
+    """First and last character of the first name; of its hex digits if one of them is no ASCII letter or digit."""
     first = hello.alpn[0] if hello.alpn else b""
     if not first:
         return "00"

@@ -1,13 +1,14 @@
 """Records to packet columns: link layer, IP, tunnels, UDP, TCP, ICMP and ARP headers, one row per record.
 
-    record = link header [VLAN tags] IP header [extension headers] [tunnel header, inner headers ...] transport header payload
+    record = link header [VLAN tags] IP header [extension headers] [tunnel header, inner headers ...]
+             transport header payload
 
-Read are Ethernet (802.1Q, 802.1ad, QinQ), Linux cooked v1 and v2, raw IP, BSD null and loop, PPP, and inside IP: VXLAN, Geneve, GRE and
-IP in IP, to a depth of ``MAX_TUNNELS``; the row describes the innermost packet. A packet quoted by an ICMP error is *not* descended into:
-it is evidence about another flow and never mixed with the packet that quotes it.
+Read are Ethernet (802.1Q, 802.1ad, QinQ), Linux cooked v1 and v2, raw IP, BSD null and loop, PPP, and inside IP: VXLAN,
+Geneve, GRE and IP in IP, to a depth of ``MAX_TUNNELS``; the row describes the innermost packet. A packet quoted by an
+ICMP error is *not* descended into: it is evidence about another flow and never mixed with the packet that quotes it.
 
-Not read here: reassembly of fragments (the first one is read as far as it goes), checksums (``analyzer.wire.checksums``, for chosen packets),
-anything above the transport header.
+Not read here: reassembly of fragments (the first one is read as far as it goes), checksums
+(``analyzer.wire.checksums``, for chosen packets), anything above the transport header.
 
 Sources: RFC 791 §3.1, RFC 8200 §3-4, RFC 768, RFC 9293 §3.1, RFC 7348 §5, RFC 8926 §3.4, RFC 2784 §2, RFC 2890 §2.
 """
@@ -46,7 +47,7 @@ _UNREAD = -2  # a link type that is not read here
 _CUT = -1
 
 
-# Columns of the packet matrix, one row per record. Offsets are into the batch's buffer, -1 where the header was not reached.
+# Columns of the packet matrix, one row per record. Offsets are into the batch's buffer, -1 where not reached.
 KIND = 0
 FLAW = 1
 FAMILY = 2  # 4, 6, or 0

@@ -1,0 +1,47 @@
+"""ICMP errors tied to the connection whose packet they quote."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from analyzer.events.connection import Connection, Flows
+from analyzer.wire.addresses import address_of
+from analyzer.wire.icmp import Quoted, error_name, read_quoted
+from analyzer.wire.packets import ICMP
+
+
+def tie_errors(flows: Flows, connections: Sequence[Connection]) -> None:
+    """Add each ICMP error that quotes a packet of a connection's client to its ``icmp_rows``.
+
+    Where several connections share the quoted sockets it belongs to the latest that had begun.
+    """
+    rows = flows.scan.rows
+    errors = [r for r in np.flatnonzero((rows.kind == ICMP) & (rows.reason & 2 == 0)).tolist() if _name(flows, r)]
+    if not errors:
+        return
+    by_sockets: dict[tuple[str, str, int, str, int], list[Connection]] = {}
+    for connection in connections:
+        transport = "tcp" if connection.transport == "tcp" else "udp"
+        client, server = connection.client, connection.server
+        by_sockets.setdefault((transport, client.address, client.port, server.address, server.port), []).append(
+            connection
+        )
+    for row in errors:
+        quoted = read_quoted(flows.scan.row_bytes(row)[int(rows.header[row]) :])
+        if quoted is None:
+            continue
+        begun = [c for c in by_sockets.get(_key(quoted), ()) if c.rows[0] < row]
+        if begun:
+            begun[-1].icmp_rows.append(row)
+
+
+def _name(flows: Flows, row: int) -> str:
+    return error_name(int(flows.family[flows.scan.rows.flow[row]]), int(flows.scan.rows.icmp[row]))
+
+
+def _key(quoted: Quoted) -> tuple[str, str, int, str, int]:
+    transport = "tcp" if quoted.protocol == 6 else "udp"
+    source, destination = address_of(quoted.source), address_of(quoted.destination)
+    return transport, source, quoted.source_port, destination, quoted.destination_port

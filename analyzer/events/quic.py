@@ -1,0 +1,316 @@
+"""QUIC connections of one flow, as a passive observer tells them apart.
+
+How it works
+------------
+The rows of a flow are read in order. A client Initial whose keys come from its own DCID (RFC 9001 §5.2) begins an
+*attempt*: its sender is the client, whatever the ports say. After that a client's packet belongs to an attempt if its
+DCID is one that the attempt uses (its first, a Retry's, the server's own) or if its SCID is the attempt's; a server's
+if its DCID is the client's SCID. Short headers carry no readable length of their CID and belong to the latest attempt.
+
+Packets are opened for what can still change a verdict, and no further: the client's Initials until its ClientHello is
+whole, the server's until CRYPTO or CONNECTION_CLOSE was read. Repeated and late Initials are counted, not opened.
+
+Long headers that fit no attempt (the reply of a socket that was not asked, or a capture that began late) make a
+connection of their own, whose roles are told by its ports; the exchanges room tries to join it by connection ID.
+"""
+
+from __future__ import annotations
+
+from analyzer.events.connection import Connection, Flows, client_by_port
+from analyzer.wire.codes import close_name
+from analyzer.wire.quic.crypto_stream import CryptoStream
+from analyzer.wire.quic.frames import ConnectionClose, Crypto, read_frames
+from analyzer.wire.quic.header import QuicPacket, read_datagram
+from analyzer.wire.quic.protection import InitialKeys, initial_keys, is_retry_intact, open_packet
+from analyzer.wire.quic.split import HANDSHAKE, INITIAL, RETRY, VERSION_NEGOTIATION, Flaw
+from analyzer.wire.quic.summary import SHORT_BIT
+from analyzer.wire.tls_hello import read_client_hello, read_server_hello
+
+_INITIAL_BIT, _HANDSHAKE_BIT = 1 << INITIAL, 1 << HANDSHAKE
+_READABLE_BITS = _INITIAL_BIT | 1 << RETRY | 1 << VERSION_NEGOTIATION
+
+#: Opening a server's Initials stops here: acknowledgments without CRYPTO repeat for as long as the client does.
+_MAX_SERVER_INITIALS = 4
+
+
+class Attempt:
+    """One connection while its rows are read: keys, crypto streams and the CIDs that belong to it."""
+
+    def __init__(self, connection: Connection) -> None:
+        self.connection = connection
+        self.dcids: set[bytes] = set()  # that the client puts on its packets
+        self.key_dcid = b""
+        self.keys: dict[tuple[int, bytes], InitialKeys | None] = {}
+        self.client_stream = CryptoStream()
+        self.server_stream = CryptoStream()
+        self.server_initials = 0
+
+    def keys_for(self, version: int, dcid: bytes) -> InitialKeys | None:
+        """Initial keys of a version from a DCID, derived once."""
+        if (version, dcid) not in self.keys:
+            self.keys[version, dcid] = initial_keys(version, dcid)
+        return self.keys[version, dcid]
+
+    def open(self, payload: bytes, packet: QuicPacket, *, from_server: bool) -> bytes:
+        """The clear payload of an Initial, b"" if no keys of this attempt fit."""
+        for dcid in (self.key_dcid, packet.dcid):
+            keys = None if from_server and dcid is packet.dcid else self.keys_for(packet.version, dcid)
+            if keys is None:
+                continue
+            side = keys.server if from_server else keys.client
+            clear = open_packet(payload[packet.start : packet.end], packet.payload_offset - packet.start, side)
+            if clear.payload:
+                if not from_server:
+                    self.key_dcid = dcid
+                return clear.payload
+        return b""
+
+    @property
+    def wants_client(self) -> bool:
+        """Whether the ClientHello is not whole yet."""
+        return not self.connection.hello_complete
+
+    @property
+    def wants_server(self) -> bool:
+        """Whether the server's Initials can still change a verdict."""
+        c = self.connection
+        return not c.server_crypto and not c.close_side and self.server_initials < _MAX_SERVER_INITIALS
+
+    def read_client_initial(self, payload: bytes, packet: QuicPacket) -> bool:
+        """Take the CRYPTO of a client Initial; whether it was authentic."""
+        connection = self.connection
+        clear = self.open(payload, packet, from_server=False)
+        if not clear:
+            return False
+        for frame in read_frames(clear).frames:
+            if type(frame) is Crypto:
+                self.client_stream.add(frame.offset, frame.piece)
+        if connection.version < 0:
+            connection.version = packet.version
+        prefix = self.client_stream.prefix()
+        if len(prefix) >= 4 and len(prefix) >= 4 + int.from_bytes(prefix[1:4], "big"):
+            connection.hello = read_client_hello(prefix)
+            connection.hello_complete = connection.hello is not None
+            connection.first_repeat = max(len(connection.request_rows), 1)
+        return True
+
+    def read_server_initial(self, payload: bytes, packet: QuicPacket) -> None:
+        """Take CRYPTO or CONNECTION_CLOSE of a server Initial."""
+        connection = self.connection
+        self.server_initials += 1
+        for frame in read_frames(self.open(payload, packet, from_server=True)).frames:
+            if type(frame) is Crypto:
+                self.server_stream.add(frame.offset, frame.piece)
+                connection.server_crypto = True
+                connection.server_hello = read_server_hello(self.server_stream.prefix())
+            elif type(frame) is ConnectionClose and not connection.close_side:
+                connection.close_side, connection.close_code = "server", frame.code
+                reason = frame.reason.decode("utf-8", "replace")
+                words = close_name(frame.by_application, frame.code)
+                connection.close_reason = f"{words}: {reason}" if reason else words
+
+    def read_retry(self, payload: bytes, packet: QuicPacket) -> None:
+        """A Retry: the client's next Initials carry its SCID, and keys come from that (RFC 9001 §5.2)."""
+        if is_retry_intact(packet.version, self.connection.client_dcid, payload[packet.start : packet.end]) is False:
+            return
+        self.connection.retry = True
+        self.key_dcid = packet.scid
+        self.dcids.add(packet.scid)
+
+
+class _FlowReader:
+    """Reads the rows of one flow into attempts."""
+
+    def __init__(self, flows: Flows, flow: int) -> None:
+        self.flows, self.flow = flows, flow
+        rows = flows.scan.rows
+        self.quic = rows.quic
+        self.length, self.captured = rows.payload_length, rows.payload_captured
+        self.cid_digest = rows.cid_digest
+        self.attempts: list[Attempt] = []
+        self.by_digest: dict[tuple[int, int], Attempt] = {}
+
+    def read(self) -> list[Connection]:
+        """The connections of the flow, in order."""
+        listed = self.flows.rows(self.flow)
+        for row, direction in zip(listed.row, listed.direction, strict=True):
+            bits = int(self.quic[row])
+            if bits == 0:
+                attempt = self.attempts[-1] if self.attempts else self._stranger(row, direction)
+            else:
+                attempt = self._attempt_of(row, direction, bits)
+            self._take(attempt, row, direction, bits)
+        for attempt in self.attempts:
+            self._finish(attempt)
+        connections = [attempt.connection for attempt in self.attempts]
+        self.flows.count(connections)
+        return connections
+
+    def packets(self, row: int, payload: bytes) -> list[QuicPacket]:
+        """The QUIC packets of a row's datagram."""
+        return read_datagram(payload, 0, len(payload), max(len(payload), int(self.length[row])))
+
+    def _attempt_of(self, row: int, direction: int, bits: int) -> Attempt:
+        """The attempt that a long header row belongs to; a new one if none fits."""
+        key = direction, int(self.cid_digest[row])
+        attempt = self.by_digest.get(key)
+        if attempt is not None:
+            return attempt
+        payload = self.flows.payload(row)
+        packet = self.packets(row, payload)[0] if payload else None
+        attempt = self._known(packet, direction)
+        if attempt is None and packet is not None and bits & _INITIAL_BIT:
+            attempt = self._begin(direction, payload, packet)
+        if attempt is None:
+            attempt = self.attempts[-1] if self._belongs_to_last(packet, direction) else self._stranger(row, direction)
+        is_client = direction == attempt.connection.client_direction
+        if is_client or attempt.connection.client_scid:  # servers' packets to empty CIDs are the latest attempt's
+            self.by_digest[key] = attempt
+        return attempt
+
+    def _known(self, packet: QuicPacket | None, direction: int) -> Attempt | None:
+        """The attempt that uses the packet's CIDs, the latest first."""
+        if packet is None:
+            return None
+        for attempt in reversed(self.attempts):
+            connection = attempt.connection
+            if direction != connection.client_direction:
+                if packet.dcid == connection.client_scid:
+                    return attempt
+            elif packet.dcid in attempt.dcids or (packet.scid and packet.scid == connection.client_scid):
+                attempt.dcids.add(packet.dcid)
+                return attempt
+            elif connection.negotiated and packet.version != connection.version:
+                connection.negotiated = False  # the client goes on in a version of the server's list
+                attempt.dcids.add(packet.dcid)
+                connection.client_scid = packet.scid
+                return attempt
+        return None
+
+    def _belongs_to_last(self, packet: QuicPacket | None, direction: int) -> bool:
+        """Whether an unknown packet continues the latest attempt: of a client without SCID, its replies not seen."""
+        if not self.attempts:
+            return False
+        connection = self.attempts[-1].connection
+        if packet is None:
+            return True
+        is_client = direction == connection.client_direction
+        return is_client and packet.kind != INITIAL and packet.scid == connection.client_scid
+
+    def _begin(self, direction: int, payload: bytes, packet: QuicPacket) -> Attempt | None:
+        """A new attempt if the Initial is a client's: authentic by its own DCID, or not to be opened at all."""
+        attempt = Attempt(self.flows.new_connection("quic", self.flow, direction, "initial"))
+        keys = attempt.keys_for(packet.version, packet.dcid)
+        connection = attempt.connection
+        if keys is not None and packet.flaw == Flaw.NONE:
+            clear = open_packet(payload[packet.start : packet.end], packet.payload_offset - packet.start, keys.client)
+            if not clear.payload:
+                return self._continued(payload, packet, direction)
+        else:
+            # Not to be opened: a cut record or a version without known keys. A client's first DCID is 8 bytes or more.
+            client, how = client_by_port(*self.flows.ends(self.flow), direction)
+            if client != direction or len(packet.dcid) < 8 or (self.attempts and keys is not None):
+                return None
+            connection.roles_from = how
+            connection.hello_cut = keys is not None
+        connection.client_dcid, connection.client_scid = packet.dcid, packet.scid
+        connection.version_known = keys is not None
+        attempt.key_dcid = packet.dcid
+        attempt.dcids.add(packet.dcid)
+        self.attempts.append(attempt)
+        return attempt
+
+    def _continued(self, payload: bytes, packet: QuicPacket, direction: int) -> Attempt | None:
+        """The attempt whose keys open an Initial with a DCID not seen before (the server's, unseen)."""
+        for attempt in reversed(self.attempts):
+            from_server = direction != attempt.connection.client_direction
+            if attempt.open(payload, packet, from_server=from_server):
+                if not from_server:
+                    attempt.dcids.add(packet.dcid)
+                return attempt
+        return None
+
+    def _stranger(self, row: int, direction: int) -> Attempt:
+        """A connection of which no client Initial was seen."""
+        client, how = client_by_port(*self.flows.ends(self.flow), direction)
+        connection = self.flows.new_connection("quic", self.flow, client, how)
+        payload = self.flows.payload(row) if self.quic[row] else b""
+        if payload:
+            packet = self.packets(row, payload)[0]
+            if direction == client:
+                connection.client_scid, connection.server_scid = packet.scid, packet.dcid
+            else:
+                connection.client_scid, connection.server_scid = packet.dcid, packet.scid
+        attempt = Attempt(connection)
+        attempt.dcids.add(connection.server_scid)
+        self.attempts.append(attempt)
+        return attempt
+
+    def _take(self, attempt: Attempt, row: int, direction: int, bits: int) -> None:
+        """Add a row to its attempt."""
+        connection = attempt.connection
+        connection.rows.append(row)
+        if direction == connection.client_direction:
+            if bits & _INITIAL_BIT and connection.client_dcid:
+                if connection.reply_row < 0:
+                    connection.request_rows.append(row)
+                connection.largest_request = max(connection.largest_request, int(self.length[row]))
+                if attempt.wants_client:
+                    self._read_client(attempt, row)
+            elif bits == 0 or bits & (_HANDSHAKE_BIT | SHORT_BIT):
+                connection.client_went_on = True
+            if bits & _HANDSHAKE_BIT:
+                connection.client_went_on = True
+            return
+        if connection.reply_row < 0:
+            connection.reply_row = row
+        if bits & _READABLE_BITS and (attempt.wants_server or bits & ~_INITIAL_BIT & _READABLE_BITS):
+            self._read_server(attempt, row)
+        elif bits and not connection.server_scid:
+            self._note_server(attempt, self.packets(row, self.flows.payload(row))[0])
+        if not bits & 1 << VERSION_NEGOTIATION:
+            connection.negotiated = False
+
+    def _read_client(self, attempt: Attempt, row: int) -> None:
+        payload = self.flows.payload(row)
+        for packet in self.packets(row, payload):
+            if packet.kind == INITIAL and packet.flaw == Flaw.NONE:
+                attempt.read_client_initial(payload, packet)
+            elif packet.kind == INITIAL and self.captured[row] < self.length[row]:
+                attempt.connection.hello_cut = True
+
+    def _read_server(self, attempt: Attempt, row: int) -> None:
+        payload = self.flows.payload(row)
+        for packet in self.packets(row, payload):
+            if packet.kind == INITIAL:
+                self._note_server(attempt, packet)
+                if packet.flaw == Flaw.NONE and attempt.wants_server:
+                    attempt.read_server_initial(payload, packet)
+            elif packet.kind == RETRY:
+                attempt.read_retry(payload, packet)
+            elif packet.kind == VERSION_NEGOTIATION:
+                attempt.connection.negotiated = True
+            elif packet.kind == HANDSHAKE:
+                self._note_server(attempt, packet)
+
+    def _note_server(self, attempt: Attempt, packet: QuicPacket) -> None:
+        """The server's own CID and version, from its first long header that is no Retry."""
+        connection = attempt.connection
+        if packet.kind in (INITIAL, HANDSHAKE) and not connection.server_scid:
+            connection.server_scid, connection.server_version = packet.scid, packet.version
+            attempt.dcids.add(packet.scid)
+
+    def _finish(self, attempt: Attempt) -> None:
+        """What is known at the end: a hello that stayed incomplete, the version of an Initial that stayed closed."""
+        connection = attempt.connection
+        if not connection.hello_complete:
+            prefix = attempt.client_stream.prefix()
+            connection.hello = read_client_hello(prefix) if prefix else None
+        if connection.version < 0 and connection.request_rows:
+            payload = self.flows.payload(connection.request_rows[0])
+            connection.version = int.from_bytes(payload[1:5], "big")
+
+
+def quic_connections(flows: Flows, flow: int) -> list[Connection]:
+    """The QUIC connections of a UDP flow that has long headers, in the order of their first rows."""
+    return _FlowReader(flows, flow).read()

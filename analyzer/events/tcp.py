@@ -1,0 +1,141 @@
+"""TCP connections of one flow, as far as the three-way handshake and its end tell (RFC 9293 §3.5, §3.6).
+
+How it works
+------------
+A SYN with a new initial sequence number begins a connection and its sender is the client; the same SYN again is a
+repeat of the request. A SYN/ACK from the other side is the reply. Where no SYN was seen the SYN/ACK tells the roles,
+and where neither was, the ports do: such a connection began before the capture.
+
+What the client sends beyond its SYN is proof that it got a reply, whether that was seen or not.
+"""
+
+from __future__ import annotations
+
+from analyzer.events.connection import Connection, Flows, client_by_port
+from analyzer.wire.tls import is_record, read_records
+from analyzer.wire.tls_hello import read_client_hello, read_server_hello
+
+FIN, SYN, RST, ACK = 1, 2, 4, 16
+
+_HELLO_ROWS = 6  # rows with payload of one direction that are searched for a hello
+
+
+class _FlowReader:
+    def __init__(self, flows: Flows, flow: int) -> None:
+        self.flows, self.flow = flows, flow
+        rows = flows.scan.rows
+        self.flags, self.sequence, self.length, self.header = (
+            rows.tcp_flags,
+            rows.sequence,
+            rows.payload_length,
+            rows.header,
+        )
+        self.connections: list[Connection] = []
+        self.isn: dict[int, int] = {}  # of the current connection, by direction
+        self.ended = False
+
+    def read(self) -> list[Connection]:
+        """The connections of the flow, in order."""
+        listed = self.flows.rows(self.flow)
+        for row, direction in zip(listed.row, listed.direction, strict=True):
+            flags = int(self.flags[row])
+            if flags & SYN and not flags & RST:
+                self._syn(row, direction, is_reply=bool(flags & ACK))
+            else:
+                self._later(row, direction, flags)
+        self.flows.count(self.connections)
+        for connection in self.connections:
+            self._read_hellos(connection)
+        return self.connections
+
+    def _begin(self, direction: int, roles_from: str) -> Connection:
+        self.isn, self.ended = {}, False
+        connection = self.flows.new_connection("tcp", self.flow, direction, roles_from)
+        self.connections.append(connection)
+        return connection
+
+    def _syn(self, row: int, direction: int, *, is_reply: bool) -> None:
+        sequence = int(self.sequence[row])
+        sender = 1 - direction if is_reply else direction
+        current = self.connections[-1] if self.connections else None
+        if is_reply:
+            unasked = current is None or (not current.request_rows and self.isn.get(direction) != sequence)
+            if unasked or current is None or current.client_direction == direction:
+                current = self._begin(sender, "syn")
+            current.syn_ack_rows.append(row)
+            if current.reply_row < 0:
+                current.reply_row = row
+        elif current is None or self._is_new(current, direction, sequence):
+            current = self._begin(direction, "syn")
+            current.request_rows.append(row)
+        elif direction == current.client_direction:
+            current.request_rows.append(row)
+        self.isn[direction] = sequence
+        current.rows.append(row)
+
+    def _is_new(self, current: Connection, direction: int, sequence: int) -> bool:
+        """Whether a SYN begins another connection on the same sockets."""
+        if direction != current.client_direction:
+            return bool(current.reply_row >= 0 or self.ended)  # else both sides open at once (RFC 9293 §3.5)
+        return not current.request_rows or self.isn.get(direction) != sequence
+
+    def _later(self, row: int, direction: int, flags: int) -> None:
+        """A segment that is no SYN."""
+        if not self.connections:
+            client, how = client_by_port(*self.flows.ends(self.flow), direction)
+            self._begin(client, how)
+        current = self.connections[-1]
+        current.rows.append(row)
+        is_client = direction == current.client_direction
+        side = "client" if is_client else "server"
+        if flags & RST:
+            current.reset_rows.append(row)
+            current.reset_by = current.reset_by or side
+            self.ended = True
+        elif flags & FIN:
+            current.fin_rows.append(row)
+            current.close_side = current.close_side or side
+            self.ended = True
+        if is_client and not flags & RST:
+            if current.reply_row >= 0:
+                current.handshake_acked = True
+            elif current.request_rows:
+                current.client_went_on = True
+        elif not is_client and not flags & RST and self.length[row] > 0 and current.reply_row < 0:
+            current.reply_row = row
+
+    def _read_hellos(self, connection: Connection) -> None:
+        """The TLS hellos among the first bytes of each direction."""
+        opening = connection.request_rows[:1] + connection.syn_ack_rows[:1]
+        isn = {int(self.flows.scan.rows.direction[r]): int(self.sequence[r]) for r in opening}
+        stream = self._stream(connection, connection.client_direction, isn)
+        if not is_record(stream):
+            return
+        connection.hello = read_client_hello(read_records(stream).handshake)
+        if connection.hello is not None:
+            records = read_records(self._stream(connection, 1 - connection.client_direction, isn))
+            connection.server_hello = read_server_hello(records.handshake)
+
+    def _stream(self, connection: Connection, direction: int, isn: dict[int, int]) -> bytes:
+        """The first bytes of one direction in order, up to the first hole."""
+        rows = self.flows.scan.rows
+        pieces: dict[int, bytes] = {}
+        for row in connection.rows:
+            if rows.direction[row] == direction and self.length[row] > 0 and self.header[row] >= 0:
+                begin = isn.get(direction, -1) + 1 or int(self.sequence[row])
+                isn.setdefault(direction, begin - 1)
+                offset = (int(self.sequence[row]) - begin) & 0xFFFFFFFF
+                pieces.setdefault(offset, self.flows.payload(row))
+                if len(pieces) == _HELLO_ROWS:
+                    break
+        stream = b""
+        for offset in sorted(pieces):
+            if offset > len(stream):
+                break
+            stream += pieces[offset][len(stream) - offset :]
+        return stream
+
+
+def tcp_connections(flows: Flows, flow: int) -> list[Connection]:
+    """The TCP connections of a flow, in the order of their first rows."""
+    return _FlowReader(flows, flow).read()

@@ -129,3 +129,11 @@ def icmp_words(attempts: Attempts) -> str:
     itself = attempts.address
     words = [f"{what} from {by}{' itself' * (by == itself)} ({count:,})" for (what, by), count in seen.most_common()]
     return listed(words)
+
+
+def other_icmp_look_alikes(attempts: Attempts) -> tuple[LookAlike, ...]:
+    """What ICMP errors that refuse nothing say about silent attempts: a path that is too narrow, or a routing loop."""
+    quoted = attempts.of(attempts.rows[attempts.view.connections["icmp"][attempts.rows] != ""])
+    if not quoted:
+        return ()
+    return (LookAlike("pmtu-black-hole", False, f"ICMP errors quote requests of these: {icmp_words(quoted)}"),)

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from analyzer.exchanges.view import View
 from analyzer.patterns.finding import MOST_ENTRIES, Argument, Finding, Pattern, Record, Threshold
 from analyzer.patterns.words import conversation_filter, one_of_addresses, one_of_ports, socket_words
+from analyzer.wire.icmp import REFUSALS
 
 Mask = NDArray[np.bool_]
 
@@ -147,11 +148,16 @@ def capture_end(view: View) -> int:
     return max((capture.last_time for capture in view.captures), default=-1)
 
 
+def met_refusal(view: View) -> Mask:
+    """An ICMP error quotes the request and says that it will not be answered; errors of size or lifetime do not."""
+    return np.array([word in REFUSALS for word in view.connections["icmp"].tolist()], dtype=np.bool_)
+
+
 def heard_nothing(view: View, transport: str) -> Mask:
-    """Requests that this capture could have shown a reply to, and that got none from anywhere, ICMP included."""
+    """Requests that this capture could have shown a reply to, and that neither a reply nor an ICMP refusal met."""
     table = view.connections
     silent = (table["transport"] == transport) & (table["outcome"] == "silent") & (table["replied_from"] == "")
-    return np.asarray(silent & (table["icmp"] == "") & ~table["one_way"] & (table["request_time"] >= 0), dtype=np.bool_)
+    return np.asarray(silent & ~met_refusal(view) & ~table["one_way"] & (table["request_time"] >= 0), dtype=np.bool_)
 
 
 def waited(view: View) -> Mask:
@@ -176,7 +182,7 @@ def refused_below(view: View, transport: str) -> Mask:
     """Attempts refused by a RST or an ICMP error: below QUIC, whose own refusals come from a server that is there."""
     table = view.connections
     refused = (table["transport"] == transport) & (table["outcome"] == "refused")
-    return np.asarray(refused & ((table["icmp"] != "") | (transport == "tcp")), dtype=np.bool_)
+    return np.asarray(refused & (met_refusal(view) | (transport == "tcp")), dtype=np.bool_)
 
 
 def by_host_and_port(view: View) -> list[dict[str, Attempts]]:

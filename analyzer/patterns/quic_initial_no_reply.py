@@ -48,6 +48,7 @@ from analyzer.patterns.evidence import (
     attempts_by_socket,
     finding_of,
     first_request,
+    met_refusal,
     shortest_wait,
     unanswered_initials,
 )
@@ -81,8 +82,8 @@ def _no_reply(attempts: Attempts) -> Argument:
     which = share(len(attempts), len(attempts.socket_rows), "QUIC attempt")
     repeats = sum(attempts.tries) - len(attempts)
     because = (
-        f"{which} to {attempts.words} over {family} got no "
-        f"datagram back although the capture ran on for {seconds(shortest_wait(attempts))} or more after each and the requests "
+        f"{which} to {attempts.words} over {family} got no datagram back although the capture ran on for "
+        f"{seconds(shortest_wait(attempts))} or more after each and the requests "
         f"were repeated {counted(repeats, 'time')}; the first is {first_request(attempts)}"
     )
     if by_chance:
@@ -102,9 +103,9 @@ def _no_reply(attempts: Attempts) -> Argument:
 
 def _look_alikes(attempts: Attempts, answered: Attempts) -> tuple[LookAlike, ...]:
     count, smallest = len(attempts), min(attempts.column("largest_request"))
-    quoted = attempts.where(attempts.view.connections["icmp"] != "")
-    icmp = f"no ICMP error quotes {any_of(count, 'request')}"
-    if len(quoted):
+    quoted = attempts.where(met_refusal(attempts.view))
+    icmp = f"no ICMP error refuses {any_of(count, 'request')}"
+    if quoted:
         icmp += f", but {counted(len(quoted), 'other attempt')} on the same socket met one"
     others = counted(len(answered), "other attempt") if answered else "no attempt"
     elsewhere = f"no datagram from another socket carries the connection IDs of {any_of(count, 'request')}"
@@ -118,6 +119,7 @@ def _look_alikes(attempts: Attempts, answered: Attempts) -> tuple[LookAlike, ...
         advice.version_look_alike(attempts),
         LookAlike("socket-partial-silence", not answered, f"{others} on this socket and family got an answer"),
         advice.one_way_look_alike(attempts),
+        *advice.other_icmp_look_alikes(attempts),
     )
 
 

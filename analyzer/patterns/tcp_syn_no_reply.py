@@ -100,8 +100,9 @@ def _look_alikes(attempts: Attempts, answered: Attempts) -> tuple[LookAlike, ...
     silent = any_of(len(attempts), "attempt")
     others = counted(len(answered), "other attempt") if answered else "no attempt"
     return (
-        LookAlike("tcp-syn-refused", True, f"no RST and no ICMP error answers {silent}"),
+        LookAlike("tcp-syn-refused", True, f"no RST answers and no ICMP error refuses {silent}"),
         LookAlike("tcp-handshake-incomplete", True, f"this capture shows no SYN/ACK to {silent}"),
         LookAlike("socket-partial-silence", not answered, f"{others} on this socket and family got an answer"),
         advice.one_way_look_alike(attempts),
+        *advice.other_icmp_look_alikes(attempts),
     )

@@ -46,6 +46,7 @@ from analyzer.patterns.evidence import (
     finding_of,
     first_request,
     heard_nothing,
+    met_refusal,
     without_scans,
 )
 from analyzer.patterns.finding import CERTAIN, ERROR, INFO, LIKELY, Argument, Finding, LookAlike, Pattern, Threshold
@@ -60,16 +61,6 @@ PATTERN = Pattern(
     "an ICMP error quotes a UDP request",
     ("RFC 792", "RFC 1122 §3.2.2.1", "RFC 4443 §3.1", "RFC 4443 §2.4 (f)"),
     (FIRST_TRACEROUTE_PORT, LAST_TRACEROUTE_PORT, SCAN_PORTS),
-)
-
-# Errors about one packet's size, lifetime or form: they do not say that the socket cannot be reached.
-_NO_REFUSAL = (
-    "packet-too-big",
-    "fragmentation-needed",
-    "time-exceeded",
-    "parameter-problem",
-    "redirect",
-    "source-quench",
 )
 
 
@@ -99,11 +90,9 @@ def _of_clients(attempts: Attempts, clients: set[str]) -> Attempts:
 def _quoted(view: View) -> Mask:
     table = view.connections
     udp = (table["transport"] == "quic") | (table["transport"] == "udp")
-    for word in ("", *_NO_REFUSAL):
-        udp = udp & (table["icmp"] != word)
     ports = table["server_port"]
     traced = (ports >= FIRST_TRACEROUTE_PORT.value) & (ports <= LAST_TRACEROUTE_PORT.value)
-    return np.asarray(udp & ~(traced & (table["transport"] == "udp")), dtype=np.bool_)
+    return np.asarray(udp & met_refusal(view) & ~(traced & (table["transport"] == "udp")), dtype=np.bool_)
 
 
 def _refused(attempts: Attempts, rated: Attempts) -> Argument:

@@ -118,3 +118,11 @@ def test_nothing_seen_from_the_server_at_all_is_not_ruled_out() -> None:
     [finding] = found(ID, view(silent()))
     assert alike(finding)["capture-one-way"] is False
     assert alike(finding)["quic-version-mismatch"] is False
+
+
+def test_icmp_errors_that_refuse_nothing_are_named() -> None:
+    too_big = silent(at=2, icmp="packet-too-big", refused_by="192.0.2.1")
+    [finding] = found(ID, view(silent(at=1), too_big))
+    assert finding.counts["affected"] == 2
+    assert alike(finding)["pmtu-black-hole"] is False
+    assert any("packet-too-big from 192.0.2.1 (1)" in each.because for each in finding.look_alikes)

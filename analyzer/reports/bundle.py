@@ -41,7 +41,7 @@ def write_reports(analysis: Analysed, folder: Path, *, force: bool, full: bool) 
 
 
 def check_folder(folder: Path, *, force: bool) -> None:
-    """Raise UsageError where a report may not go: a file, or without ``force`` a folder with things that are not ours."""
+    """Raise UsageError where no report may go: a file, or without ``force`` a folder with things that are not ours."""
     if folder.is_dir():
         if not force and not (folder / MARKER).is_file() and any(folder.iterdir()):
             raise UsageError(f"{folder}: the folder was not made by halfshake and is not empty; --force writes into it")

@@ -23,7 +23,7 @@ _INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 _FORMULA = re.compile(r"^\s*[=+\-@＝＋－＠]|^[\t\r\n]")
 
 #: Words that no Markdown renderer turns into something else: not a mention, an issue, a commit, a link, an emoji.
-_PLAIN_WORD = re.compile(r"[^\W_]+(?:['’/+-]+[^\W_]+)*%?|\d+(?:[.,]\d+)*%?|[-–—=+/…·×≥≤]|\d+[–-]\d+")
+_PLAIN_WORD = re.compile(r"[^\W_]+(?:['’/+-]+[^\W_]+)*%?|\d+(?:[.,]\d+)*%?|[-–—=+/%…·×≥≤]|\d+[–-]\d+")
 _LINKED_WORD = re.compile(r"(?=.*\d)[0-9a-f]{7,40}|gh-\d+", re.IGNORECASE)
 _LIST_MARK = re.compile(r"^(?:\d+[.)]|[-+])(?=\s|$)")
 _COMMAND = re.compile("`([^`]+)`")

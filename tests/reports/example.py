@@ -137,117 +137,118 @@ def socket_rows(connections: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
 OUTCOMES = ("answered", "refused", "silent", "undetermined")
 
 
+FIRST, LAST = utc(1795302324_499449000), utc(1795302346_480273000)
+COMMON: dict[str, Any] = {
+    "severity": "error",
+    "confidence": "certain",
+    "transport": "udp",
+    "family": "ipv4",
+    "server": {"address": "192.0.2.80", "port": 443},
+    "name": "example.com",
+    "clients": [{"address": "192.0.2.10", "port": port} for port in (59832, 41029, 60261, 33192, 37666)],
+    "connections": ["C1", "C2", "C3", "C4", "C5"],
+    "sums_up": [],
+    "part_of": None,
+    "counts": {
+        "attempts": 5,
+        "answered": 0,
+        "refused": 0,
+        "silent": 5,
+        "undetermined": 0,
+        "affected": 5,
+        "clients": 5,
+        "records": 22,
+    },
+    "first_time": FIRST,
+    "last_time": LAST,
+    "onset": None,
+    "onset_bounds": None,
+    "records": [[0, record] for record in range(7, 29)],
+    "display_filter": "ip.addr == 192.0.2.80 && udp.port in {59832, 41029, 60261, 33192, 37666}",
+    "causes": [],
+}
+WALL = (
+    "Recorded at the server: a drop in the server's own firewall, a send that fails and a process that "
+    "does not read look the same from here."
+)
+FAMILY_SILENT: dict[str, Any] = {
+    **COMMON,
+    "id": "F1",
+    "pattern": "address-family-silent",
+    "confidence": "likely",
+    "title": "example.com answers UDP port 443 over IPv6 and never over IPv4",
+    "because": "0 of 5 attempts on 192.0.2.80:443 were answered over IPv4 while 5 of 5 on [2001:db8:1::80]:443 "
+    "were answered over IPv6, between 3.6 s before and 0.1 s after.",
+    "sums_up": ["F2", "F3"],
+    "limitations": [WALL],
+    "look_alikes": [
+        {
+            "pattern": "reply-from-other-address",
+            "ruled_out": True,
+            "because": "No datagram from any other socket carries one of the five connection IDs.",
+        },
+        {
+            "pattern": "capture-one-way",
+            "ruled_out": True,
+            "because": "14 TCP segments left 192.0.2.80 in this capture, so replies over IPv4 can be seen.",
+        },
+    ],
+    "causes": [
+        {
+            "incident": "caddyserver/caddy#6073",
+            "fit": "likely",
+            "for": ["IPv4 alone is silent", "TCP 443 over IPv4 answers"],
+            "against": [],
+            "confirm": "nft list ruleset | grep -n 'udp sport 443'",
+            "workaround": "Listen on udp4 and udp6 apart",
+            "fix": "Update the server",
+            "url": "https://github.com/caddyserver/caddy/issues/6073",
+        }
+    ],
+    "remedies": [
+        "On the server, run `ss -unlp 'sport = :443'`: is there a socket that is bound for IPv4?",
+        "Run `nft list ruleset` and look for rules on UDP port 443 in the output hook.",
+        "Run `strace -e sendmsg -p PID` while a client connects: EPERM or EINVAL names the cause.",
+    ],
+}
+NO_REPLY: dict[str, Any] = {
+    **COMMON,
+    "id": "F2",
+    "pattern": "quic-initial-no-reply",
+    "title": "192.0.2.80:443 never answered a QUIC Initial",
+    "because": "5 clients sent 22 Initials with a whole ClientHello in 1,200 bytes or more, and nothing came "
+    "back within 3.0 s of any of them.",
+    "part_of": "F1",
+    "limitations": [WALL],
+    "look_alikes": [
+        {
+            "pattern": "quic-client-hello-incomplete",
+            "ruled_out": True,
+            "because": "All five ClientHellos were read whole.",
+        }
+    ],
+    "remedies": ["On the server, run `ss -unlp 'sport = :443'`: is there a socket that is bound for IPv4?"],
+}
+BLOCKED: dict[str, Any] = {
+    **COMMON,
+    "id": "F3",
+    "pattern": "quic-blocked-tcp-answered",
+    "severity": "warning",
+    "confidence": "likely",
+    "title": "QUIC to 192.0.2.80 is silent while TCP 443 answers",
+    "because": "Clients fall back to HTTP/2: the one SYN to 192.0.2.80:443 was answered after 21 µs.",
+    "records": [[0, 29], [0, 30]],
+    "counts": {**COMMON["counts"], "records": 24},
+    "part_of": "F1",
+    "limitations": [],
+    "look_alikes": [],
+    "remedies": [],
+}
+
+
 def silent_findings() -> list[dict[str, Any]]:
     """The three findings of a server whose IPv4 socket never answers QUIC."""
-    first, last = utc(1795302324_499449000), utc(1795302346_480273000)
-    common: dict[str, Any] = {
-        "severity": "error",
-        "confidence": "certain",
-        "transport": "udp",
-        "family": "ipv4",
-        "server": {"address": "192.0.2.80", "port": 443},
-        "name": "example.com",
-        "clients": [{"address": "192.0.2.10", "port": port} for port in (59832, 41029, 60261, 33192, 37666)],
-        "connections": ["C1", "C2", "C3", "C4", "C5"],
-        "sums_up": [],
-        "part_of": None,
-        "counts": {
-            "attempts": 5,
-            "answered": 0,
-            "refused": 0,
-            "silent": 5,
-            "undetermined": 0,
-            "affected": 5,
-            "clients": 5,
-            "records": 22,
-        },
-        "first_time": first,
-        "last_time": last,
-        "onset": None,
-        "onset_bounds": None,
-        "records": [[0, record] for record in range(7, 29)],
-        "display_filter": "ip.addr == 192.0.2.80 && udp.port in {59832, 41029, 60261, 33192, 37666}",
-        "causes": [],
-    }
-    wall = (
-        "Recorded at the server: a drop in the server's own firewall, a send that fails and a process that "
-        "does not read look the same from here."
-    )
-    return [
-        {
-            **common,
-            "id": "F1",
-            "pattern": "address-family-silent",
-            "confidence": "likely",
-            "title": "example.com answers UDP port 443 over IPv6 and never over IPv4",
-            "because": "0 of 5 attempts on 192.0.2.80:443 were answered over IPv4 while 5 of 5 on [2001:db8:1::80]:443 "
-            "were answered over IPv6, between 3.6 s before and 0.1 s after.",
-            "sums_up": ["F2", "F3"],
-            "limitations": [wall],
-            "look_alikes": [
-                {
-                    "pattern": "reply-from-other-address",
-                    "ruled_out": True,
-                    "because": "No datagram from any other socket carries one of the five connection IDs.",
-                },
-                {
-                    "pattern": "capture-one-way",
-                    "ruled_out": True,
-                    "because": "14 TCP segments left 192.0.2.80 in this capture, so replies over IPv4 can be seen.",
-                },
-            ],
-            "causes": [
-                {
-                    "incident": "caddyserver/caddy#6073",
-                    "fit": "likely",
-                    "for": ["IPv4 alone is silent", "TCP 443 over IPv4 answers"],
-                    "against": [],
-                    "confirm": "nft list ruleset | grep -n 'udp sport 443'",
-                    "workaround": "Listen on udp4 and udp6 apart",
-                    "fix": "Update the server",
-                    "url": "https://github.com/caddyserver/caddy/issues/6073",
-                }
-            ],
-            "remedies": [
-                "On the server, run `ss -unlp 'sport = :443'`: is there a socket that is bound for IPv4?",
-                "Run `nft list ruleset` and look for rules on UDP port 443 in the output hook.",
-                "Run `strace -e sendmsg -p PID` while a client connects: EPERM or EINVAL names the cause.",
-            ],
-        },
-        {
-            **common,
-            "id": "F2",
-            "pattern": "quic-initial-no-reply",
-            "title": "192.0.2.80:443 never answered a QUIC Initial",
-            "because": "5 clients sent 22 Initials with a whole ClientHello in 1,200 bytes or more, and nothing came "
-            "back within 3.0 s of any of them.",
-            "part_of": "F1",
-            "limitations": [wall],
-            "look_alikes": [
-                {
-                    "pattern": "quic-client-hello-incomplete",
-                    "ruled_out": True,
-                    "because": "All five ClientHellos were read whole.",
-                }
-            ],
-            "remedies": ["On the server, run `ss -unlp 'sport = :443'`: is there a socket that is bound for IPv4?"],
-        },
-        {
-            **common,
-            "id": "F3",
-            "pattern": "quic-blocked-tcp-answered",
-            "severity": "warning",
-            "confidence": "likely",
-            "title": "QUIC to 192.0.2.80 is silent while TCP 443 answers",
-            "because": "Clients fall back to HTTP/2: the one SYN to 192.0.2.80:443 was answered after 21 µs.",
-            "records": [[0, 29], [0, 30]],
-            "counts": {**common["counts"], "records": 24},
-            "part_of": "F1",
-            "limitations": [],
-            "look_alikes": [],
-            "remedies": [],
-        },
-    ]
+    return [dict(finding) for finding in (FAMILY_SILENT, NO_REPLY, BLOCKED)]
 
 
 def capture_fact(name: str = "server.pcap", records: int = 155) -> dict[str, Any]:

@@ -1,0 +1,80 @@
+"""The report folder: whole or not there, and never over what is not ours."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from analyzer.errors import UsageError
+from analyzer.reports import bundle
+from analyzer.reports.bundle import MARKER, check_folder, write_reports
+from tests.reports import example
+
+FILES = [MARKER, "plots/timeline.png", "plots/timeline.svg", "report.html", "report.json", "report.md"]
+
+
+def files(folder: Path) -> list[str]:
+    return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if path.is_file())
+
+
+def test_a_new_folder_holds_all_reports(tmp_path: Path) -> None:
+    folder = tmp_path / "new" / "report"
+    write_reports(example.silent(), folder, force=False, full=False)
+    assert files(folder) == FILES
+    assert json.loads((folder / "report.json").read_text(encoding="utf-8"))["schema"] == "halfshake-report/1"
+    assert files(tmp_path) == [f"new/report/{name}" for name in FILES]
+
+
+def test_a_report_replaces_an_earlier_one_and_nothing_else(tmp_path: Path) -> None:
+    write_reports(example.silent(), tmp_path / "report", force=False, full=False)
+    (tmp_path / "report" / "notes.txt").write_text("mine", encoding="utf-8")
+    write_reports(example.healthy(), tmp_path / "report", force=False, full=False)
+    assert files(tmp_path / "report") == sorted([*FILES, "notes.txt"])
+    assert (tmp_path / "report" / "report.md").read_text(encoding="utf-8").startswith("# No silent sockets seen")
+
+
+def test_the_same_analysis_gives_the_same_files(tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        write_reports(example.silent(), tmp_path / name, force=False, full=True)
+    for name in FILES:
+        assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+def test_a_folder_of_others_needs_force(tmp_path: Path) -> None:
+    (tmp_path / "letter.txt").write_text("dear", encoding="utf-8")
+    with pytest.raises(UsageError, match="--force"):
+        write_reports(example.silent(), tmp_path, force=False, full=False)
+    assert files(tmp_path) == ["letter.txt"]
+    write_reports(example.silent(), tmp_path, force=True, full=False)
+    assert files(tmp_path) == sorted([*FILES, "letter.txt"])
+
+
+def test_an_empty_folder_is_as_good_as_a_new_one(tmp_path: Path) -> None:
+    write_reports(example.silent(), tmp_path, force=False, full=False)
+    assert files(tmp_path) == FILES
+
+
+def test_a_file_in_the_way_is_a_usage_error_even_with_force(tmp_path: Path) -> None:
+    (tmp_path / "report").write_text("", encoding="utf-8")
+    (tmp_path / "gone").symlink_to(tmp_path / "nowhere")
+    for name in ("report", "gone"):
+        with pytest.raises(UsageError, match="not a folder"):
+            check_folder(tmp_path / name, force=True)
+
+
+def test_what_cannot_be_written_is_one_line_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "file").write_text("", encoding="utf-8")
+    with pytest.raises(UsageError, match="cannot be written"):
+        write_reports(example.silent(), tmp_path / "file" / "report", force=False, full=False)
+
+    def full_disk(folder: Path, contents: dict[str, bytes]) -> None:
+        folder.mkdir()
+        (folder / "report.md").write_bytes(b"half")
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(bundle, "_write", full_disk)
+    with pytest.raises(UsageError, match="No space left on device"):
+        write_reports(example.silent(), tmp_path / "report", force=False, full=False)
+    assert files(tmp_path) == ["file"]

@@ -1,0 +1,82 @@
+"""Google's QUIC before it met TLS: the public header of versions up to Q043, and the CHLO message.
+
+    public header | flags (8) | CID (64, if flag 0x08) | version "Qnnn" (if flag 0x01) | packet number (8 .. 48) |
+                    flags: 0x01 version, 0x02 reset, 0x08 CID, 0x30 size of the packet number: 1, 2, 4 or 6
+    CHLO          | "CHLO" | number of tags n (16, LE) | 0 (16) | n x (tag (32), end of its value (32, LE)) | values |
+
+Q046 has the long header of ``split``, and so has Q050, whose Initials open with the keys of ``protection``. In
+all of them the client's CHLO lies whole in its first packet, behind frame headers that differ by version: it is
+found by its name. T050 and T051 carry a TLS ClientHello in CRYPTO frames as version 1 does.
+
+Not read here: gQUIC's frames; the server's messages.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+VERSION_FLAG = 0x01
+RESET_FLAG = 0x02
+CID_FLAG = 0x08
+
+_PACKET_NUMBER_SIZES = (1, 2, 4, 6)
+#: A CHLO has about 25 tags; more than this many are none.
+_MAX_TAGS = 128
+
+
+class PublicHeader(NamedTuple):
+    """A gQUIC public header that names its version; ``payload_offset`` is behind the packet number."""
+
+    version: int
+    cid: bytes
+    payload_offset: int
+
+
+class Chlo(NamedTuple):
+    """gQUIC's client hello: values by tag, their order the wire's; ``is_whole`` is False where bytes are missing."""
+
+    tags: dict[bytes, bytes]
+    is_whole: bool
+
+    @property
+    def server_name(self) -> str:
+        """The name of tag SNI; bytes that are not ASCII are written as \\x escapes."""
+        return self.tags.get(b"SNI\0", b"").decode("ascii", "backslashreplace")
+
+    @property
+    def user_agent(self) -> str:
+        """What tag UAID says of the client software."""
+        return self.tags.get(b"UAID", b"").decode("utf-8", "backslashreplace")
+
+
+def read_public_header(b: bytes, start: int, end: int) -> PublicHeader | None:
+    """The public header of a client's packet with CID and version, recognized by them; None otherwise."""
+    if end - start < 14 or b[start] & (0xC0 | VERSION_FLAG | RESET_FLAG | CID_FLAG) != VERSION_FLAG | CID_FLAG:
+        return None
+    version = b[start + 9 : start + 13]
+    if version[:1] != b"Q" or not version[1:].isdigit():
+        return None
+    behind = start + 13 + _PACKET_NUMBER_SIZES[b[start] >> 4 & 3]
+    if behind > end:
+        return None
+    return PublicHeader(int.from_bytes(version, "big"), b[start + 1 : start + 9], behind)
+
+
+def find_chlo(payload: bytes) -> Chlo | None:
+    """The CHLO in a packet's clear bytes; None if there is none, or it is cut before its first tag."""
+    at = payload.find(b"CHLO")
+    if at < 0:
+        return None
+    count = int.from_bytes(payload[at + 4 : at + 6], "little")
+    values = at + 8 + 8 * count
+    if not 0 < count <= _MAX_TAGS or at + 16 > len(payload):
+        return None
+    tags: dict[bytes, bytes] = {}
+    begin = 0
+    for entry in range(at + 8, min(values, len(payload) - 7), 8):
+        end = int.from_bytes(payload[entry + 4 : entry + 8], "little")
+        if end < begin or values + end > len(payload):
+            return Chlo(tags, False)
+        tags.setdefault(payload[entry : entry + 4], payload[values + begin : values + end])
+        begin = end
+    return Chlo(tags, values <= len(payload))

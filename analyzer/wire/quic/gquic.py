@@ -4,16 +4,23 @@
                     flags: 0x01 version, 0x02 reset, 0x08 CID, 0x30 size of the packet number: 1, 2, 4 or 6
     CHLO          | "CHLO" | number of tags n (16, LE) | 0 (16) | n x (tag (32), end of its value (32, LE)) | values |
 
-Q046 has the long header of ``split``, and so has Q050, whose Initials open with the keys of ``protection``. In
-all of them the client's CHLO lies whole in its first packet, behind frame headers that differ by version: it is
-found by its name. T050 and T051 carry a TLS ClientHello in CRYPTO frames as version 1 does.
+Q046 has the long header of ``split``, and so have Q050, T050 and T051, whose Initials open with the keys of
+``protection``. The client's CHLO lies whole in its first packet, behind frame headers that differ by version: it is
+found by its name. T050 and T051 have a TLS ClientHello in its place, in gQUIC's CRYPTO frames (type 0x08).
 
-Not read here: gQUIC's frames; the server's messages.
+Not read here: gQUIC's other frames; the server's messages.
 """
 
 from __future__ import annotations
 
+import re
 from typing import NamedTuple
+
+from analyzer.wire.quic.frames import Crypto, Frame, FrameFlaw, Frames, Padding, Ping
+from analyzer.wire.quic.header import read_varint
+
+#: Q050, T050, T051: Initial packets as in version 1, but with gQUIC's frames in them.
+GQUIC_FRAMES = (0x51303530, 0x54303530, 0x54303531)
 
 VERSION_FLAG = 0x01
 RESET_FLAG = 0x02
@@ -22,6 +29,7 @@ CID_FLAG = 0x08
 _PACKET_NUMBER_SIZES = (1, 2, 4, 6)
 #: A CHLO has about 25 tags; more than this many are none.
 _MAX_TAGS = 128
+_PADDING = re.compile(b"\0*")
 
 
 class PublicHeader(NamedTuple):
@@ -80,3 +88,28 @@ def find_chlo(payload: bytes) -> Chlo | None:
         tags.setdefault(payload[entry : entry + 4], payload[values + begin : values + end])
         begin = end
     return Chlo(tags, values <= len(payload))
+
+
+def read_gquic_frames(payload: bytes) -> Frames:
+    """PADDING 0x00, PING 0x07 and CRYPTO 0x08 of a clear Initial of GQUIC_FRAMES; any other type ends the reading."""
+    frames: list[Frame] = []
+    at = 0
+    while at < len(payload):
+        kind = payload[at]
+        if kind == 0x00:
+            behind = _PADDING.match(payload, at).end()  # type: ignore[union-attr]
+            frames.append(Padding(behind - at))
+        elif kind == 0x07:
+            behind = at + 1
+            frames.append(Ping())
+        elif kind == 0x08:
+            offset, first = read_varint(payload, at + 1)
+            length, first = read_varint(payload, first)
+            behind = first + length
+            if offset < 0 or length < 0 or behind > len(payload):
+                return Frames(frames, FrameFlaw.CUT, at)
+            frames.append(Crypto(offset, payload[first:behind]))
+        else:
+            return Frames(frames, FrameFlaw.UNKNOWN_TYPE, at)
+        at = behind
+    return Frames(frames, FrameFlaw.NONE, at)

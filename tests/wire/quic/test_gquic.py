@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analyzer.wire.quic.gquic import find_chlo, read_public_header
+from analyzer.wire.quic.frames import Crypto, FrameFlaw, Padding, Ping
+from analyzer.wire.quic.gquic import find_chlo, read_gquic_frames, read_public_header
 from analyzer.wire.quic.header import read_long_header
 from analyzer.wire.quic.protection import initial_keys, open_packet
 from analyzer.wire.quic.seal import InitialHeader, seal_initial
@@ -57,6 +58,15 @@ def test_an_initial_of_q050() -> None:
     assert hello.server_name == "www.example.org"
 
 
+def test_frames_of_t051() -> None:
+    payload = b"\x07\x08\x41\x00\x03abc\0\0"
+    whole = [Ping(), Crypto(256, b"abc"), Padding(2)]
+    assert read_gquic_frames(payload) == (whole, FrameFlaw.NONE, 10)
+    assert read_gquic_frames(payload + b"\x60") == (whole, FrameFlaw.UNKNOWN_TYPE, 10)
+    for n in range(2, 8):
+        assert read_gquic_frames(payload[:n]) == ([Ping()], FrameFlaw.CUT, 1)
+
+
 def test_every_prefix() -> None:
     message = chlo()
     for n in range(len(message)):
@@ -81,3 +91,4 @@ def test_any_bytes(b: bytes) -> None:
     find_chlo(b"CHLO" + b)
     find_chlo(b"CHLO\x02\0\0\0" + b)
     read_public_header(b"\x09" + b, 0, len(b) + 1)
+    read_gquic_frames(b"\x08" + b)

@@ -11,7 +11,7 @@ import base64
 import hashlib
 import math
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,6 +22,7 @@ from analyzer.reports.plots import drawn, inline_svg, svg_of
 from analyzer.reports.summary import (
     OUTCOMES,
     Analysed,
+    SocketGroup,
     SocketLine,
     cannot_show,
     cited_records,
@@ -42,6 +43,7 @@ if TYPE_CHECKING:
 
 MOST_GROUPS = 12
 MOST_CONNECTIONS = 5_000
+MOST_SOCKETS = 5_000
 _TEMPLATES = Path(__file__).parent / "templates"
 _URL = re.compile(r"https?://[\w./#?=&%~+:-]+")
 _PLOT_TITLES = {"timeline": "Attempts and answers over time, a row per server socket and address family"}
@@ -120,7 +122,8 @@ def _content(analysis: Analysed) -> dict[str, Any]:
         "untold": untold,
         "records": lambda finding: cited_records(finding, document["captures"], most=40),
         "plots": list(_plots(analysis)),
-        "sockets": list(_socket_rows(analysis)),
+        "sockets": list(_socket_rows(analysis, groups)),
+        "sockets_in_all": len(analysis.sockets),
         "connections": list(_connection_rows(analysis)),
         "connections_in_all": len(analysis.connections),
         "cannot_show": cannot_show(analysis),
@@ -150,15 +153,15 @@ def _plots(analysis: Analysed) -> Iterator[tuple[str, Markup]]:
         yield title, Markup(inline_svg(svg_of(figure), title))
 
 
-def _socket_rows(analysis: Analysed) -> Iterator[dict[str, Any]]:
-    lines = {
-        (line.transport, line.family, line.address, line.port): line
-        for group in socket_groups(analysis)
-        for line in group.lines
-    }
-    rows = {(row["transport"], row["family"], row["address"], row["port"]): row for row in analysis.sockets.rows()}
-    for key, line in lines.items():
-        yield {**rows[key], "line": line}
+def _socket_rows(analysis: Analysed, groups: Sequence[SocketGroup]) -> Iterator[dict[str, Any]]:
+    """The first ``MOST_SOCKETS`` rows of the table of sockets in the order of the groups, each with its line."""
+    table = analysis.sockets
+    keys = zip(*(table[name].tolist() for name in ("transport", "family", "address", "port")), strict=True)
+    places = {key: place for place, key in enumerate(keys)}
+    lines = [line for group in groups for line in group.lines][:MOST_SOCKETS]
+    chosen = [places[line.transport, line.family, line.address, line.port] for line in lines]
+    for line, row in zip(lines, table.rows(chosen), strict=True):
+        yield {**row, "line": line}
 
 
 def _connection_rows(analysis: Analysed) -> Iterator[dict[str, Any]]:

@@ -1,7 +1,7 @@
 """``report.md``: CommonMark with GFM tables and nothing else, for tickets on GitHub and GitLab.
 
-No raw HTML, no image, no link but those of known causes. Short form: ``MOST_GROUPS`` servers, the findings with what
-could still be mistaken for them, the notes in a line each; ``full`` adds all servers, every look-alike with its reason,
+No raw HTML, no image, no link but those of known causes. Short form: ``MOST_SOCKETS`` sockets, the findings with what
+could still be mistaken for them, the notes in a line each; ``full`` adds all sockets, every look-alike with its reason,
 what speaks for and against each cause, and every limit.
 """
 
@@ -21,6 +21,7 @@ from analyzer.reports.summary import (
     SocketLine,
     cannot_show,
     cited_records,
+    first_sockets,
     ledger_lines,
     severity_counts,
     since,
@@ -31,7 +32,7 @@ from analyzer.reports.summary import (
 )
 from analyzer.reports.text import code, prose, seconds, visible
 
-MOST_GROUPS = 12
+MOST_SOCKETS = 24
 MOST_FINDINGS = 10
 MOST_LIMITS = 5
 
@@ -66,7 +67,7 @@ def _lines(analysis: Analysed, *, full: bool) -> Iterator[str]:
 
 
 def _socket_table(groups: Sequence[SocketGroup], *, full: bool) -> Iterator[str]:
-    shown = groups if full else groups[:MOST_GROUPS]
+    shown, left_out = (groups, 0) if full else first_sockets(groups, MOST_SOCKETS)
     lines = [line for group in shown for line in group.lines]
     if not lines:
         return
@@ -86,8 +87,8 @@ def _socket_table(groups: Sequence[SocketGroup], *, full: bool) -> Iterator[str]
     for line in lines:
         yield _socket_row(line, keys)
     yield ""
-    if len(groups) > len(shown):
-        yield f"{counted(len(groups) - len(shown), 'more server')} in `report.html` and with `--full`."
+    if left_out:
+        yield f"{counted(left_out, 'more socket')} in `report.html` and with `--full`."
         yield ""
 
 

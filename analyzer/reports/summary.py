@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 from analyzer.columns import Table
@@ -167,6 +167,18 @@ def socket_groups(analysis: Analysed) -> list[SocketGroup]:
         for (_, transport, port), lines in groups.items()
     ]
     return sorted(made, key=_worst_first)
+
+
+def first_sockets(groups: Sequence[SocketGroup], most: int) -> tuple[list[SocketGroup], int]:
+    """The groups with no more than ``most`` sockets in all, and how many sockets are left out."""
+    shown: list[SocketGroup] = []
+    room = most
+    for group in groups:
+        if room <= 0:
+            break
+        shown.append(replace(group, lines=group.lines[:room]))
+        room -= len(group.lines)
+    return shown, sum(len(group.lines) for group in groups) - sum(len(group.lines) for group in shown)
 
 
 def _failing_first(line: SocketLine) -> tuple[float, str, str]:

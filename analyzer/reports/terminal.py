@@ -1,7 +1,7 @@
 """The verdict on a terminal: one screen, the most important first, in words that colour only repeats.
 
 Order: verdict, sockets with their families side by side, findings with their parts indented, what the capture
-cannot show, what was read. Short form: ``MOST_GROUPS`` socket groups, ``MOST_FINDINGS`` findings with their reason,
+cannot show, what was read. Short form: ``MOST_SOCKETS`` sockets, ``MOST_FINDINGS`` findings with their reason,
 the notes in a line each, ``MOST_LIMITS`` limits; ``full`` prints all of them.
 """
 
@@ -22,6 +22,7 @@ from analyzer.reports.summary import (
     Verdict,
     cannot_show,
     cited_records,
+    first_sockets,
     ledger_lines,
     severity_counts,
     since,
@@ -32,7 +33,7 @@ from analyzer.reports.summary import (
 )
 from analyzer.reports.text import clipped, visible, width_of
 
-MOST_GROUPS = 6
+MOST_SOCKETS = 12
 MOST_FINDINGS = 4
 MOST_REMEDIES = 3
 MOST_LIMITS = 3
@@ -108,7 +109,7 @@ def _top(page: _Page, answer: Verdict) -> None:
 
 
 def _sockets(page: _Page, groups: Sequence[SocketGroup], *, full: bool) -> None:
-    shown = groups if full else groups[:MOST_GROUPS]
+    shown, left_out = (groups, 0) if full else first_sockets(groups, MOST_SOCKETS)
     lines = [line for group in shown for line in group.lines]
     always = ("attempts", "answered", "silent")
     keys = [key for key in ("attempts", *OUTCOMES) if key in always or any(getattr(line, key) for line in lines)]
@@ -121,8 +122,8 @@ def _sockets(page: _Page, groups: Sequence[SocketGroup], *, full: bool) -> None:
         title = f"{group.transport}/{group.port}" + (f"  {name}" if name else "")
         page.lines.append("  " + clipped(title, page.width - 2))
         page.lines.extend(_socket_line(page, line, room, keys) for line in group.lines)
-    if len(groups) > len(shown):
-        page.put(f"and {counted(len(groups) - len(shown), 'more server')}: see --full", indent=2, style=_DIM)
+    if left_out:
+        page.put(f"and {counted(left_out, 'more socket')}: see --full", indent=2, style=_DIM)
 
 
 def _socket_line(page: _Page, line: SocketLine, room: int, keys: Sequence[str]) -> str:

@@ -156,3 +156,17 @@ def test_the_page_fits_a_phone(browser: Page, pages: dict[str, str], tmp_path: P
         opened(browser, pages[case], tmp_path)
         assert browser.run("document.documentElement.scrollWidth") <= 360
     browser.send("Emulation.clearDeviceMetricsOverride")
+
+
+def test_a_flood_opens_at_once_and_shows_the_rest_when_asked(browser: Page, tmp_path: Path) -> None:
+    page = html_of(example.flood(6_000))
+    opened(browser, page, tmp_path)
+    section = "document.querySelector('[aria-labelledby=connections]')"
+    shown = f"[...{section}.querySelectorAll('tbody tr')].filter((row) => !row.hidden).length"
+    assert browser.run(shown) == 200
+    assert browser.run(f"{section}.querySelector('output').textContent") == "200 of 5,000 shown"
+    browser.run("location.hash = '#C3000'; new Promise((done) => setTimeout(done, 50))")
+    assert browser.run("document.getElementById('C3000').hidden") is False
+    browser.run(f"{section}.querySelector('.tools button').click()")
+    assert browser.run(shown) == 5_000
+    assert browser.run(f"{section}.querySelector('.tools button').hidden") is True

@@ -107,8 +107,8 @@ def test_columns_that_hold_nothing_are_left_out() -> None:
 
 
 def test_many_servers_and_notes_are_counted() -> None:
-    rows = [{**example.connection_rows()[0], "server_address": f"192.0.2.{number}", "sni": ""} for number in range(20)]
+    rows = [{**example.connection_rows()[0], "server_address": f"192.0.2.{number}", "sni": ""} for number in range(32)]
     note = {**example.silent_findings()[1], "id": "F1", "severity": "info", "part_of": None}
     text = markdown_of(example.analysis_of(rows, [note]), full=False)
-    assert "8 more servers in `report.html` and with `--full`." in text
+    assert "8 more sockets in `report.html` and with `--full`." in text
     assert "- F1 note: `192.0.2.80:443` never answered a QUIC Initial (`quic-initial-no-reply`)\n" in text

@@ -10,6 +10,7 @@ from analyzer.reports.summary import (
     Branch,
     cannot_show,
     cited_records,
+    first_sockets,
     ledger_lines,
     severity_counts,
     since,
@@ -67,6 +68,14 @@ def test_families_of_one_name_stand_side_by_side_the_failing_one_first() -> None
 def test_sockets_without_a_name_stay_apart() -> None:
     rows = example.connection_rows(name="")
     assert len(socket_groups(example.analysis_of(rows, []))) == 4
+
+
+def test_the_first_sockets_are_cut_inside_a_group() -> None:
+    groups = socket_groups(example.silent())
+    for most, sizes in ((0, []), (1, [1]), (2, [2]), (3, [2, 1]), (9, [2, 2])):
+        shown, left_out = first_sockets(groups, most)
+        assert [len(group.lines) for group in shown] == sizes
+        assert left_out == 4 - sum(sizes)
 
 
 @pytest.mark.parametrize(

@@ -79,12 +79,12 @@ def test_notes_take_a_line_each_and_long_filters_are_left_out() -> None:
 def test_many_servers_and_findings_are_counted() -> None:
     rows = [
         {**row, "server_address": f"192.0.2.{number}", "sni": ""}
-        for number in range(1, 10)
+        for number in range(1, 16)
         for row in example.connection_rows()[:1]
     ]
     findings = [{**example.silent_findings()[1], "id": f"F{number}", "part_of": None} for number in range(1, 8)]
     text = verdict(example.analysis_of(rows, findings), color=False, width=100, full=False)
-    assert "and 3 more servers: see --full" in text
+    assert "and 3 more sockets: see --full" in text
     assert "and 3 more findings: see --full" in text
 
 

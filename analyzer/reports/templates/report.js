@@ -27,34 +27,54 @@ function sortBy(table, header) {
   body.append(...rows);
 }
 
-function filter(table, tools) {
+// Rows that are drawn before someone asks for all: thousands of them take a browser seconds.
+const MOST_ROWS = 200;
+const said = (number) => number.toLocaleString("en");
+
+function show(table, tools) {
   const words = tools.querySelector("input").value.toLowerCase().split(/\s+/).filter(Boolean);
   const wanted = [...tools.querySelectorAll("select")].filter((select) => select.value);
   const rows = [...table.tBodies[0].rows];
-  let shown = 0;
+  const most = tools.dataset.all ? Infinity : MOST_ROWS;
+  let fitting = 0;
   for (const row of rows) {
-    const text = row.textContent.toLowerCase();
+    const text = words.length ? row.textContent.toLowerCase() : "";
     const fits = words.every((word) => text.includes(word))
       && wanted.every((select) => row.cells[Number(select.dataset.column)].textContent === select.value);
-    row.hidden = !fits;
-    shown += fits ? 1 : 0;
+    fitting += fits ? 1 : 0;
+    row.hidden = !fits || fitting > most;
   }
-  tools.querySelector("output").textContent = `${shown.toLocaleString("en")} of ${rows.length.toLocaleString("en")} shown`;
+  const drawn = Math.min(fitting, most);
+  tools.querySelector("output").textContent = `${said(drawn)} of ${said(rows.length)} shown`;
+  tools.querySelector("button").hidden = fitting <= most;
 }
 
-for (const table of document.querySelectorAll("table.sortable")) {
+function prepare(table) {
+  const tools = table.closest("section").querySelector(".tools");
   for (const header of table.tHead.rows[0].cells) {
     const button = document.createElement("button");
     button.type = "button";
     button.textContent = header.textContent;
-    button.addEventListener("click", () => sortBy(table, header));
+    button.addEventListener("click", () => { sortBy(table, header); show(table, tools); });
     header.replaceChildren(button);
   }
-  const tools = table.closest("section").querySelector(".tools");
   tools.hidden = false;
-  tools.addEventListener("input", () => filter(table, tools));
-  filter(table, tools);
+  tools.addEventListener("input", () => show(table, tools));
+  tools.querySelector("button").addEventListener("click", () => { tools.dataset.all = "yes"; show(table, tools); });
+  show(table, tools);
 }
+
+// A finding may point at a row that is not drawn yet.
+function reveal() {
+  const row = document.getElementById(location.hash.slice(1));
+  if (!row?.hidden) return;
+  row.hidden = false;
+  row.scrollIntoView({ block: "center" });
+}
+
+document.querySelectorAll("table.sortable").forEach(prepare);
+addEventListener("hashchange", reveal);
+reveal();
 addEventListener("beforeprint", () => {
   for (const details of document.querySelectorAll("details")) details.open = true;
 });

@@ -12,7 +12,6 @@ from collections.abc import Iterator
 
 from analyzer.capture.records import CaptureFacts, Interface, clean_text
 
-SECTION_HEADER = 0x0A0D0D0A
 INTERFACE_DESCRIPTION = 1
 NAME_RESOLUTION = 4
 INTERFACE_STATISTICS = 5

@@ -2,8 +2,9 @@
 
 gzip, Zstandard, LZ4 and xz are told by their magic bytes, never by the file's name; one inside the other is
 unpacked up to ``NESTED`` times. Compressed bytes are handed to the libraries in pieces of ``PIECE_BYTES``, so
-that the most that one step can give stays bounded by the formats themselves (Zstandard: 128 KiB from 4 bytes),
-and a damaged piece takes no more than itself away.
+that the most that one step can give stays bounded by the formats themselves (Zstandard: 128 KiB from 4 bytes).
+The first pieces are smaller: a piece in which the data turns out to be damaged gives nothing, and a small file
+should not be lost for a wrong checksum at its end.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from typing import BinaryIO, Protocol
 
 from analyzer.capture.records import clean_text
 
-#: Compressed bytes per step.
+#: Compressed bytes per step: at first, and at most.
+FIRST_PIECE_BYTES = 16
 PIECE_BYTES = 1024
 
 #: Compressions inside one another that are unpacked.
@@ -146,6 +148,7 @@ class UnpackedStream(ByteStream):
         self.inner = inner
         self.packing = packing
         self.given = 0
+        self._used = 0  # compressed bytes
         self._decompressor = packing.start()
         self._fresh = True  # the decompressor has not taken a byte yet
         self._first = True  # the first member
@@ -169,7 +172,7 @@ class UnpackedStream(ByteStream):
             return False
         if self._decompressor.eof:
             self._decompressor, self._fresh, self._first = self.packing.start(), True, False
-        piece = self._unread[:PIECE_BYTES]
+        piece = self._unread[: min(FIRST_PIECE_BYTES + self._used // 16, PIECE_BYTES)]
         if self._fresh and not self._first and not piece.tobytes().strip(b"\x00"):
             self._unread = self._unread[len(piece) :]  # padding between or after members
             return True
@@ -189,6 +192,7 @@ class UnpackedStream(ByteStream):
         self._fresh = False
         left = len(self._decompressor.unused_data or b"") if self._decompressor.eof else 0
         self._unread = self._unread[len(piece) - left :]
+        self._used += len(piece) - left
         self._ready = memoryview(ready)
         return True
 

@@ -167,10 +167,10 @@ def _blocks(raw: RawStream, facts: CaptureFacts, *, size: int, block_bytes: int)
 def _reader(blocks: Blocks, facts: CaptureFacts, *, index: int, compiled: bool) -> Reader:
     """The reader of what the bytes turn out to be; raises NotACapture."""
     head = blocks.stream.peek(16)
-    if head[:4] in MAGICS:
+    if any(magic.startswith(head[:4]) for magic in MAGICS):  # fewer than four bytes: a header that is cut
         facts.format = "pcap" + facts.format
         return PcapReader(blocks, facts, index=index, compiled=compiled)
-    if head[:4] == MAGIC:
+    if MAGIC.startswith(head[:4]):
         facts.format = "pcapng" + facts.format
         return PcapngReader(blocks, facts, index=index, compiled=compiled)
     what, advice = describe_other(head)

@@ -95,6 +95,16 @@ def test_a_wrong_checksum_takes_the_last_piece_only() -> None:
     assert "damaged" in damage
 
 
+def test_a_wrong_checksum_does_not_take_a_small_file_away() -> None:
+    content = b"".join(bytes([i, 255 - i, i // 2]) for i in range(200))
+    packed = bytearray(gzip.compress(content))
+    packed[-8] ^= 1
+    found, _, damage = read(bytes(packed))
+    assert content.startswith(found)
+    assert len(found) > 500
+    assert "damaged" in damage
+
+
 def test_one_inside_the_other_up_to_a_limit() -> None:
     packed = gzip.compress(lzma.compress(zstandard.compress(b"content")))
     assert read(packed) == (b"content", ".zst.xz.gz", "")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import struct
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -165,3 +166,33 @@ def test_a_recorded_capture_says_what_its_interfaces_saw(captures: Path) -> None
     assert [interface.dropped for interface in facts.interfaces] == [0, 0, 0]
     assert facts.application.startswith("Dumpcap")
     assert len(found) == 437
+
+
+def test_records_have_the_numbers_times_and_lengths_that_wireshark_gives_them(tshark: str, tmp_path: Path) -> None:
+    parts = [plain.section(">"), plain.interface(">"), plain.interface(">", plain.option(9, b"\x09", ">"))]
+    for i, packet in enumerate(plain.packets(40)):
+        full = packet._replace(original_length=len(packet.captured))
+        parts.append(
+            [
+                plain.enhanced(packet, ">"),
+                plain.enhanced(packet, ">", number=1, tick=1),
+                plain.obsolete(packet, ">"),
+                plain.simple(full, ">"),
+                plain.block(9, b"__REALTIME_TIMESTAMP=1700000000000000\n", ">"),
+                plain.block(0xBAD, struct.pack(">I", 32473) + b"custom", ">"),
+                plain.block(0x99, b"unknown", ">"),
+            ][i % 7]
+        )
+    path = tmp_path / "made.pcapng"
+    path.write_bytes(b"".join(parts))
+    command = [tshark, "-n", "-r", str(path), "-T", "fields", "-E", "separator=,"]
+    for field in ("number", "time_epoch", "cap_len", "len"):
+        command += ["-e", f"frame.{field}"]
+    printed = subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()
+    theirs = {int(number): rest for number, *rest in (line.split(",") for line in printed)}
+    found, _ = plain.read(path)
+    assert {row.number for row in found} < set(theirs)
+    for row in found:
+        time = "" if row.time < 0 else f"{row.time // 10**9}.{row.time % 10**9:09}"
+        assert theirs[row.number] == [time, str(len(row.captured)), str(row.original_length)]
+    assert max(theirs) == 35, "so 5 of 40 blocks have no number"

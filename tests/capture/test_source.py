@@ -116,7 +116,11 @@ def test_what_cannot_be_read_is_one_clear_line(tmp_path: Path) -> None:
         ("a\x1b[31m\n.pcap", NotACapture, "a [31m .pcap: not a packet capture"),
         ("x" * 300, UnreadableFile, "cannot be opened (File name too long)"),
         ("nul\x00.pcap", UnreadableFile, "cannot be opened (embedded null byte)"),
+        ("short.pcap", NotACapture, "short.pcap: the pcap header is cut: 3 of 24 bytes"),
+        ("short.pcapng", NotACapture, "short.pcapng: the pcapng header at byte 0 cannot be read: only 2 bytes"),
     ]
+    (tmp_path / "short.pcap").write_bytes(PCAP[:3])
+    (tmp_path / "short.pcapng").write_bytes(PCAPNG[:2])
     for name, kind, words in expected:
         error = failure(tmp_path / name)
         assert type(error) is kind, name

@@ -118,10 +118,8 @@ def _kind(b: bytes, start: int, end: int, invariants: Invariants) -> int | None:
         listed = [version_of(number) for number in read_versions(b, invariants.after, end)]
         if any((v.is_known and v.layout != LAYOUT_NEGOTIATION) or v.is_reserved for v in listed):
             return VERSION_NEGOTIATION
-    if b[start] < 0xC0:
-        return None
     if not version.packet_types:
-        return OTHER_LONG
+        return OTHER_LONG if b[start] >= 0xC0 else None
     if max(len(invariants.dcid), len(invariants.scid)) > MAX_CID:
         return None
     return version.packet_types[(b[start] >> 4) & 3]
@@ -132,6 +130,15 @@ def read_long_header(b: bytes, start: int, end: int, full_end: int) -> QuicPacke
 
     b[start:end] was captured; the UDP payload ends at ``full_end``.
     """
+    packet = _read_packet(b, start, end, full_end)
+    if packet is None or packet.first_byte >= 0xC0 or packet.kind == VERSION_NEGOTIATION:
+        return packet
+    # RFC 9287 lets an endpoint clear the fixed bit; then the length field must speak for the packet
+    has_length = packet.kind < RETRY and version_of(packet.version).layout != LAYOUT_Q046
+    return packet if has_length and packet.flaw is Flaw.NONE else None
+
+
+def _read_packet(b: bytes, start: int, end: int, full_end: int) -> QuicPacket | None:
     invariants = read_invariants(b, start, end)
     kind = None if invariants is None else _kind(b, start, end, invariants)
     if invariants is None or kind is None:

@@ -174,7 +174,8 @@ def connection_ids(b: Any, start: int, end: int) -> tuple[int, int, int, int]:
 def quic_long_kind(b: Any, start: int, end: int) -> int:
     """What QUIC long header begins b[start:end], by content: a kind up to OTHER_LONG, or NOT_LONG (-1).
 
-    Kinds below OTHER_LONG are of a version that is known, with CIDs of legal length. OTHER_LONG is only
+    Kinds below OTHER_LONG are of a version that is known, with CIDs of legal length; without the fixed bit (which
+    RFC 9287 lets endpoints clear) only if the length field is there and fits, too. OTHER_LONG is only
     plausible: a reserved version (``version_layout`` says so) or any other, its two top bits set and its CIDs
     inside the bytes; also a Version Negotiation that lists no version that is known here (version 0).
     """
@@ -194,15 +195,18 @@ def quic_long_kind(b: Any, start: int, end: int) -> int:
                 listed = version_layout(u32(b, i))
                 if listed != LAYOUT_UNKNOWN and listed != LAYOUT_NEGOTIATION:
                     return VERSION_NEGOTIATION
-    if first < 0xC0:
-        return NOT_LONG
     if layout == LAYOUT_V1 or layout == LAYOUT_V2 or layout == LAYOUT_Q046:
         if dcid_length > MAX_CID or scid_length > MAX_CID:
             return NOT_LONG
         kind = (first >> 4) & 3
-        # RFC 9369 §3.2: Initial 0b01, 0-RTT 0b10, Handshake 0b11, Retry 0b00
-        return (kind + 3) & 3 if layout == LAYOUT_V2 else kind
-    return OTHER_LONG
+        if layout == LAYOUT_V2:  # RFC 9369 §3.2: Initial 0b01, 0-RTT 0b10, Handshake 0b11, Retry 0b00
+            kind = (kind + 3) & 3
+        if first >= 0xC0:
+            return kind
+        _, _, payload, claimed = long_bounds(b, start, end, kind)
+        fits = payload + MIN_PROTECTED <= claimed <= end
+        return kind if fits and kind != RETRY and layout != LAYOUT_Q046 else NOT_LONG
+    return OTHER_LONG if first >= 0xC0 else NOT_LONG
 
 
 @helper

@@ -115,8 +115,15 @@ def test_what_only_looks_like_a_long_header() -> None:
     assert split.quic_long_kind(dns, 0, len(dns)) in (split.NOT_LONG, split.OTHER_LONG)
     too_long = b"\xc0\0\0\0\x01\x15" + bytes(40)
     assert split.quic_long_kind(too_long, 0, len(too_long)) == split.NOT_LONG
-    no_fixed_bit = b"\x80" + long_packet(1, split.INITIAL)[1:]
-    assert split.quic_long_kind(no_fixed_bit, 0, len(no_fixed_bit)) == split.NOT_LONG
+
+
+def test_a_cleared_fixed_bit_needs_a_length_that_fits() -> None:
+    cleared = b"\x80" + long_packet(1, split.INITIAL)[1:]
+    assert split.quic_long_kind(cleared, 0, len(cleared)) == split.INITIAL
+    assert split.quic_long_kind(cleared, 0, len(cleared) - 1) == split.NOT_LONG
+    retry = b"\xb0" + long_packet(1, split.RETRY)[1:]
+    assert split.quic_long_kind(retry, 0, len(retry)) == split.NOT_LONG
+    check([(cleared + cleared, 0), (cleared[:-1], 1), (retry, 0)], b"", False)
 
 
 def test_the_layouts_of_the_kernel_are_those_of_the_registry() -> None:
@@ -138,12 +145,15 @@ def test_no_datagrams() -> None:
 
 cids = st.binary(max_size=24)
 packet_strategy = st.builds(
-    lambda version, kind, dcid, scid, token: long_packet(version, kind, dcid=dcid, scid=scid, token=token),
+    lambda version, kind, dcid, scid, token, bit: bytes(
+        [(packet := long_packet(version, kind, dcid=dcid, scid=scid, token=token))[0] & bit, *packet[1:]]
+    ),
     st.sampled_from(VERSIONS),
     st.integers(0, 3),
     cids,
     cids,
     st.binary(max_size=70),
+    st.sampled_from([0xFF, 0xFF, 0xBF]),
 )
 tails = st.one_of(st.just(b""), st.binary(max_size=30), st.integers(0, 40).map(bytes))
 

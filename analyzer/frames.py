@@ -34,7 +34,7 @@ def frame_of(table: Table) -> pandas.DataFrame:
 
 def utf8(text: str) -> str:
     """The text with what UTF-8 cannot hold (lone surrogates, as in file names that are not UTF-8) spelled out."""
-    return text.encode("utf-8", "backslashreplace").decode("utf-8")
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode("utf-8")
 
 
 def _values(column: Column, values: NDArray[Any]) -> Any:

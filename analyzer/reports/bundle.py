@@ -53,10 +53,12 @@ def _files(analysis: Analysed, *, full: bool) -> Iterator[tuple[str, bytes]]:
     yield MARKER, _MARKER_TEXT.encode()
     yield "report.json", document_json(analysis.document).encode()
     yield "report.md", markdown_of(analysis, full=full).encode()
-    yield "report.html", html_of(analysis).encode()
+    svgs = {}
     for name, figure in drawn(analysis):
-        yield f"plots/{name}.svg", svg_of(figure).encode()
+        svgs[name] = svg_of(figure)
+        yield f"plots/{name}.svg", svgs[name].encode()
         yield f"plots/{name}.png", png_of(figure)
+    yield "report.html", html_of(analysis, svgs=svgs).encode()
 
 
 def _write(folder: Path, files: dict[str, bytes]) -> None:

@@ -11,14 +11,14 @@ import base64
 import hashlib
 import math
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from analyzer.patterns.words import FAMILIES, socket_words
-from analyzer.reports.plots import drawn, inline_svg, svg_of
+from analyzer.reports.plots import drawn_as_svg, inline_svg
 from analyzer.reports.summary import (
     OUTCOMES,
     Analysed,
@@ -44,13 +44,21 @@ if TYPE_CHECKING:
 MOST_GROUPS = 12
 MOST_CONNECTIONS = 5_000
 MOST_SOCKETS = 5_000
+_CONNECTION_COLUMNS = (
+    *("connection", "transport", "family", "client_address", "client_port", "server_address", "server_port", "sni"),
+    *("outcome", "outcome_reason", "reply_latency_s", "history", "first_record", "first_time", "duration_s"),
+    *("client_packets", "server_packets"),
+)
 _TEMPLATES = Path(__file__).parent / "templates"
 _URL = re.compile(r"https?://[\w./#?=&%~+:-]+")
 _PLOT_TITLES = {"timeline": "Attempts and answers over time, a row per server socket and address family"}
 
 
-def html_of(analysis: Analysed) -> str:
-    """The report as one HTML page; the same analysis gives the same page."""
+def html_of(analysis: Analysed, *, svgs: Mapping[str, str] | None = None) -> str:
+    """The report as one HTML page; the same analysis gives the same page.
+
+    ``svgs`` are the plots by name as ``svg_of`` writes them, drawn here where they are not given.
+    """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     environment = Environment(
@@ -68,14 +76,15 @@ def html_of(analysis: Analysed) -> str:
         "count": lambda number: f"{number:,}",
     }
     environment.filters |= {"since": since, "share": share_text, "link": _link, "bars": _bars}
-    page = environment.get_template("report.html").render(_content(analysis))
+    page = environment.get_template("report.html").render(
+        _content(analysis, drawn_as_svg(analysis) if svgs is None else svgs)
+    )
     return page.rstrip() + "\n"
 
 
 def _printable(value: Any) -> Any:
-    from markupsafe import Markup
-
-    return visible(value) if isinstance(value, str) and not isinstance(value, Markup) else value
+    # Markup, which was made printable before, is what knows its own HTML.
+    return visible(value) if isinstance(value, str) and not hasattr(value, "__html__") else value
 
 
 def _sentence(text: str) -> Markup:
@@ -102,7 +111,7 @@ def _bars(line: SocketLine) -> list[tuple[str, float, float]]:
     return bars
 
 
-def _content(analysis: Analysed) -> dict[str, Any]:
+def _content(analysis: Analysed, svgs: Mapping[str, str]) -> dict[str, Any]:
     document = analysis.document
     groups = socket_groups(analysis)
     style, script = _part("report.css"), _part("report.js")
@@ -121,7 +130,7 @@ def _content(analysis: Analysed) -> dict[str, Any]:
         "severities": severity_counts(document["findings"]),
         "untold": untold,
         "records": lambda finding: cited_records(finding, document["captures"], most=40),
-        "plots": list(_plots(analysis)),
+        "plots": [_plot(name, svg) for name, svg in svgs.items()],
         "sockets": list(_socket_rows(analysis, groups)),
         "sockets_in_all": len(analysis.sockets),
         "connections": list(_connection_rows(analysis)),
@@ -145,12 +154,11 @@ def _policy(style: str, script: str) -> str:
     )
 
 
-def _plots(analysis: Analysed) -> Iterator[tuple[str, Markup]]:
+def _plot(name: str, svg: str) -> tuple[str, Markup]:
     from markupsafe import Markup
 
-    for name, figure in drawn(analysis):
-        title = _PLOT_TITLES.get(name, name)
-        yield title, Markup(inline_svg(svg_of(figure), title))
+    title = _PLOT_TITLES.get(name, name)
+    return title, Markup(inline_svg(svg, title))
 
 
 def _socket_rows(analysis: Analysed, groups: Sequence[SocketGroup]) -> Iterator[dict[str, Any]]:
@@ -171,9 +179,10 @@ def _connection_rows(analysis: Analysed) -> Iterator[dict[str, Any]]:
     is_cited = np.array([name in cited for name in table["connection"].tolist()], dtype=np.bool_)
     rank = np.where(is_cited, 0, np.where(table["outcome"] == "answered", 2, 1))
     chosen = np.sort(np.argsort(rank, kind="stable")[:MOST_CONNECTIONS])
-    for row in table.rows(chosen):
+    columns = [table[name][chosen].tolist() for name in _CONNECTION_COLUMNS]
+    for values in zip(*columns, strict=True):
+        row = dict(zip(_CONNECTION_COLUMNS, values, strict=True))
         row["client"] = socket_words(row["client_address"], row["client_port"])
         row["server"] = socket_words(row["server_address"], row["server_port"])
-        row["reply_latency_s"] = None if math.isnan(row["reply_latency_s"]) else row["reply_latency_s"]
-        row["duration_s"] = None if math.isnan(row["duration_s"]) else row["duration_s"]
+        row |= {name: None for name in ("reply_latency_s", "duration_s") if math.isnan(row[name])}
         yield row

@@ -153,7 +153,7 @@ def _argument(finding: Finding, *, full: bool) -> Iterator[str]:
     for each in look_alikes:
         if full or not each["ruled_out"]:
             word = "Ruled out" if each["ruled_out"] else "Not ruled out"
-            yield f"- {word}: {code(each['pattern'])}. {prose(each['because'])}"
+            yield f"- {word}: {code(each['pattern'])}: {prose(each['because'])}"
     ruled_out = [code(each["pattern"]) for each in look_alikes if each["ruled_out"]]
     if ruled_out and not full:
         yield f"- Ruled out: {', '.join(ruled_out)}"

@@ -106,6 +106,11 @@ def drawn(analysis: Analysed) -> Iterator[tuple[str, Figure]]:
             yield name, figure
 
 
+def drawn_as_svg(analysis: Analysed) -> dict[str, str]:
+    """Every plot of the report as an SVG document, by name."""
+    return {name: svg_of(figure) for name, figure in drawn(analysis)}
+
+
 def svg_of(figure: Figure) -> str:
     """The figure as an SVG document; no date, no random identifiers."""
     with _style():

@@ -58,7 +58,7 @@ def test_a_finding_can_be_checked_from_the_ticket() -> None:
 
 def test_full_adds_the_reasons() -> None:
     text = markdown_of(example.silent(), full=True)
-    assert "- Ruled out: `capture-one-way`. 14 TCP segments left" in text
+    assert "- Ruled out: `capture-one-way`: 14 TCP segments left" in text
     assert "  - For: IPv4 alone is silent\n" in text
     assert "- Limit: Recorded at the server" in text
     assert len(text) > len(markdown_of(example.silent(), full=False))

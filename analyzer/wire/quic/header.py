@@ -144,34 +144,41 @@ def _read_packet(b: bytes, start: int, end: int, full_end: int) -> QuicPacket | 
     if invariants is None or kind is None:
         return None
     version, dcid, scid, at = invariants
-    packet = QuicPacket(kind, version, b[start], dcid, scid, b"", start, end, at, Flaw.NONE)
-    cut = Flaw.CUT if full_end > end else Flaw.NONE
-    if kind == RETRY:
-        if end - at < RETRY_TAG:
-            return packet._replace(flaw=Flaw.CUT_HEADER)
-        return packet._replace(token=b[at : end - RETRY_TAG], flaw=cut)
-    if kind > RETRY:
-        return packet._replace(flaw=cut)
-    if version_of(version).layout == LAYOUT_Q046:
-        return packet._replace(flaw=cut or (Flaw.TOO_SHORT if end - at < MIN_PROTECTED else Flaw.NONE))
+    token, behind = b"", end
+    if kind == INITIAL or kind == ZERO_RTT or kind == HANDSHAKE:
+        token, at, behind, flaw = _protected(b, (at, end, full_end), kind, version)
+    elif kind == RETRY and end - at < RETRY_TAG:
+        flaw = Flaw.CUT_HEADER
+    else:
+        token = b[at : end - RETRY_TAG] if kind == RETRY else b""
+        flaw = Flaw.CUT if full_end > end else Flaw.NONE
+    return QuicPacket(kind, version, b[start], dcid, scid, token, start, behind, at, flaw)
+
+
+def _protected(b: bytes, places: tuple[int, int, int], kind: int, version: int) -> tuple[bytes, int, int, Flaw]:
+    """Token, payload offset, end and flaw of a packet that carries a packet number.
+
+    ``places``: behind the SCID, end of the captured bytes, end of the UDP payload.
+    """
+    at, end, full_end = places
+    if version_of(version).layout == LAYOUT_Q046:  # no token, no length
+        flaw = Flaw.CUT if full_end > end else Flaw.TOO_SHORT if end - at < MIN_PROTECTED else Flaw.NONE
+        return b"", at, end, flaw
+    token = b""
     if kind == INITIAL:
         token_length, at = read_varint(b, at, end)
         if token_length < 0:
-            return packet._replace(flaw=Flaw.CUT_HEADER)
-        token_end = at + token_length
-        packet = packet._replace(token=b[at : min(token_end, end)], payload_offset=min(token_end, end))
-        if token_end > end:
-            return packet._replace(flaw=Flaw.CUT_HEADER)
-        at = token_end
+            return b"", at, end, Flaw.CUT_HEADER
+        token = b[at : min(at + token_length, end)]
+        if at + token_length > end:
+            return token, end, end, Flaw.CUT_HEADER
+        at += token_length
     length, at = read_varint(b, at, end)
-    packet = packet._replace(payload_offset=at)
     if length < 0:
-        return packet._replace(flaw=Flaw.CUT_HEADER)
-    if at + length > full_end:
-        return packet._replace(flaw=Flaw.BEYOND_DATAGRAM)
+        return token, at, end, Flaw.CUT_HEADER
     if at + length > end:
-        return packet._replace(flaw=Flaw.CUT)
-    return packet._replace(end=at + length, flaw=Flaw.TOO_SHORT if length < MIN_PROTECTED else Flaw.NONE)
+        return token, at, end, Flaw.BEYOND_DATAGRAM if at + length > full_end else Flaw.CUT
+    return token, at, at + length, Flaw.TOO_SHORT if length < MIN_PROTECTED else Flaw.NONE
 
 
 def read_datagram(b: bytes, start: int, end: int, full_end: int) -> list[QuicPacket]:

@@ -9,7 +9,7 @@ columns that hold times, durations, records and ports; "" is "none" in text.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -48,6 +48,20 @@ class Table:
     name: str
     schema: Schema
     arrays: Mapping[str, NDArray[Any]] = field(repr=False)
+    #: Columns that are costly and asked for only at the doors: computed from the row's index.
+    lazy: Mapping[str, Callable[[int], Any]] = field(default_factory=dict, repr=False)
+
+    @classmethod
+    def from_columns(
+        cls,
+        name: str,
+        schema: Schema,
+        columns: Mapping[str, list[Any]],
+        lazy: Mapping[str, Callable[[int], Any]] | None = None,
+    ) -> Table:
+        """A table from one list per column; every column of the schema is in ``columns`` or in ``lazy``."""
+        arrays = {c.name: _array(c, columns[c.name]) for c in schema if c.name in columns}
+        return cls(name, schema, arrays, lazy or {})
 
     @classmethod
     def from_rows(cls, name: str, schema: Schema, rows: Sequence[Mapping[str, Any]]) -> Table:
@@ -63,15 +77,20 @@ class Table:
         return len(self.arrays[self.schema[0].name])
 
     def __getitem__(self, name: str) -> NDArray[Any]:
+        if name in self.lazy:
+            column = next(column for column in self.schema if column.name == name)
+            return _array(column, [self.lazy[name](row) for row in range(len(self))])
         return self.arrays[name]
 
     def rows(self, index: Sequence[int] | NDArray[np.int64] | None = None) -> Iterator[dict[str, Any]]:
         """Rows as dictionaries of plain Python values, all columns, in the given order."""
-        names = [column.name for column in self.schema]
-        chosen = range(len(self)) if index is None else index
-        columns = [self.arrays[name] for name in names]
-        for i in chosen:
-            yield {name: _plain(values[i]) for name, values in zip(names, columns, strict=True)}
+        for i in range(len(self)) if index is None else index:
+            yield {
+                column.name: self.lazy[column.name](int(i))
+                if column.name in self.lazy
+                else _plain(self.arrays[column.name][i])
+                for column in self.schema
+            }
 
     def public(self) -> Schema:
         """The columns that users see."""

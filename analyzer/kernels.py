@@ -28,7 +28,6 @@ import hashlib
 import inspect
 import os
 import sys
-import time
 import types
 import typing
 from collections.abc import Callable
@@ -75,6 +74,11 @@ def helper(function: F) -> F:
 def registered_kernels() -> list[Callable[..., Any]]:
     """All kernels of the imported modules, in the order of their definition."""
     return [function for function, is_kernel in _registered.items() if is_kernel]
+
+
+def worth_compiling(size: int) -> bool:
+    """Whether captures of so many bytes (-1: unknown, and large) are read faster by compiled kernels."""
+    return size < 0 or size >= COMPILE_FROM_BYTES
 
 
 def runner(function: F, compiled: bool) -> F:
@@ -132,12 +136,15 @@ def _compile(function: Callable[..., Any]) -> Callable[..., Any]:
     twin.__module__, twin.__qualname__ = function.__module__, function.__qualname__
     if not _registered[function]:
         return typing.cast(Callable[..., Any], numba.njit(twin, inline="never"))
-    started = time.perf_counter()
+    if not any(cache_folder().rglob("*.nbi")):
+        _say_once("halfshake: compiling the packet kernels for this machine, once per version (some seconds)\n")
     dispatcher = numba.njit(_signature(function), cache=True)(twin)
-    if dispatcher.stats.cache_misses:
-        took = time.perf_counter() - started
-        print(f"halfshake: compiled {function.__name__} in {took:.1f} s (once per version)", file=sys.stderr)
     return typing.cast(Callable[..., Any], dispatcher)
+
+
+@functools.cache
+def _say_once(sentence: str) -> None:
+    sys.stderr.write(sentence)
 
 
 def _signature(function: Callable[..., Any]) -> Any:

@@ -66,8 +66,8 @@ class Connection:
     last_time: int = -1
     counters: Counters = NO_COUNTERS
     history: str = ""
-    icmp_rows: list[int] = field(default_factory=list)  # ICMP errors that quote a packet of the client
-    elsewhere_rows: list[int] = field(default_factory=list)  # rows that belong here but lie in another flow
+    icmp_rows: tuple[int, ...] = ()  # ICMP errors that quote a packet of the client
+    elsewhere_rows: tuple[int, ...] = ()  # rows that belong here but lie in another flow
     replied_from: Socket | None = None
     paths: int = 1
     client_went_on: bool = False  # the client sent what it can only send after a reply
@@ -75,9 +75,9 @@ class Connection:
     server_hello: ServerHello | None = None
     close_side: str = ""
     # TCP
-    syn_ack_rows: list[int] = field(default_factory=list)
-    reset_rows: list[int] = field(default_factory=list)
-    fin_rows: list[int] = field(default_factory=list)
+    syn_ack_rows: tuple[int, ...] = ()
+    reset_rows: tuple[int, ...] = ()
+    fin_rows: tuple[int, ...] = ()
     handshake_acked: bool = False
     reset_by: str = ""  # client or server: who sent the first RST
     # QUIC
@@ -95,6 +95,16 @@ class Connection:
     server_crypto: bool = False
     close_code: int = -1
     close_reason: str = ""
+
+    @property
+    def sni(self) -> str:
+        """The server name that the client offered."""
+        return self.hello.server_name if self.hello is not None else ""
+
+    @property
+    def is_attempt(self) -> bool:
+        """Whether the request that begins a connection was seen: a client Initial or a SYN."""
+        return bool(self.request_rows) and self.transport != "udp"
 
 
 class FlowRows(NamedTuple):
@@ -159,15 +169,15 @@ class Flows:
             until = [s[fl.RECORDS] - s[fl.DUPLICATES] for s in state] + [s[fl.BYTES] for s in state]
             last = max(s[fl.LAST_TIME] for s in state)
             if following is not None:
-                until = self._before(following.rows[0])
+                until = self.before(following.rows[0])
                 last = int(self.scan.rows.time[connection.rows[-1]])
             if connection is not connections[0]:
-                until = [u - b for u, b in zip(until, self._before(connection.rows[0]), strict=True)]
+                until = [u - b for u, b in zip(until, self.before(connection.rows[0]), strict=True)]
             if client:
                 until = [until[1], until[0], until[3], until[2]]
             connection.counters, connection.last_time = Counters(*until), last
 
-    def _before(self, row: int) -> list[int]:
+    def before(self, row: int) -> list[int]:
         """The running counters of a row's flow just before it: packets from a, from b, bytes from a, from b."""
         r = self.scan.rows
         own = int(r.ordinal[row] - r.duplicate_ordinal[row]) - 1, int(r.bytes_so_far[row] - r.payload_length[row])
@@ -181,7 +191,7 @@ FIRST_EPHEMERAL_PORT = 1024
 
 
 def client_by_port(a: Socket, b: Socket, first_sender: int) -> tuple[int, str]:
-    """(direction of the client, what told) without a handshake: a well-known port is the server's, else who came first."""
+    """(direction of the client, what told): a well-known port is the server's; without one, who came first asks."""
     known_a, known_b = a.port < FIRST_EPHEMERAL_PORT, b.port < FIRST_EPHEMERAL_PORT
     if known_a != known_b:
         return (1 if known_a else 0), "port"

@@ -34,7 +34,7 @@ def tie_errors(flows: Flows, connections: Sequence[Connection]) -> None:
             continue
         begun = [c for c in by_sockets.get(_key(quoted), ()) if c.rows[0] < row]
         if begun:
-            begun[-1].icmp_rows.append(row)
+            begun[-1].icmp_rows += (row,)
 
 
 def _name(flows: Flows, row: int) -> str:

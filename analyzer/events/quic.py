@@ -22,7 +22,7 @@ from analyzer.wire.quic.crypto_stream import CryptoStream
 from analyzer.wire.quic.frames import ConnectionClose, Crypto, read_frames
 from analyzer.wire.quic.header import QuicPacket, read_datagram
 from analyzer.wire.quic.protection import InitialKeys, initial_keys, is_retry_intact, open_packet
-from analyzer.wire.quic.split import HANDSHAKE, INITIAL, RETRY, VERSION_NEGOTIATION, Flaw
+from analyzer.wire.quic.split import HANDSHAKE, INITIAL, REST, RETRY, VERSION_NEGOTIATION, Flaw
 from analyzer.wire.quic.summary import SHORT_BIT
 from analyzer.wire.tls_hello import read_client_hello, read_server_hello
 
@@ -31,6 +31,9 @@ _READABLE_BITS = _INITIAL_BIT | 1 << RETRY | 1 << VERSION_NEGOTIATION
 
 #: Opening a server's Initials stops here: acknowledgments without CRYPTO repeat for as long as the client does.
 _MAX_SERVER_INITIALS = 4
+
+
+_NO_PACKET = QuicPacket(REST, -1, 0, b"", b"", b"", 0, 0, -1, Flaw.CUT_HEADER)
 
 
 class Attempt:
@@ -44,6 +47,7 @@ class Attempt:
         self.client_stream = CryptoStream()
         self.server_stream = CryptoStream()
         self.server_initials = 0
+        self.opened: tuple[QuicPacket, bytes] | None = None  # the Initial that told that this is an attempt
 
     def keys_for(self, version: int, dcid: bytes) -> InitialKeys | None:
         """Initial keys of a version from a DCID, derived once."""
@@ -53,6 +57,8 @@ class Attempt:
 
     def open(self, payload: bytes, packet: QuicPacket, *, from_server: bool) -> bytes:
         """The clear payload of an Initial, b"" if no keys of this attempt fit."""
+        if self.opened is not None and self.opened[0] is packet:
+            return self.opened[1]
         for dcid in (self.key_dcid, packet.dcid):
             keys = None if from_server and dcid is packet.dcid else self.keys_for(packet.version, dcid)
             if keys is None:
@@ -129,6 +135,7 @@ class _FlowReader:
         self.cid_digest = rows.cid_digest
         self.attempts: list[Attempt] = []
         self.by_digest: dict[tuple[int, int], Attempt] = {}
+        self.read_row, self.read_payload, self.read_packets = -1, b"", [_NO_PACKET]  # the row that was read last
 
     def read(self) -> list[Connection]:
         """The connections of the flow, in order."""
@@ -138,7 +145,7 @@ class _FlowReader:
             if bits == 0:
                 attempt = self.attempts[-1] if self.attempts else self._stranger(row, direction)
             else:
-                attempt = self._attempt_of(row, direction, bits)
+                attempt = self._attempt_of(row, direction)
             self._take(attempt, row, direction, bits)
         for attempt in self.attempts:
             self._finish(attempt)
@@ -146,20 +153,23 @@ class _FlowReader:
         self.flows.count(connections)
         return connections
 
-    def packets(self, row: int, payload: bytes) -> list[QuicPacket]:
-        """The QUIC packets of a row's datagram."""
-        return read_datagram(payload, 0, len(payload), max(len(payload), int(self.length[row])))
+    def packets(self, row: int) -> tuple[bytes, list[QuicPacket]]:
+        """The kept payload of a row and its QUIC packets, at least one."""
+        if row != self.read_row:
+            payload = self.flows.payload(row)
+            packets = read_datagram(payload, 0, len(payload), max(len(payload), int(self.length[row])))
+            self.read_row, self.read_payload, self.read_packets = row, payload, packets or [_NO_PACKET]
+        return self.read_payload, self.read_packets
 
-    def _attempt_of(self, row: int, direction: int, bits: int) -> Attempt:
+    def _attempt_of(self, row: int, direction: int) -> Attempt:
         """The attempt that a long header row belongs to; a new one if none fits."""
         key = direction, int(self.cid_digest[row])
         attempt = self.by_digest.get(key)
         if attempt is not None:
             return attempt
-        payload = self.flows.payload(row)
-        packet = self.packets(row, payload)[0] if payload else None
+        payload, (packet, *_) = self.packets(row)
         attempt = self._known(packet, direction)
-        if attempt is None and packet is not None and bits & _INITIAL_BIT:
+        if attempt is None and packet.kind == INITIAL:
             attempt = self._begin(direction, payload, packet)
         if attempt is None:
             attempt = self.attempts[-1] if self._belongs_to_last(packet, direction) else self._stranger(row, direction)
@@ -168,10 +178,8 @@ class _FlowReader:
             self.by_digest[key] = attempt
         return attempt
 
-    def _known(self, packet: QuicPacket | None, direction: int) -> Attempt | None:
+    def _known(self, packet: QuicPacket, direction: int) -> Attempt | None:
         """The attempt that uses the packet's CIDs, the latest first."""
-        if packet is None:
-            return None
         for attempt in reversed(self.attempts):
             connection = attempt.connection
             if direction != connection.client_direction:
@@ -187,13 +195,11 @@ class _FlowReader:
                 return attempt
         return None
 
-    def _belongs_to_last(self, packet: QuicPacket | None, direction: int) -> bool:
+    def _belongs_to_last(self, packet: QuicPacket, direction: int) -> bool:
         """Whether an unknown packet continues the latest attempt: of a client without SCID, its replies not seen."""
         if not self.attempts:
             return False
         connection = self.attempts[-1].connection
-        if packet is None:
-            return True
         is_client = direction == connection.client_direction
         return is_client and packet.kind != INITIAL and packet.scid == connection.client_scid
 
@@ -206,6 +212,7 @@ class _FlowReader:
             clear = open_packet(payload[packet.start : packet.end], packet.payload_offset - packet.start, keys.client)
             if not clear.payload:
                 return self._continued(payload, packet, direction)
+            attempt.opened = packet, clear.payload
         else:
             # Not to be opened: a cut record or a version without known keys. A client's first DCID is 8 bytes or more.
             client, how = client_by_port(*self.flows.ends(self.flow), direction)
@@ -234,9 +241,8 @@ class _FlowReader:
         """A connection of which no client Initial was seen."""
         client, how = client_by_port(*self.flows.ends(self.flow), direction)
         connection = self.flows.new_connection("quic", self.flow, client, how)
-        payload = self.flows.payload(row) if self.quic[row] else b""
-        if payload:
-            packet = self.packets(row, payload)[0]
+        if self.quic[row]:
+            packet = self.packets(row)[1][0]
             if direction == client:
                 connection.client_scid, connection.server_scid = packet.scid, packet.dcid
             else:
@@ -267,21 +273,21 @@ class _FlowReader:
         if bits & _READABLE_BITS and (attempt.wants_server or bits & ~_INITIAL_BIT & _READABLE_BITS):
             self._read_server(attempt, row)
         elif bits and not connection.server_scid:
-            self._note_server(attempt, self.packets(row, self.flows.payload(row))[0])
+            self._note_server(attempt, self.packets(row)[1][0])
         if not bits & 1 << VERSION_NEGOTIATION:
             connection.negotiated = False
 
     def _read_client(self, attempt: Attempt, row: int) -> None:
-        payload = self.flows.payload(row)
-        for packet in self.packets(row, payload):
+        payload, packets = self.packets(row)
+        for packet in packets:
             if packet.kind == INITIAL and packet.flaw == Flaw.NONE:
                 attempt.read_client_initial(payload, packet)
             elif packet.kind == INITIAL and self.captured[row] < self.length[row]:
                 attempt.connection.hello_cut = True
 
     def _read_server(self, attempt: Attempt, row: int) -> None:
-        payload = self.flows.payload(row)
-        for packet in self.packets(row, payload):
+        payload, packets = self.packets(row)
+        for packet in packets:
             if packet.kind == INITIAL:
                 self._note_server(attempt, packet)
                 if packet.flaw == Flaw.NONE and attempt.wants_server:
@@ -307,8 +313,7 @@ class _FlowReader:
             prefix = attempt.client_stream.prefix()
             connection.hello = read_client_hello(prefix) if prefix else None
         if connection.version < 0 and connection.request_rows:
-            payload = self.flows.payload(connection.request_rows[0])
-            connection.version = int.from_bytes(payload[1:5], "big")
+            connection.version = self.packets(connection.request_rows[0])[1][0].version
 
 
 def quic_connections(flows: Flows, flow: int) -> list[Connection]:

@@ -15,7 +15,7 @@ same ``Scan`` after ``settle`` as the whole. That holds because
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
@@ -56,13 +56,14 @@ class Scan:
     table: FlowTable
     rows: Selected
     chunk: NDArray[np.int32]
-    chunks: tuple[NDArray[np.uint8], ...]
+    chunks: tuple[bytes, ...]
     ledger: NDArray[np.int64]
 
     def row_bytes(self, row: int) -> bytes:
         """The kept bytes of a row, from its IP (or ARP) header on."""
         start = int(self.rows.start[row])
-        return bytes(self.chunks[self.chunk[row]][start : start + int(self.rows.kept[row])])
+        chunk = self.chunks[int(self.chunk[row])]
+        return chunk[start : start + int(self.rows.kept[row])]
 
 
 class _Collector:
@@ -72,7 +73,7 @@ class _Collector:
         self.rows = np.empty((0, len(Selected._fields)), np.int64)
         self.arena = np.empty(0, np.uint8)
         self.closed_rows: list[Selected] = []
-        self.closed_chunks: list[NDArray[np.uint8]] = []
+        self.closed_chunks: list[bytes] = []
 
     def make_room(self, cursor: NDArray[np.int64], records: int, size: int) -> None:
         """Room for a batch; what was collected so far is closed when it is large or in the way."""
@@ -88,14 +89,12 @@ class _Collector:
         if cursor[1]:
             columns = (self.rows[: cursor[1], k].astype(dtype) for k, dtype in enumerate(fl.SELECTED_DTYPES))
             self.closed_rows.append(Selected(*columns))
-            self.closed_chunks.append(self.arena[: cursor[2]].copy())
+            self.closed_chunks.append(self.arena[: cursor[2]].tobytes())
         cursor[1] = cursor[2] = 0
 
 
-def scan(
-    batches: Iterable[Batch], captures: int, *, compiled: bool, progress: Callable[[int], None] | None = None
-) -> Scan:
-    """Scan batches of ``captures`` captures. ``progress`` is called with the number of bytes of each batch."""
+def scan(batches: Iterable[Batch], captures: int, *, compiled: bool) -> Scan:
+    """Scan batches of ``captures`` captures."""
     decode, track = runner(decode_packets, compiled), runner(fl.track_flows, compiled)
     table, collector = fl.new_flow_table(1024), _Collector()
     cursor = np.zeros(3 + captures, np.int64)
@@ -115,8 +114,6 @@ def scan(
         while track(batch.buffer, batch.records, packets, table, collector.rows, collector.arena, cursor):
             table = _grow(table, compiled)
         _count(ledger, batch, packets)
-        if progress is not None:
-            progress(len(batch.buffer))
     collector.close(cursor)
     ledger[:, LEDGER.index("duplicates")] = cursor[3:]
     return _assemble(_trim(table), collector, ledger)

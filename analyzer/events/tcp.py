@@ -62,7 +62,7 @@ class _FlowReader:
             unasked = current is None or (not current.request_rows and self.isn.get(direction) != sequence)
             if unasked or current is None or current.client_direction == direction:
                 current = self._begin(sender, "syn")
-            current.syn_ack_rows.append(row)
+            current.syn_ack_rows += (row,)
             if current.reply_row < 0:
                 current.reply_row = row
         elif current is None or self._is_new(current, direction, sequence):
@@ -89,11 +89,11 @@ class _FlowReader:
         is_client = direction == current.client_direction
         side = "client" if is_client else "server"
         if flags & RST:
-            current.reset_rows.append(row)
+            current.reset_rows += (row,)
             current.reset_by = current.reset_by or side
             self.ended = True
         elif flags & FIN:
-            current.fin_rows.append(row)
+            current.fin_rows += (row,)
             current.close_side = current.close_side or side
             self.ended = True
         if is_client and not flags & RST:
@@ -106,7 +106,7 @@ class _FlowReader:
 
     def _read_hellos(self, connection: Connection) -> None:
         """The TLS hellos among the first bytes of each direction."""
-        opening = connection.request_rows[:1] + connection.syn_ack_rows[:1]
+        opening = (*connection.request_rows[:1], *connection.syn_ack_rows[:1])
         isn = {int(self.flows.scan.rows.direction[r]): int(self.sequence[r]) for r in opening}
         stream = self._stream(connection, connection.client_direction, isn)
         if not is_record(stream):

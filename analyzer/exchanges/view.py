@@ -11,7 +11,9 @@ HOSTS: Schema = (
     Column("address", "text", "", "an address that the captures show", "IP header, ARP, NDP"),
     Column("family", "text", "", "ipv4 or ipv6"),
     Column("host", "text", "", "H1, H2, ...: addresses of one host share it"),
-    Column("host_reason", "text", "", "why they are one host: name, link-address; empty where the host has one address"),
+    Column(
+        "host_reason", "text", "", "why they are one host: name, link-address; empty where the host has one address"
+    ),
     Column("name", "text", "", "the name most often used for it (SNI, DNS, Host)"),
     Column("link_address", "text", "", "MAC address of the host itself, empty where a gateway's or unknown"),
     Column("packets_from", "int", "packets", "IP packets from this address"),

@@ -39,6 +39,9 @@ FLAW_NAMES = (
     "too-nested",
 )
 
+#: Link types that ``read_link`` reads (LINKTYPE_ numbers).
+READ_LINK_TYPES = frozenset({0, 1, 9, 12, 14, 50, 101, 108, 113, 228, 229, 276})
+
 MAX_TUNNELS = 4
 MAX_EXTENSION_HEADERS = 8
 

@@ -42,7 +42,7 @@ def quic_kinds(b: Any, start: int, end: int) -> int:
 
 @helper
 def initial_bytes_end(b: Any, start: int, end: int) -> int:
-    """Offset behind the last packet that can be read without a key log: Initial, Retry, Version Negotiation, unknown."""
+    """Offset behind the last packet that can be read without a key log: not 0-RTT, not Handshake."""
     keep = start
     for _ in range(_MAX_COALESCED):
         if start >= end or u8(b, start) & 0x80 == 0:

@@ -1,0 +1,88 @@
+"""The front door for Python: captures in, findings and tables out. No logic of its own."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from analyzer.capture.source import CaptureSet, open_captures
+from analyzer.columns import Table
+from analyzer.events.scan import Scan, scan, settle
+from analyzer.exchanges.build import Exchanges, exchanges
+from analyzer.exchanges.schemas import FINDINGS
+from analyzer.kernels import worth_compiling
+from analyzer.patterns.catalogue import run
+from analyzer.patterns.finding import Finding
+from analyzer.reports.document import document_of, findings_table_rows
+
+
+class Analysis:
+    """One analysis of one or more captures: ``document`` is the report document, the tables are columns.
+
+    ``failures`` lists the files that could not be read at all, each with its error; the others were analysed.
+    """
+
+    def __init__(self, found: Exchanges, captures: CaptureSet) -> None:
+        self._found = found
+        self.failures = list(captures.failures)
+        self.warnings = [
+            sentence
+            for capture in found.view.captures
+            for sentence in ([capture.cut] if capture.cut else []) + list(capture.warnings)
+        ]
+
+    @functools.cached_property
+    def found(self) -> tuple[Finding, ...]:
+        """The findings, most important first."""
+        return run(self._found.view)
+
+    @functools.cached_property
+    def document(self) -> dict[str, Any]:
+        """The report document (``report.json``)."""
+        return document_of(self._found.view, self.found)
+
+    @property
+    def connections(self) -> Table:
+        """One row per QUIC connection, TCP connection or other UDP conversation."""
+        return self._found.view.connections
+
+    @property
+    def exchanges(self) -> Table:
+        """One row per request."""
+        return self._found.view.exchanges
+
+    @property
+    def sockets(self) -> Table:
+        """One row per server socket and address family."""
+        return self._found.view.sockets
+
+    @property
+    def resolutions(self) -> Table:
+        """One row per client, name and episode."""
+        return self._found.resolutions
+
+    @functools.cached_property
+    def packets(self) -> Table:
+        """The selected packets."""
+        return self._found.packets()
+
+    @functools.cached_property
+    def findings(self) -> Table:
+        """The scalar fields of the findings, a row each."""
+        return Table.from_rows("findings", FINDINGS, findings_table_rows(self.found))
+
+
+def analyse(names: Sequence[str], *, progress: Callable[[int, int], None] | None = None) -> Analysis:
+    """Analyse captures ("-" is standard input); files that cannot be read end up in ``failures``.
+
+    ``progress`` is called with the bytes read so far and the bytes in all, -1 if unknown.
+    """
+    captures = open_captures(names, progress=progress)
+    return Analysis(exchanges(settle(scan_captures(captures)), captures.captures), captures)
+
+
+def scan_captures(captures: CaptureSet) -> Scan:
+    """The scan of opened captures, by compiled kernels where they are large."""
+    compiled = worth_compiling(captures.size_hint)
+    return scan(captures.batches(compiled), len(captures.captures), compiled=compiled)

@@ -1,0 +1,79 @@
+"""``halfshake analyze``: the verdict, the report document, the report folder."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import sys
+from pathlib import Path
+
+import click
+
+from analyzer.cli.reading import EXIT_FINDINGS, exit_status, read
+from analyzer.errors import UsageError
+
+_RANKS = {"error": ("error",), "warning": ("error", "warning")}
+
+
+@click.command(short_help="Say which sockets do not answer, and why.")
+@click.argument("captures", nargs=-1, required=True, metavar="CAPTURE...")
+@click.option(
+    "-o", "--output", metavar="DIR", type=click.Path(path_type=Path), help="Write the report into this folder."
+)
+@click.option("--json", "as_json", is_flag=True, help="Print the report document alone.")
+@click.option("--fail-on", type=click.Choice(["error", "warning"]), help="Exit with 1 if there is such a finding.")
+@click.option("--full", is_flag=True, help="Leave nothing out.")
+@click.option("--force", is_flag=True, help="Write into a folder that halfshake did not make.")
+@click.option("-q", "--quiet", is_flag=True, help="No progress and no warnings on stderr.")
+def analyze(
+    captures: tuple[str, ...],
+    output: Path | None,
+    as_json: bool,
+    fail_on: str | None,
+    full: bool,
+    force: bool,
+    quiet: bool,
+) -> None:
+    """Analyse one or more captures; "-" is standard input.
+
+    \b
+    halfshake analyze server.pcap
+    halfshake analyze server.pcap -o report
+    halfshake analyze --json server.pcap | jq .findings
+    halfshake analyze --fail-on error before.pcap
+
+    Captures may be pcap or pcapng, plain or compressed (gz, zst, lz4, xz). Exit status: 0 analysed, 1 --fail-on holds,
+    2 wrong usage or a file that cannot be read.
+    """
+    from analyzer.reports.bundle import check_folder, write_reports
+    from analyzer.reports.export import document_json
+    from analyzer.reports.terminal import verdict
+
+    try:
+        if output is not None:
+            check_folder(output, force=force)
+        analysis = read(captures, quiet=quiet)
+        if as_json:
+            click.echo(document_json(analysis.document))
+        else:
+            color = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+            width = min(shutil.get_terminal_size((100, 24)).columns, 120)
+            _reconfigure_stdout()
+            click.echo(verdict(analysis, color=color, width=width, full=full), nl=False, color=color)
+        if output is not None:
+            write_reports(analysis, output, force=force, full=full)
+            if not quiet:
+                click.echo(f"report written to {click.format_filename(output)}", err=True)
+    except UsageError as error:
+        raise click.UsageError(str(error)) from error
+    wanted = _RANKS.get(fail_on or "", ())
+    if any(finding["severity"] in wanted for finding in analysis.document["findings"]):
+        raise SystemExit(exit_status(analysis) or EXIT_FINDINGS)
+    raise SystemExit(exit_status(analysis))
+
+
+def _reconfigure_stdout() -> None:
+    """Let a terminal without Unicode show a question mark in place of a bar, and go on."""
+    reconfigure = getattr(sys.stdout, "reconfigure", None)
+    if reconfigure is not None:
+        reconfigure(errors="replace")

@@ -1,0 +1,71 @@
+"""What the commands that read captures share: reading with a progress line, warnings and errors on stderr."""
+
+from __future__ import annotations
+
+import gc
+import sys
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+if TYPE_CHECKING:
+    from analyzer.analysis import Analysis
+
+#: A capture that is read within this time needs no progress line.
+_QUIET_SECONDS = 1.0
+_BETWEEN_UPDATES = 0.1
+
+EXIT_FINDINGS, EXIT_UNREADABLE = 1, 2
+
+
+class Progress:
+    """A line on stderr that says how far the reading is; only on a terminal, and only after a second."""
+
+    def __init__(self, *, shown: bool) -> None:
+        self._shown = shown
+        self._next = time.monotonic() + _QUIET_SECONDS
+        self._written = False
+
+    def __call__(self, done: int, total: int) -> None:
+        """``done`` of ``total`` bytes were read; ``total`` is -1 where it is not known."""
+        now = time.monotonic()
+        if not self._shown or now < self._next:
+            return
+        self._next = now + _BETWEEN_UPDATES
+        self._written = True
+        share = f" {100 * done // total:3d} %" if total > 0 else ""
+        sys.stderr.write(f"\rreading{share} {done / 1e6:,.0f} MB")
+        sys.stderr.flush()
+
+    def clear(self) -> None:
+        """Remove the line."""
+        if self._written:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+
+
+def read(names: Sequence[str], *, quiet: bool) -> Analysis:
+    """Analyse captures; what could not be read is said on stderr. Ends the program if nothing could."""
+    from analyzer.analysis import analyse
+    from analyzer.reports.text import visible
+
+    # Reference cycles are few here and live objects many: looking for garbage among them costs more than it frees.
+    gc.disable()
+    progress = Progress(shown=sys.stderr.isatty() and not quiet)
+    analysis = analyse(names, progress=progress)
+    progress.clear()
+    for _, error in analysis.failures:
+        click.echo(f"halfshake: {visible(str(error))}", err=True)
+    if len(analysis.failures) == len(names):
+        raise SystemExit(EXIT_UNREADABLE)
+    if not quiet:
+        for warning in analysis.warnings:
+            click.echo(f"halfshake: warning: {visible(warning)}", err=True)
+    return analysis
+
+
+def exit_status(analysis: Analysis) -> int:
+    """0, or 2 where a file could not be read at all."""
+    return EXIT_UNREADABLE if analysis.failures else 0

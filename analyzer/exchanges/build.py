@@ -1,0 +1,92 @@
+"""A settled scan and the facts of its captures to the tables that patterns and users see."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from analyzer.capture.link_types import link_type_name
+from analyzer.capture.records import CaptureFacts
+from analyzer.columns import Table
+from analyzer.events import flows as fl
+from analyzer.events.conversations import conversations
+from analyzer.events.scan import LEDGER, Scan
+from analyzer.exchanges.connections import MOST_RECORDS, Judge, connections_table
+from analyzer.exchanges.hosts import Hosts
+from analyzer.exchanges.packets import packets_table
+from analyzer.exchanges.schemas import RESOLUTIONS
+from analyzer.exchanges.sockets import exchanges_table, sockets_table
+from analyzer.exchanges.view import CaptureView, View
+from analyzer.wire.packets import READ_LINK_TYPES, TCP, UDP
+
+
+@dataclass(frozen=True)
+class Exchanges:
+    """The tables of an analysis; ``packets`` is made when asked for."""
+
+    view: View
+    resolutions: Table
+    judge: Judge
+
+    def packets(self) -> Table:
+        """The selected packets, one row each."""
+        return packets_table(self.judge)
+
+
+def exchanges(scan: Scan, facts: Sequence[CaptureFacts]) -> Exchanges:
+    """All tables of a settled scan."""
+    found = conversations(scan)
+    hosts = Hosts(found.flows, found.connections)
+    judge = Judge(found, hosts, max((f.last_time for f in facts), default=-1))
+    connections = connections_table(judge)
+    view = View(
+        connections=connections,
+        exchanges=exchanges_table(judge, connections),
+        sockets=sockets_table(connections),
+        hosts=hosts.table(),
+        captures=tuple(_capture_view(scan, index, f) for index, f in enumerate(facts)),
+    )
+    return Exchanges(view, Table.from_rows("resolutions", RESOLUTIONS, []), judge)
+
+
+def _capture_view(scan: Scan, index: int, facts: CaptureFacts) -> CaptureView:
+    """What one capture could have shown."""
+    ledger = dict(zip(LEDGER, scan.ledger[index].tolist(), strict=True)) | {"cut": int(bool(facts.cut))}
+    unread = [link_type_name(number) for number in facts.link_types if number not in READ_LINK_TYPES]
+    warnings = list(facts.warnings)
+    if ledger["unread_link_type"]:
+        count = ledger["unread_link_type"]
+        warnings.append(f"{facts.name}: {count} records of link type {', '.join(unread)}, which is not read here")
+    return CaptureView(
+        index=index,
+        name=facts.name,
+        format=facts.format,
+        link_types=tuple(link_type_name(number) for number in facts.link_types),
+        records=facts.records,
+        first_time=facts.first_time,
+        last_time=facts.last_time,
+        snaplen=facts.snaplen,
+        cut=facts.cut,
+        ledger=ledger,
+        warnings=tuple(warnings),
+        cut_records=_records(scan, index, _needed_and_cut(scan)),
+        duplicate_records=_records(scan, index, scan.rows.reason & fl.IS_DUPLICATE > 0),
+        unread_link_types=tuple(unread) if ledger["unread_link_type"] else (),
+    )
+
+
+def _needed_and_cut(scan: Scan) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    """Rows whose payload later rooms read and of which bytes are missing: Initials, first payloads, DNS."""
+    rows = scan.rows
+    wanted = np.minimum(rows.payload_length, fl.PAYLOAD_KEPT)
+    read_whole = (rows.reason & fl.WHOLE > 0) & ((rows.kind == UDP) | (rows.kind == TCP))
+    missing: np.ndarray[tuple[int], np.dtype[np.bool_]] = read_whole & (rows.payload_captured < wanted)
+    return missing
+
+
+def _records(scan: Scan, index: int, chosen: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> tuple[tuple[int, int], ...]:
+    """(capture, record) of the chosen rows of one capture, the first ``MOST_RECORDS``."""
+    rows = np.flatnonzero(chosen & (scan.rows.capture == index))[:MOST_RECORDS]
+    return tuple((index, record) for record in scan.rows.record[rows].tolist())

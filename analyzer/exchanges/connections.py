@@ -1,0 +1,223 @@
+"""The table of connections: every connection judged and written down, one function per column."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from analyzer.columns import Table
+from analyzer.events.connection import Connection
+from analyzer.events.conversations import Conversations
+from analyzer.exchanges.history import history_of
+from analyzer.exchanges.hosts import Hosts
+from analyzer.exchanges.judge import ANSWERED, REFUSED, SILENT, Context, Verdict, judge
+from analyzer.exchanges.schemas import CONNECTIONS
+from analyzer.wire.checksums import transport_checksum_wrong
+from analyzer.wire.codes import tls_version_name
+from analyzer.wire.icmp import error_name
+from analyzer.wire.ja4 import ja4
+
+MOST_RECORDS = 100  # of each list of records that a row keeps
+
+_SECOND = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """A connection, its outcome and what was looked up on the way."""
+
+    number: int
+    connection: Connection
+    verdict: Verdict
+    context: Context
+    refused_by: str
+    reply_time: int
+
+
+class Judge:
+    """Judges the connections of one analysis; looks up times, ICMP errors and what could be seen."""
+
+    def __init__(self, found: Conversations, hosts: Hosts, capture_end: int) -> None:
+        self.flows = found.flows
+        self.hosts = hosts
+        self.capture_end = capture_end
+        self.rows = found.flows.scan.rows
+        self.judged = [self._judge(number, c) for number, c in enumerate(found.connections, start=1)]
+
+    def _judge(self, number: int, connection: Connection) -> Judged:
+        request = connection.request_rows[0] if connection.is_attempt else -1
+        icmp_row = connection.icmp_rows[0] if connection.icmp_rows else -1
+        unanswered = connection.reply_row < 0
+        context = Context(
+            request_time=int(self.rows.time[request]) if request >= 0 else -1,
+            capture_end=self.capture_end,
+            one_way=unanswered and self._is_one_way(connection),
+            icmp=self.icmp_name(icmp_row),
+            checksum_wrong=unanswered and request >= 0 and transport_checksum_wrong(self.flows.scan.row_bytes(request)),
+        )
+        verdict = judge(connection, context)
+        refused_by = ""
+        if verdict.outcome == REFUSED:
+            by = (
+                connection.server.address
+                if verdict.reason in ("reset", "version-negotiation", "connection-close")
+                else ""
+            )
+            refused_by = by or self._sender(icmp_row)
+        reply_time = int(self.rows.time[connection.reply_row]) if connection.reply_row >= 0 else -1
+        return Judged(number, connection, verdict, context, refused_by, reply_time)
+
+    def _is_one_way(self, connection: Connection) -> bool:
+        """Whether nothing shows that packets from the server's side to the client can be seen here."""
+        sending = self.hosts.was_seen_sending(connection.server.address)
+        return not sending and not self.hosts.was_seen_receiving(connection.client.address)
+
+    def icmp_name(self, row: int) -> str:
+        """Name of the ICMP error in a row, "" for none."""
+        return error_name(int(self.flows.family[self.rows.flow[row]]), int(self.rows.icmp[row])) if row >= 0 else ""
+
+    def _sender(self, row: int) -> str:
+        if row < 0:
+            return ""
+        return self.flows.ends(int(self.rows.flow[row]))[int(self.rows.direction[row])].address
+
+    def records(self, rows: list[int] | tuple[int, ...]) -> tuple[tuple[int, int], ...]:
+        """(capture, record) of rows, the first ``MOST_RECORDS``."""
+        return tuple((int(self.rows.capture[r]), int(self.rows.record[r])) for r in rows[:MOST_RECORDS])
+
+
+def connections_table(judge_: Judge) -> Table:
+    """The connections in the order of their first records."""
+    judged = judge_.judged
+    eager = {name: [value(judge_, j) for j in judged] for name, value in _COLUMNS.items()}
+    lazy = {name: (lambda row, value=value: value(judge_, judged[row])) for name, value in _LAZY.items()}
+    return Table.from_columns("connections", CONNECTIONS, eager, lazy)
+
+
+def _state(j: Judged) -> str:
+    """How far the connection got."""
+    c = j.connection
+    if j.verdict.outcome == SILENT:
+        return "silent"
+    if j.verdict.outcome == REFUSED:
+        return "refused"
+    if c.transport == "tcp":
+        if c.reset_by:
+            return "reset"
+        if c.close_side:
+            return "closed"
+        if c.handshake_acked or (not c.request_rows and not c.syn_ack_rows):
+            return "established"
+        return "handshaking" if c.reply_row >= 0 else "attempted"
+    if c.close_side:
+        return "closed"
+    if j.verdict.outcome == ANSWERED:
+        return "established" if c.client_went_on or c.transport == "udp" else "handshaking"
+    return "attempted"
+
+
+def _latency(j: Judged) -> float:
+    if j.verdict.outcome not in (ANSWERED, REFUSED) or j.reply_time < 0 or j.context.request_time < 0:
+        return float("nan")
+    return (j.reply_time - j.context.request_time) / _SECOND
+
+
+def _first_time(judge_: Judge, j: Judged) -> int:
+    return int(judge_.rows.time[j.connection.rows[0]])
+
+
+def _duration(judge_: Judge, j: Judged) -> float:
+    return (j.connection.last_time - _first_time(judge_, j)) / _SECOND
+
+
+def _last_request(judge_: Judge, j: Judged) -> int:
+    rows = j.connection.request_rows
+    return int(judge_.rows.time[rows[-1]]) if rows and j.connection.is_attempt else -1
+
+
+def _alpn(c: Connection) -> str:
+    return ",".join(p.decode("utf-8", "backslashreplace") for p in c.hello.alpn) if c.hello is not None else ""
+
+
+def _ja4(c: Connection) -> str:
+    return ja4(c.hello, "q" if c.transport == "quic" else "t") if c.hello is not None else ""
+
+
+def _hex_version(version: int) -> str:
+    return f"0x{version:08x}" if version >= 0 else ""
+
+
+def _family(c: Connection) -> str:
+    return f"ipv{c.client.family}"
+
+
+def _evidence(judge_: Judge, j: Judged) -> tuple[tuple[int, int], ...]:
+    c = j.connection
+    reply = () if c.reply_row < 0 else (c.reply_row,)
+    rows = sorted({*reply, *c.syn_ack_rows, *c.icmp_rows, *c.reset_rows, *c.elsewhere_rows})
+    return judge_.records(rows)
+
+
+_Value = Callable[[Judge, Judged], Any]
+
+_COLUMNS: dict[str, _Value] = {
+    "connection": lambda _, j: f"C{j.number}",
+    "capture": lambda g, j: int(g.rows.capture[j.connection.rows[0]]),
+    "transport": lambda _, j: j.connection.transport,
+    "family": lambda _, j: _family(j.connection),
+    "client_address": lambda _, j: j.connection.client.address,
+    "client_port": lambda _, j: j.connection.client.port,
+    "server_address": lambda _, j: j.connection.server.address,
+    "server_port": lambda _, j: j.connection.server.port,
+    "roles_from": lambda _, j: j.connection.roles_from,
+    "first_record": lambda g, j: int(g.rows.record[j.connection.rows[0]]),
+    "first_time": _first_time,
+    "duration_s": _duration,
+    "client_packets": lambda _, j: j.connection.counters.client_packets,
+    "server_packets": lambda _, j: j.connection.counters.server_packets,
+    "client_bytes": lambda _, j: j.connection.counters.client_bytes,
+    "server_bytes": lambda _, j: j.connection.counters.server_bytes,
+    "state": lambda _, j: _state(j),
+    "outcome": lambda _, j: j.verdict.outcome,
+    "outcome_reason": lambda _, j: j.verdict.reason,
+    "sni": lambda _, j: j.connection.sni,
+    "retry": lambda _, j: j.connection.retry,
+    "close_side": lambda _, j: j.connection.close_side,
+    "close_code": lambda _, j: j.connection.close_code,
+    "close_reason": lambda _, j: j.connection.close_reason,
+    "paths": lambda _, j: j.connection.paths,
+    "reply_record": lambda g, j: int(g.rows.record[j.connection.reply_row]) if j.connection.reply_row >= 0 else -1,
+    "reply_latency_s": lambda _, j: _latency(j),
+    "replied_from": lambda _, j: str(j.connection.replied_from or ""),
+    "repeats": lambda _, j: max(len(j.connection.request_rows) - j.connection.first_repeat, 0),
+    "request_time": lambda _, j: j.context.request_time,
+    "last_request_time": _last_request,
+    "reply_time": lambda _, j: j.reply_time,
+    "last_time": lambda _, j: j.connection.last_time,
+    "refused_by": lambda _, j: j.refused_by,
+    "icmp": lambda _, j: j.context.icmp,
+    "syn_ack_repeats": lambda _, j: max(len(j.connection.syn_ack_rows) - 1, 0),
+    "handshake_acked": lambda _, j: j.connection.handshake_acked,
+    "client_reset": lambda _, j: j.connection.reset_by == "client",
+    "hello_complete": lambda _, j: j.connection.hello_complete,
+    "largest_request": lambda _, j: j.connection.largest_request,
+    "version_known": lambda _, j: j.connection.version_known,
+    "one_way": lambda _, j: j.context.one_way,
+}
+
+_LAZY: dict[str, _Value] = {
+    "history": lambda g, j: history_of(g.flows, j.connection),
+    "quic_version": lambda _, j: _hex_version(j.connection.version),
+    "quic_version_negotiated": lambda _, j: _hex_version(j.connection.server_version),
+    "client_dcid": lambda _, j: j.connection.client_dcid.hex(),
+    "client_scid": lambda _, j: j.connection.client_scid.hex(),
+    "server_scid": lambda _, j: j.connection.server_scid.hex(),
+    "alpn": lambda _, j: _alpn(j.connection),
+    "tls_version": lambda _, j: (
+        tls_version_name(j.connection.server_hello.tls_version) if j.connection.server_hello is not None else ""
+    ),
+    "ja4": lambda _, j: _ja4(j.connection),
+    "request_records": lambda g, j: g.records(j.connection.request_rows),
+    "evidence_records": _evidence,
+}

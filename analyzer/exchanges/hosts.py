@@ -1,0 +1,184 @@
+"""The hosts behind the addresses: who was seen sending and receiving, at which link address, under which name.
+
+Two addresses are one host where the same name leads to both (SNI), or where ARP *and* Neighbour Discovery give them one
+link address that answers for no more than ``MOST_ADDRESSES`` per family: a gateway that answers for others is none.
+ARP and Neighbour Discovery prove that a host's frames can be seen here, not that its IP traffic takes this interface;
+they are counted apart from packets.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analyzer.columns import Table
+from analyzer.events import flows as fl
+from analyzer.events.connection import Connection, Flows, Socket
+from analyzer.exchanges.view import HOSTS
+from analyzer.wire.addresses import address_text
+from analyzer.wire.neighbours import Neighbour, read_arp, read_ndp
+from analyzer.wire.packets import ARP, ICMP
+
+MOST_ADDRESSES = 3
+
+_ROUTER_AND_NEIGHBOUR = range(133, 138)  # ICMPv6 types of Neighbour Discovery
+
+
+def _is_discovery(flows: Flows) -> NDArray[np.bool_]:
+    """Which rows are Neighbour or Router Discovery (RFC 4861)."""
+    rows = flows.scan.rows
+    is_icmpv6 = (rows.kind == ICMP) & (rows.flow >= 0) & (flows.family[rows.flow] == 6)
+    discovery: NDArray[np.bool_] = is_icmpv6 & np.isin(rows.icmp >> 8, _ROUTER_AND_NEIGHBOUR)
+    return discovery
+
+
+class Hosts:
+    """Counts per address, and groups of addresses."""
+
+    def __init__(self, flows: Flows, connections: Iterable[Connection]) -> None:
+        self.sent: dict[str, list[int]] = {}  # address -> packets, first time, last time
+        self.received: Counter[str] = Counter()
+        self.family: dict[str, str] = {}
+        self.link_address: dict[str, str] = {}
+        self.neighbour_seen: set[str] = set()
+        self.names: dict[str, Counter[str]] = defaultdict(Counter)
+        self.group: dict[str, str] = {}
+        self.reason: dict[str, str] = {}
+        self._count_packets(flows)
+        self._read_neighbours(flows)
+        for connection in connections:
+            if connection.sni:
+                self.names[connection.server.address][connection.sni] += 1
+        self._join()
+
+    def same(self, address: str) -> str:
+        """An address that stands for the host of ``address``."""
+        root = address
+        while self.group.get(root, root) != root:
+            root = self.group[root]
+        return root
+
+    def was_seen_sending(self, address: str) -> bool:
+        """Whether any IP packet of this host was seen, Neighbour Discovery apart, in either family."""
+        return self.same(address) in self._senders
+
+    def was_seen_receiving(self, address: str) -> bool:
+        """Whether any IP packet to this host was seen, Neighbour Discovery apart, in either family."""
+        return self.same(address) in self._receivers
+
+    def _count_packets(self, flows: Flows) -> None:
+        """Add up packets per address from the counters of the flows, Neighbour Discovery left out."""
+        state = flows.scan.table.state
+        packets = (state[:, fl.RECORDS] - state[:, fl.DUPLICATES]).reshape(-1, 2)
+        rows = flows.scan.rows
+        discovery = np.flatnonzero(_is_discovery(flows) & (rows.reason & fl.IS_DUPLICATE == 0))
+        np.subtract.at(packets, (rows.flow[discovery], rows.direction[discovery]), 1)
+        for direction in (0, 1):
+            self._count_direction(flows, direction, packets[:, direction])
+
+    def _count_direction(self, flows: Flows, direction: int, packets: NDArray[np.int64]) -> None:
+        """Add the packets of one direction of all flows: a to b (0) or b to a (1)."""
+        state = flows.scan.table.state[direction::2]
+        sender, receiver = (slice(0, 4), slice(4, 8)) if direction == 0 else (slice(4, 8), slice(0, 4))
+        first, last = state[:, fl.FIRST_TIME], state[:, fl.LAST_TIME]
+        for words, is_sender in ((sender, True), (receiver, False)):
+            ends = np.column_stack([flows.family.astype(np.uint32), flows.keys[:, words]])
+            unique, inverse = np.unique(ends, axis=0, return_inverse=True)
+            inverse = inverse.reshape(-1)
+            total = np.bincount(inverse, weights=packets, minlength=len(unique)).astype(np.int64).tolist()
+            earliest = np.full(len(unique), np.iinfo(np.int64).max)
+            np.minimum.at(earliest, inverse[packets > 0], first[packets > 0])
+            latest = np.full(len(unique), -1)
+            np.maximum.at(latest, inverse[packets > 0], last[packets > 0])
+            for k, (family, *address_words) in enumerate(unique.tolist()):
+                address = address_text(family, *address_words)
+                self.family[address] = f"ipv{family}"
+                if not is_sender:
+                    self.received[address] += total[k]
+                elif total[k]:
+                    known = self.sent.setdefault(address, [0, int(earliest[k]), -1])
+                    known[0] += total[k]
+                    known[1], known[2] = min(known[1], int(earliest[k])), max(known[2], int(latest[k]))
+
+    def _read_neighbours(self, flows: Flows) -> None:
+        """Link addresses from ARP and Neighbour Discovery."""
+        rows = flows.scan.rows
+        for row in np.flatnonzero((rows.kind == ARP) | _is_discovery(flows)).tolist():
+            neighbour = self._neighbour(flows, row)
+            if neighbour is None or not neighbour.address:
+                continue
+            self.neighbour_seen.add(neighbour.address)
+            self.family.setdefault(neighbour.address, "ipv6" if ":" in neighbour.address else "ipv4")
+            if neighbour.link_address:
+                self.link_address[neighbour.address] = neighbour.link_address
+
+    def _neighbour(self, flows: Flows, row: int) -> Neighbour | None:
+        rows = flows.scan.rows
+        if rows.kind[row] == ARP:
+            return read_arp(flows.scan.row_bytes(row))
+        flow = int(rows.flow[row])
+        if rows.transport[row] < 0:
+            return None
+        source: Socket = flows.ends(flow)[int(rows.direction[row])]
+        message = flows.scan.row_bytes(row)[int(rows.transport[row]) :]
+        return read_ndp(int(rows.icmp[row]) >> 8, source.address, message)
+
+    def _join(self) -> None:
+        """Join addresses of one host, and note who was seen sending and receiving."""
+        by_link: dict[str, list[str]] = defaultdict(list)
+        for address, link_address in sorted(self.link_address.items()):
+            by_link[link_address].append(address)
+        for addresses in by_link.values():
+            routable = [a for a in addresses if not a.startswith("fe80:")]
+            counts = Counter(self.family[a] for a in routable)
+            if counts and max(counts.values()) <= MOST_ADDRESSES:
+                self._join_all(addresses, "link-address")
+            else:
+                for address in addresses:
+                    del self.link_address[address]
+        by_name: dict[str, list[str]] = defaultdict(list)
+        for address, names in sorted(self.names.items()):
+            for name in names:
+                by_name[name].append(address)
+        for addresses in by_name.values():
+            self._join_all(addresses, "name")
+        self._senders = {self.same(a) for a in self.sent}
+        self._receivers = {self.same(a) for a, n in self.received.items() if n}
+
+    def _join_all(self, addresses: list[str], reason: str) -> None:
+        if len(addresses) < 2:
+            return
+        roots = sorted({self.same(a) for a in addresses})
+        for root in roots:
+            self.group[root] = roots[0]
+        for address in addresses:
+            self.reason.setdefault(address, reason)
+
+    def table(self) -> Table:
+        """One row per address, in the order of addresses; hosts are numbered in that order."""
+        addresses = sorted(self.family, key=lambda a: (self.family[a], a))
+        numbers: dict[str, str] = {}
+        rows = []
+        for address in addresses:
+            host = numbers.setdefault(self.same(address), f"H{len(numbers) + 1}")
+            packets, first, last = self.sent.get(address, [0, -1, -1])
+            names = self.names.get(address)
+            rows.append(
+                {
+                    "address": address,
+                    "family": self.family[address],
+                    "host": host,
+                    "host_reason": self.reason.get(address, ""),
+                    "name": min(names, key=lambda n, counts=names: (-counts[n], n)) if names else "",  # type: ignore[misc]
+                    "link_address": self.link_address.get(address, ""),
+                    "packets_from": packets,
+                    "packets_to": self.received[address],
+                    "neighbour_seen": address in self.neighbour_seen,
+                    "first_from": first,
+                    "last_from": last,
+                }
+            )
+        return Table.from_rows("hosts", HOSTS, rows)

@@ -1,0 +1,104 @@
+"""The table of selected packets: which record is what, and whose."""
+
+from __future__ import annotations
+
+from analyzer.columns import Table
+from analyzer.events.flows import IS_DUPLICATE
+from analyzer.events.tcp import ACK, FIN, RST, SYN
+from analyzer.exchanges.connections import Judge
+from analyzer.exchanges.schemas import PACKETS
+from analyzer.wire.icmp import error_name, read_quoted
+from analyzer.wire.neighbours import read_arp
+from analyzer.wire.packets import ARP, FLAW_NAMES, ICMP, LATER_FRAGMENT, OTHER_IP, TCP, UDP
+from analyzer.wire.quic.split import HANDSHAKE, INITIAL, RETRY, VERSION_NEGOTIATION, ZERO_RTT
+from analyzer.wire.quic.summary import SHORT_BIT
+
+_QUIC_KINDS = (
+    (INITIAL, "quic-initial"),
+    (RETRY, "quic-retry"),
+    (VERSION_NEGOTIATION, "quic-version-negotiation"),
+    (ZERO_RTT, "quic-0rtt"),
+    (HANDSHAKE, "quic-handshake"),
+)
+_COALESCED = ((INITIAL, "Initial"), (ZERO_RTT, "0-RTT"), (HANDSHAKE, "Handshake"), (RETRY, "Retry"))
+_FLAGS = ((SYN, "SYN"), (FIN, "FIN"), (RST, "RST"), (ACK, "ACK"))
+_DISCOVERY = {133: "router solicitation", 134: "router advertisement", 135: "neighbour solicitation"}
+_DISCOVERY |= {136: "neighbour advertisement", 137: "redirect"}
+
+
+def packets_table(judge: Judge) -> Table:
+    """One row per selected packet, in the order of the records."""
+    owner: dict[int, tuple[str, int]] = {}
+    for judged in judge.judged:
+        c = judged.connection
+        for row in (*c.rows, *c.elsewhere_rows, *c.icmp_rows):
+            owner[row] = f"C{judged.number}", c.client_direction
+    rows = judge.rows
+    columns: dict[str, list[object]] = {
+        "capture": rows.capture.tolist(),
+        "record": rows.record.tolist(),
+        "time": rows.time.tolist(),
+        "length": rows.original_length.tolist(),
+        "captured_length": rows.captured_length.tolist(),
+        "flaw": [FLAW_NAMES[flaw] for flaw in rows.flaw.tolist()],
+    }
+    columns |= {name: [] for name in ("connection", "direction", "kind", "family", "detail")}
+    families = judge.flows.family
+    for row, (flow, direction) in enumerate(zip(rows.flow.tolist(), rows.direction.tolist(), strict=True)):
+        name, client_direction = owner.get(row, ("", -1))
+        kind, detail = _kind(judge, row), _detail(judge, row)
+        columns["connection"].append(name)
+        sides = "client" if direction == client_direction else "server"
+        columns["direction"].append(sides if name and not kind.startswith("icmp") else "")
+        columns["kind"].append(kind)
+        columns["family"].append(f"ipv{families[flow]}" if flow >= 0 else "")
+        columns["detail"].append(detail)
+    return Table.from_columns("packets", PACKETS, columns)
+
+
+def _kind(judge: Judge, row: int) -> str:
+    """What a packet is, in a word."""
+    rows = judge.rows
+    kind, bits = int(rows.kind[row]), int(rows.quic[row])
+    if kind == TCP:
+        flags = int(rows.tcp_flags[row])
+        if flags & RST:
+            return "tcp-rst"
+        if flags & SYN:
+            return "tcp-syn-ack" if flags & ACK else "tcp-syn"
+        return "tcp-fin" if flags & FIN else "tcp"
+    if kind == UDP:
+        if bits:
+            return next((name for quic_kind, name in _QUIC_KINDS if bits & 1 << quic_kind), "quic")
+        return "udp"
+    names = {ARP: "arp", ICMP: "icmp", LATER_FRAGMENT: "fragment", OTHER_IP: "ip"}
+    return names.get(kind, "")
+
+
+def _detail(judge: Judge, row: int) -> str:
+    """What a packet holds, in words."""
+    rows = judge.rows
+    kind, bits = int(rows.kind[row]), int(rows.quic[row])
+    if rows.reason[row] & IS_DUPLICATE:
+        return "the same packet captured again"
+    if kind == TCP:
+        flags = ", ".join(name for flag, name in _FLAGS if rows.tcp_flags[row] & flag)
+        return f"{flags}; {rows.payload_length[row]} bytes of data"
+    if kind == UDP:
+        words = [name for quic_kind, name in _COALESCED if bits & 1 << quic_kind]
+        words += ["1-RTT"] if bits & SHORT_BIT else []
+        return f"{' + '.join(words) + '; ' if words else ''}{rows.payload_length[row]} bytes of payload"
+    packet = judge.flows.scan.row_bytes(row)
+    if kind == ARP:
+        neighbour = read_arp(packet)
+        if neighbour is None:
+            return ""
+        return f"who has {neighbour.target}" if neighbour.is_question else f"{neighbour.address} is here"
+    if kind == ICMP:
+        icmp, family = int(rows.icmp[row]), int(judge.flows.family[rows.flow[row]])
+        quoted = read_quoted(packet[int(rows.header[row]) :])
+        name = error_name(family, icmp)
+        if name:
+            return f"{name}, quotes {quoted}" if quoted is not None else name
+        return _DISCOVERY.get(icmp >> 8, f"type {icmp >> 8}, code {icmp & 0xFF}")
+    return ""

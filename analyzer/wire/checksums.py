@@ -1,0 +1,46 @@
+"""The checksum of a UDP datagram or TCP segment, for the few packets whose validity decides a verdict (RFC 1071).
+
+Where a sender's interface computes checksums, a capture made before it shows only the sum of the pseudo-header. Such a
+*partial* checksum is not wrong, and neither is a UDP checksum of 0 over IPv4 (RFC 768).
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+_UDP, _TCP = 17, 6
+
+
+def ones_sum(b: bytes) -> int:
+    """One's complement sum of 16-bit words, folded to 16 bits; an odd last byte counts as its high byte."""
+    words = np.frombuffer(b + b"\0" if len(b) & 1 else b, ">u2")
+    total = int(words.sum(dtype=np.uint64))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return total
+
+
+def transport_checksum_wrong(packet: bytes) -> bool:
+    """Whether the UDP or TCP checksum of an IP packet is wrong; False where it cannot be told.
+
+    It cannot be told of a packet that was cut, of a fragment, of one with extension headers, or where it is partial.
+    """
+    if len(packet) >= 20 and packet[0] >> 4 == 4:
+        start, end = (packet[0] & 15) * 4, int.from_bytes(packet[2:4], "big")
+        protocol, addresses = packet[9], packet[12:20]
+        if int.from_bytes(packet[6:8], "big") & 0x3FFF:
+            return False
+    elif len(packet) >= 40 and packet[0] >> 4 == 6:
+        start, end = 40, 40 + int.from_bytes(packet[4:6], "big")
+        protocol, addresses = packet[6], packet[8:40]
+    else:
+        return False
+    if protocol not in (_UDP, _TCP) or end > len(packet) or end - start < (8 if protocol == _UDP else 20):
+        return False
+    segment = packet[start:end]
+    at = 6 if protocol == _UDP else 16
+    written = int.from_bytes(segment[at : at + 2], "big")
+    pseudo = ones_sum(addresses + protocol.to_bytes(2, "big") + len(segment).to_bytes(4, "big"))
+    if written == pseudo or (protocol == _UDP and written == 0 and packet[0] >> 4 == 4):
+        return False
+    return ones_sum(pseudo.to_bytes(2, "big") + segment) != 0xFFFF

@@ -12,9 +12,9 @@ DEMO := captures/02-caddy-ipv4-silent/nft-output-drop/server.pcap
 .PHONY: demo test check lint types pytest bench install install-test system-packages clean
 
 demo: install
-	$(BIN)/halfshake analyze $(DEMO) -o demo-report
+	$(BIN)/halfshake analyze --quiet $(DEMO) -o demo-report
 	@echo
-	@echo "The report is in demo-report/: open demo-report/report.html"
+	@echo "The report is in demo-report/: report.html for a browser, report.md for a ticket, report.json for programs"
 
 test: install-test system-packages
 	@$(MAKE) --no-print-directory check

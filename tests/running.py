@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import gc
 import io
 import json
 import subprocess
@@ -58,5 +59,8 @@ def call(*arguments: str | Path) -> Run:
             status = main()
         except SystemExit as end:
             status = end.code
+        finally:
+            # The command ends soon and does not collect garbage; this process goes on.
+            gc.enable()
     written = [stream.buffer.getvalue().decode() for stream in (out, err)]  # type: ignore[attr-defined]
     return Run(status if isinstance(status, int) else int(bool(status)), *written)

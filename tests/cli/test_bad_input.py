@@ -152,7 +152,7 @@ def test_a_valid_header_without_records_says_so(tmp_path: Path, two_records: tup
     path.write_bytes(two_records[0][:PCAP_HEADER])
     done = call("analyze", path)
     assert done.status == 0
-    assert re.search(r"no (record|packet)s", done.stdout + done.stderr)
+    assert "0 records" in done.stdout
 
 
 @pytest.mark.parametrize("share", [0.3, 0.6, 0.9, 0.999])

@@ -12,6 +12,8 @@ ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 #: Import names that differ from the name of the distribution.
 DISTRIBUTIONS: dict[str, str] = {}
+#: Declared before the commands that use them are built; may only shrink.
+AHEAD = {"pyshark", "scapy"}
 
 
 def name_of(requirement: str) -> str:
@@ -39,7 +41,7 @@ def test_every_import_is_declared() -> None:
 
 
 def test_every_dependency_is_used() -> None:
-    assert DECLARED - imported() == set()
+    assert DECLARED - imported() == AHEAD
 
 
 def test_every_dependency_has_a_lower_bound_and_no_upper_one() -> None:

@@ -11,13 +11,14 @@ from analyzer.capture.link_types import link_type_name
 from analyzer.capture.records import CaptureFacts
 from analyzer.columns import Table
 from analyzer.events import flows as fl
-from analyzer.events.conversations import conversations
+from analyzer.events.conversations import Conversations, conversations
 from analyzer.events.scan import LEDGER, Scan
 from analyzer.exchanges.connections import MOST_RECORDS, Judge, connections_table
 from analyzer.exchanges.hosts import Hosts
 from analyzer.exchanges.packets import packets_table
 from analyzer.exchanges.schemas import RESOLUTIONS
 from analyzer.exchanges.sockets import exchanges_table, sockets_table
+from analyzer.exchanges.vantage import vantage_of
 from analyzer.exchanges.view import CaptureView, View
 from analyzer.wire.packets import READ_LINK_TYPES, TCP, UDP
 
@@ -46,12 +47,12 @@ def exchanges(scan: Scan, facts: Sequence[CaptureFacts]) -> Exchanges:
         exchanges=exchanges_table(judge, connections),
         sockets=sockets_table(connections),
         hosts=hosts.table(),
-        captures=tuple(_capture_view(scan, index, f) for index, f in enumerate(facts)),
+        captures=tuple(_capture_view(scan, found, index, f) for index, f in enumerate(facts)),
     )
     return Exchanges(view, Table.from_rows("resolutions", RESOLUTIONS, []), judge)
 
 
-def _capture_view(scan: Scan, index: int, facts: CaptureFacts) -> CaptureView:
+def _capture_view(scan: Scan, found: Conversations, index: int, facts: CaptureFacts) -> CaptureView:
     """What one capture could have shown."""
     ledger = dict(zip(LEDGER, scan.ledger[index].tolist(), strict=True)) | {"cut": int(bool(facts.cut))}
     unread = [link_type_name(number) for number in facts.link_types if number not in READ_LINK_TYPES]
@@ -59,6 +60,7 @@ def _capture_view(scan: Scan, index: int, facts: CaptureFacts) -> CaptureView:
     if ledger["unread_link_type"]:
         count = ledger["unread_link_type"]
         warnings.append(f"{facts.name}: {count} records of link type {', '.join(unread)}, which is not read here")
+    vantage = vantage_of(found.connections, scan.rows, index)
     return CaptureView(
         index=index,
         name=facts.name,
@@ -74,6 +76,8 @@ def _capture_view(scan: Scan, index: int, facts: CaptureFacts) -> CaptureView:
         cut_records=_records(scan, index, _needed_and_cut(scan)),
         duplicate_records=_records(scan, index, scan.rows.reason & fl.IS_DUPLICATE > 0),
         unread_link_types=tuple(unread) if ledger["unread_link_type"] else (),
+        vantage=vantage.word,
+        vantage_reason=vantage.reason,
     )
 
 

@@ -1,0 +1,75 @@
+"""Where a capture was made, inferred from handshakes: at the client, at the server, or not to be told.
+
+A handshake passes the observer three times: the request, the reply, and the client's next packet. The time from request
+to reply is the way from the observer to the server and back, the time from reply to the next packet the way to the
+client and back. Where one is ``CLEARLY`` times the other the observer sits near one end. TCP handshakes are preferred:
+hosts answer a SYN and a SYN/ACK at once, while a QUIC server computes before it answers.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from analyzer.events.connection import Connection
+from analyzer.events.flows import Selected
+
+#: One way round must take this many times the other; scheduling alone makes equal ones differ by a factor of two.
+CLEARLY = 5
+
+#: Ways shorter than this are all within one host or link, and tell nothing.
+LEAST_WAY_NS = 300_000
+
+#: Handshakes looked at; more do not change a median.
+MOST_HANDSHAKES = 200
+
+
+class Vantage(NamedTuple):
+    """client, server or unknown, and the reason in words."""
+
+    word: str
+    reason: str
+
+
+UNKNOWN = Vantage("unknown", "no handshake shows which end is nearer")
+
+
+def vantage_of(connections: Sequence[Connection], rows: Selected, capture: int) -> Vantage:
+    """The vantage of one capture from the handshakes in it."""
+    for transport, name in (("tcp", "SYN/ACK"), ("quic", "server's first datagram")):
+        ways = []
+        for connection in connections:
+            way = _ways(connection, rows) if connection.transport == transport else None
+            if way is not None and rows.capture[connection.rows[0]] == capture:
+                ways.append(way)
+                if len(ways) == MOST_HANDSHAKES:
+                    break
+        if ways:
+            return _judge(ways, name)
+    return UNKNOWN
+
+
+def _ways(connection: Connection, rows: Selected) -> tuple[int, int] | None:
+    """(to the server and back, to the client and back) in ns of one handshake without repeats."""
+    requests, reply = connection.request_rows, connection.reply_row
+    if reply < 0 or not requests or len(requests) > connection.first_repeat or len(connection.syn_ack_rows) > 1:
+        return None
+    after = [r for r in connection.rows if r > reply and rows.direction[r] == connection.client_direction]
+    if not after or (connection.transport == "quic" and not connection.client_went_on):
+        return None  # without a next step of the handshake, a later packet is only the client's own timer
+    return int(rows.time[reply] - rows.time[requests[-1]]), int(rows.time[after[0]] - rows.time[reply])
+
+
+def _judge(ways: list[tuple[int, int]], name: str) -> Vantage:
+    to_server = statistics.median(way[0] for way in ways)
+    to_client = statistics.median(way[1] for way in ways)
+    words = (
+        f"the {name} follows the request after {to_server / 1e6:.3g} ms and the client goes on {to_client / 1e6:.3g} ms"
+        f" later, median of {len(ways)}"
+    )
+    if to_client >= max(LEAST_WAY_NS, CLEARLY * to_server):
+        return Vantage("server", words)
+    if to_server >= max(LEAST_WAY_NS, CLEARLY * to_client):
+        return Vantage("client", words)
+    return UNKNOWN

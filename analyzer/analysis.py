@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from analyzer.capture.source import CaptureSet, open_captures
@@ -73,13 +73,20 @@ class Analysis:
         return Table.from_rows("findings", FINDINGS, findings_table_rows(self.found))
 
 
-def analyse(names: Sequence[str], *, progress: Callable[[int, int], None] | None = None) -> Analysis:
+def analyse(
+    names: Sequence[str],
+    *,
+    vantages: Mapping[str, str] | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Analysis:
     """Analyse captures ("-" is standard input); files that cannot be read end up in ``failures``.
 
+    ``vantages`` says of files, by path or base name, at which end they were made: client, server or middle.
     ``progress`` is called with the bytes read so far and the bytes in all, -1 if unknown.
     """
     captures = open_captures(names, progress=progress)
-    return Analysis(exchanges(settle(scan_captures(captures)), captures.captures), captures)
+    found = exchanges(settle(scan_captures(captures)), captures.captures, vantages=vantages)
+    return Analysis(found, captures)
 
 
 def scan_captures(captures: CaptureSet) -> Scan:

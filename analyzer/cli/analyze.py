@@ -9,14 +9,13 @@ from pathlib import Path
 
 import click
 
-from analyzer.cli.reading import EXIT_FINDINGS, exit_status, read
+from analyzer.cli.reading import EXIT_FINDINGS, exit_status, read, reading_options
 from analyzer.errors import UsageError
 
 _RANKS = {"error": ("error",), "warning": ("error", "warning")}
 
 
 @click.command(short_help="Say which sockets do not answer, and why.")
-@click.argument("captures", nargs=-1, required=True, metavar="CAPTURE...")
 @click.option(
     "-o", "--output", metavar="DIR", type=click.Path(path_type=Path), help="Write the report into this folder."
 )
@@ -24,7 +23,7 @@ _RANKS = {"error": ("error",), "warning": ("error", "warning")}
 @click.option("--fail-on", type=click.Choice(["error", "warning"]), help="Exit with 1 if there is such a finding.")
 @click.option("--full", is_flag=True, help="Leave nothing out.")
 @click.option("--force", is_flag=True, help="Write into a folder that halfshake did not make.")
-@click.option("-q", "--quiet", is_flag=True, help="No progress and no warnings on stderr.")
+@reading_options
 def analyze(
     captures: tuple[str, ...],
     output: Path | None,
@@ -32,6 +31,7 @@ def analyze(
     fail_on: str | None,
     full: bool,
     force: bool,
+    vantages: dict[str, str],
     quiet: bool,
 ) -> None:
     """Analyse one or more captures; "-" is standard input.
@@ -52,7 +52,7 @@ def analyze(
     try:
         if output is not None:
             check_folder(output, force=force)
-        analysis = read(captures, quiet=quiet)
+        analysis = read(captures, vantages=vantages, quiet=quiet)
         if as_json:
             click.echo(document_json(analysis.document))
         else:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from analyzer.cli.reading import exit_status, read
+from analyzer.cli.reading import exit_status, read, reading_options
 
 _TABLES = ("connections", "sockets", "exchanges", "resolutions", "packets", "findings")
 _FORMATS = ("csv", "json", "jsonl", "parquet")
@@ -15,11 +15,17 @@ _FORMATS = ("csv", "json", "jsonl", "parquet")
 
 @click.command(short_help="Write a table as CSV, JSON, JSON lines or Parquet.")
 @click.argument("table", type=click.Choice(_TABLES), metavar="TABLE")
-@click.argument("captures", nargs=-1, required=True, metavar="CAPTURE...")
 @click.option("--format", "file_format", type=click.Choice(_FORMATS), default="csv", help="csv if not given.")
 @click.option("-o", "--output", metavar="FILE", type=click.Path(path_type=Path), help="Standard output if not given.")
-@click.option("-q", "--quiet", is_flag=True, help="No progress and no warnings on stderr.")
-def export(table: str, captures: tuple[str, ...], file_format: str, output: Path | None, quiet: bool) -> None:
+@reading_options
+def export(
+    table: str,
+    captures: tuple[str, ...],
+    file_format: str,
+    output: Path | None,
+    vantages: dict[str, str],
+    quiet: bool,
+) -> None:
     """Write TABLE of one or more captures: connections, sockets, exchanges, resolutions, packets or findings.
 
     \b
@@ -28,7 +34,7 @@ def export(table: str, captures: tuple[str, ...], file_format: str, output: Path
     """
     from analyzer.reports.export import write_table
 
-    analysis = read(captures, quiet=quiet)
+    analysis = read(captures, vantages=vantages, quiet=quiet)
     chosen = getattr(analysis, table)
     if output is None:
         write_table(chosen, file_format, sys.stdout.buffer)

@@ -1,4 +1,4 @@
-"""The command line. Each command imports what it needs when it runs, so that ``--version`` and ``--help`` are instant."""
+"""The command line. Each command imports what it needs when it runs: ``--version`` and ``--help`` are instant."""
 
 from __future__ import annotations
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import gc
 import sys
 import time
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 if TYPE_CHECKING:
     from analyzer.analysis import Analysis
+
+F = TypeVar("F", bound=Callable[..., Any])
 
 #: A capture that is read within this time needs no progress line.
 _QUIET_SECONDS = 1.0
@@ -46,7 +48,39 @@ class Progress:
             sys.stderr.flush()
 
 
-def read(names: Sequence[str], *, quiet: bool) -> Analysis:
+VANTAGES = ("client", "server", "middle")
+
+
+def reading_options(command: F) -> F:
+    """The arguments and options of every command that reads captures."""
+    for decorate in (
+        click.option("-q", "--quiet", is_flag=True, help="No progress and no warnings on stderr."),
+        click.option(
+            "--vantage",
+            "vantages",
+            multiple=True,
+            metavar="FILE=END",
+            callback=_vantages,
+            help="At which end a capture was made: client, server or middle. Inferred if not given.",
+        ),
+        click.argument("captures", nargs=-1, required=True, metavar="CAPTURE..."),
+    ):
+        command = decorate(command)
+    return command
+
+
+def _vantages(_context: click.Context, _parameter: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
+    """FILE=END options as a mapping."""
+    vantages = {}
+    for text in given:
+        name, separator, end = text.rpartition("=")
+        if not separator or not name or end not in VANTAGES:
+            raise click.BadParameter(f"{text!r} is not FILE=END with END one of {', '.join(VANTAGES)}")
+        vantages[name] = end
+    return vantages
+
+
+def read(names: Sequence[str], *, vantages: Mapping[str, str], quiet: bool) -> Analysis:
     """Analyse captures; what could not be read is said on stderr. Ends the program if nothing could."""
     from analyzer.analysis import analyse
     from analyzer.reports.text import visible
@@ -54,7 +88,7 @@ def read(names: Sequence[str], *, quiet: bool) -> Analysis:
     # Reference cycles are few here and live objects many: looking for garbage among them costs more than it frees.
     gc.disable()
     progress = Progress(shown=sys.stderr.isatty() and not quiet)
-    analysis = analyse(names, progress=progress)
+    analysis = analyse(names, vantages=vantages, progress=progress)
     progress.clear()
     for _, error in analysis.failures:
         click.echo(f"halfshake: {visible(str(error))}", err=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,7 +18,7 @@ from analyzer.exchanges.hosts import Hosts
 from analyzer.exchanges.packets import packets_table
 from analyzer.exchanges.schemas import RESOLUTIONS
 from analyzer.exchanges.sockets import exchanges_table, sockets_table
-from analyzer.exchanges.vantage import vantage_of
+from analyzer.exchanges.vantage import Vantage, vantage_of
 from analyzer.exchanges.view import CaptureView, View
 from analyzer.wire.packets import READ_LINK_TYPES, TCP, UDP
 
@@ -36,8 +36,8 @@ class Exchanges:
         return packets_table(self.judge)
 
 
-def exchanges(scan: Scan, facts: Sequence[CaptureFacts]) -> Exchanges:
-    """All tables of a settled scan."""
+def exchanges(scan: Scan, facts: Sequence[CaptureFacts], *, vantages: Mapping[str, str] | None = None) -> Exchanges:
+    """All tables of a settled scan. ``vantages`` gives the vantage of captures by their base name or path."""
     found = conversations(scan)
     hosts = Hosts(found.flows, found.connections)
     judge = Judge(found, hosts, max((f.last_time for f in facts), default=-1))
@@ -47,12 +47,15 @@ def exchanges(scan: Scan, facts: Sequence[CaptureFacts]) -> Exchanges:
         exchanges=exchanges_table(judge, connections),
         sockets=sockets_table(connections),
         hosts=hosts.table(),
-        captures=tuple(_capture_view(scan, found, index, f) for index, f in enumerate(facts)),
+        captures=tuple(
+            _capture_view(scan, index, f, _vantage(scan, found, index, f, vantages or {}))
+            for index, f in enumerate(facts)
+        ),
     )
     return Exchanges(view, Table.from_rows("resolutions", RESOLUTIONS, []), judge)
 
 
-def _capture_view(scan: Scan, found: Conversations, index: int, facts: CaptureFacts) -> CaptureView:
+def _capture_view(scan: Scan, index: int, facts: CaptureFacts, vantage: Vantage) -> CaptureView:
     """What one capture could have shown."""
     ledger = dict(zip(LEDGER, scan.ledger[index].tolist(), strict=True)) | {"cut": int(bool(facts.cut))}
     unread = [link_type_name(number) for number in facts.link_types if number not in READ_LINK_TYPES]
@@ -60,7 +63,6 @@ def _capture_view(scan: Scan, found: Conversations, index: int, facts: CaptureFa
     if ledger["unread_link_type"]:
         count = ledger["unread_link_type"]
         warnings.append(f"{facts.name}: {count} records of link type {', '.join(unread)}, which is not read here")
-    vantage = vantage_of(found.connections, scan.rows, index)
     return CaptureView(
         index=index,
         name=facts.name,
@@ -79,6 +81,12 @@ def _capture_view(scan: Scan, found: Conversations, index: int, facts: CaptureFa
         vantage=vantage.word,
         vantage_reason=vantage.reason,
     )
+
+
+def _vantage(scan: Scan, found: Conversations, index: int, facts: CaptureFacts, given: Mapping[str, str]) -> Vantage:
+    """The vantage that was given for a capture, else the one that its handshakes show."""
+    word = given.get(facts.path) or given.get(facts.name)
+    return Vantage(word, "given") if word else vantage_of(found.connections, scan.rows, index)
 
 
 def _needed_and_cut(scan: Scan) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:

@@ -30,8 +30,8 @@ _ROUTER_AND_NEIGHBOUR = range(133, 138)  # ICMPv6 types of Neighbour Discovery
 def _is_discovery(flows: Flows) -> NDArray[np.bool_]:
     """Which rows are Neighbour or Router Discovery (RFC 4861)."""
     rows = flows.scan.rows
-    is_icmpv6 = (rows.kind == ICMP) & (rows.flow >= 0) & (flows.family[rows.flow] == 6)
-    discovery: NDArray[np.bool_] = is_icmpv6 & np.isin(rows.icmp >> 8, _ROUTER_AND_NEIGHBOUR)
+    discovery: NDArray[np.bool_] = (rows.kind == ICMP) & np.isin(rows.icmp >> 8, _ROUTER_AND_NEIGHBOUR)
+    discovery[discovery] = flows.family[rows.flow[discovery]] == 6
     return discovery
 
 

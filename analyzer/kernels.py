@@ -47,9 +47,12 @@ KERNEL_MODULES = (
     "analyzer.kernels",
     "analyzer.capture.pcap",
     "analyzer.capture.pcapng",
+    "analyzer.wire.links",
     "analyzer.wire.packets",
     "analyzer.wire.bytes",
     "analyzer.wire.quic.split",
+    "analyzer.wire.quic.summary",
+    "analyzer.events.selected",
     "analyzer.events.flows",
 )
 

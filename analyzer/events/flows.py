@@ -20,17 +20,17 @@ direction and follows it within ``DUPLICATE_WITHIN_NS``; it is counted apart and
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from analyzer.capture.records import Records
+from analyzer.events import selected as sel
+from analyzer.events.selected import write_packet
 from analyzer.kernels import Matrix, helper, kernel
 from analyzer.wire.bytes import u8
 from analyzer.wire.packets import (
-    ACKNOWLEDGMENT,
     ARP,
     DESTINATION_0,
     DESTINATION_1,
@@ -39,7 +39,6 @@ from analyzer.wire.packets import (
     DESTINATION_PORT,
     DIGEST,
     FAMILY,
-    FLAW,
     FRAGMENT,
     ICMP,
     ICMP_TYPE,
@@ -51,7 +50,6 @@ from analyzer.wire.packets import (
     PAYLOAD_LENGTH,
     PAYLOAD_OFFSET,
     PROTOCOL,
-    SEQUENCE,
     SOURCE_0,
     SOURCE_1,
     SOURCE_2,
@@ -59,11 +57,8 @@ from analyzer.wire.packets import (
     SOURCE_PORT,
     TCP,
     TCP_FLAGS,
-    TRANSPORT_OFFSET,
-    TTL,
     UDP,
     UNREAD_LINK,
-    WINDOW,
 )
 from analyzer.wire.quic.split import OTHER_LONG, quic_long_kind
 from analyzer.wire.quic.summary import CLIENT_HELLO_FLOOR, initial_bytes_end, quic_cid_digest, quic_kinds
@@ -104,99 +99,6 @@ CID_RUN = 7  # how many long headers in a row carried it
 RING_DIGEST = 8  # RING digests, -1 where none can prove a duplicate
 RING_TIME = RING_DIGEST + RING
 STATE_COLUMNS = RING_TIME + RING
-
-
-class Selected(NamedTuple):
-    """One row per selected packet. From ``start`` of the arena on lie ``kept`` bytes, beginning with the IP header.
-
-    The kernel writes the columns of a matrix in this order; kept rows are stored in the types given here.
-    """
-
-    capture: NDArray[np.int32]
-    record: NDArray[np.int64]
-    position: NDArray[np.int64]
-    time: NDArray[np.int64]
-    flow: NDArray[np.int32]  # -1: no flow (ARP)
-    direction: NDArray[np.int8]  # 0: a to b, 1: b to a
-    reason: NDArray[np.int8]
-    kind: NDArray[np.int8]  # of wire.packets
-    flaw: NDArray[np.int8]
-    fragment: NDArray[np.int8]
-    ttl: NDArray[np.int16]
-    original_length: NDArray[np.int32]
-    captured_length: NDArray[np.int32]
-    payload_length: NDArray[np.int32]
-    payload_captured: NDArray[np.int32]
-    tcp_flags: NDArray[np.int16]
-    sequence: NDArray[np.uint32]
-    acknowledgment: NDArray[np.uint32]
-    window: NDArray[np.int32]
-    icmp: NDArray[np.int32]
-    digest: NDArray[np.uint32]
-    quic: NDArray[np.int16]  # bits of the kinds of QUIC packets in the datagram
-    cid_digest: NDArray[np.int64]  # digest of the first packet's DCID
-    ordinal: NDArray[np.int64]  # records of this direction so far, this one included
-    payload_ordinal: NDArray[np.int64]
-    duplicate_ordinal: NDArray[np.int64]
-    bytes_so_far: NDArray[np.int64]
-    other_records: NDArray[np.int64]  # the same counters of the other direction
-    other_duplicates: NDArray[np.int64]
-    other_bytes: NDArray[np.int64]
-    gap: NDArray[np.int64]  # ns since the previous record of this direction, -1: none before
-    start: NDArray[np.int64]
-    kept: NDArray[np.int32]
-    transport: NDArray[np.int16]  # offset of the transport header in the kept bytes, -1 if not reached
-    header: NDArray[np.int16]  # bytes before the payload, -1 if it was not reached
-
-
-#: The type of each column of ``Selected``.
-SELECTED_DTYPES = tuple(
-    np.dtype(name)
-    for name in (
-        [
-            "i4",
-            "i8",
-            "i8",
-            "i8",
-            "i4",
-            "i1",
-            "i1",
-            "i1",
-            "i1",
-            "i1",
-            "i2",
-            "i4",
-            "i4",
-            "i4",
-            "i4",
-            "i2",
-            "u4",
-            "u4",
-            "i4",
-            "i4",
-            "u4",
-            "i2",
-            "i8",
-            "i8",
-            "i8",
-            "i8",
-            "i8",
-            "i8",
-            "i8",
-            "i8",
-            "i8",
-            "i8",
-            "i4",
-            "i2",
-            "i2",
-        ]
-    )
-)
-
-
-def each_column(function: Callable[..., NDArray[Any]], *rows: Selected) -> Selected:
-    """The result of a function over each column."""
-    return Selected(*(function(*columns) for columns in zip(*rows, strict=True)))
 
 
 def new_flow_table(flows: int) -> FlowTable:
@@ -395,24 +297,13 @@ def bytes_kept_until(b: Any, p: Any, r: int, reason: int) -> int:
 
 
 @helper
-def write_packet(p: Any, r: int, out: Any, row: int) -> None:
-    """What the headers of packet ``r`` say, in the columns of ``Selected``."""
-    out[row, 7], out[row, 8], out[row, 9], out[row, 10] = p[r, KIND], p[r, FLAW], p[r, FRAGMENT], p[r, TTL]
-    out[row, 13], out[row, 14] = p[r, PAYLOAD_LENGTH], p[r, PAYLOAD_CAPTURED]
-    out[row, 15], out[row, 16], out[row, 17] = p[r, TCP_FLAGS], p[r, SEQUENCE], p[r, ACKNOWLEDGMENT]
-    out[row, 18], out[row, 19], out[row, 20] = p[r, WINDOW], p[r, ICMP_TYPE], p[r, DIGEST]
-    ip = p[r, IP_OFFSET]
-    out[row, 33] = p[r, TRANSPORT_OFFSET] - ip if p[r, TRANSPORT_OFFSET] >= 0 else -1
-    out[row, 34] = p[r, PAYLOAD_OFFSET] - ip if p[r, PAYLOAD_OFFSET] >= 0 else -1
-
-
-@helper
 def write_state(state: Any, d: int, out: Any, row: int) -> None:
     """The running counters of the flow after the packet, in the columns of ``Selected``."""
     other = d ^ 1
-    out[row, 23], out[row, 24] = state[d, RECORDS], state[d, PAYLOADS]
-    out[row, 25], out[row, 26] = state[d, DUPLICATES], state[d, BYTES]
-    out[row, 27], out[row, 28], out[row, 29] = state[other, RECORDS], state[other, DUPLICATES], state[other, BYTES]
+    out[row, sel.ORDINAL], out[row, sel.PAYLOAD_ORDINAL] = state[d, RECORDS], state[d, PAYLOADS]
+    out[row, sel.DUPLICATE_ORDINAL], out[row, sel.BYTES_SO_FAR] = state[d, DUPLICATES], state[d, BYTES]
+    out[row, sel.OTHER_RECORDS], out[row, sel.OTHER_DUPLICATES] = state[other, RECORDS], state[other, DUPLICATES]
+    out[row, sel.OTHER_BYTES] = state[other, BYTES]
 
 
 @kernel
@@ -465,16 +356,17 @@ def track_flows(
         begin = p[r, IP_OFFSET]
         end = min(bytes_kept_until(b, p, r, reason), offset[r] + captured[r])
         arena[used : used + end - begin] = b[begin:end]
-        out[rows, 0], out[rows, 1], out[rows, 2], out[rows, 3] = captures[r], numbers[r], positions[r], times[r]
-        out[rows, 4], out[rows, 5], out[rows, 6] = flow, direction, reason
-        out[rows, 11], out[rows, 12] = original[r], captured[r]
+        out[rows, sel.CAPTURE], out[rows, sel.RECORD], out[rows, sel.POSITION] = captures[r], numbers[r], positions[r]
+        out[rows, sel.TIME], out[rows, sel.FLOW] = times[r], flow
+        out[rows, sel.DIRECTION], out[rows, sel.REASON] = direction, reason
+        out[rows, sel.ORIGINAL_LENGTH], out[rows, sel.CAPTURED_LENGTH] = original[r], captured[r]
         write_packet(p, r, out, rows)
-        out[rows, 21], out[rows, 22], out[rows, 30] = quic, cid, gap
+        out[rows, sel.QUIC], out[rows, sel.CID_DIGEST], out[rows, sel.GAP] = quic, cid, gap
         if flow >= 0:
             write_state(state, d, out, rows)
         else:
-            out[rows, 23:30] = 0
-        out[rows, 31], out[rows, 32] = used, end - begin
+            out[rows, sel.ORDINAL : sel.OTHER_BYTES + 1] = 0
+        out[rows, sel.START], out[rows, sel.KEPT] = used, end - begin
         rows += 1
         used += end - begin
     cursor[0], cursor[1], cursor[2] = len(offset), rows, used

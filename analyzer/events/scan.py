@@ -32,10 +32,9 @@ from analyzer.events.flows import (
     RING,
     WHOLE,
     FlowTable,
-    Selected,
-    each_column,
     insert_keys,
 )
+from analyzer.events.selected import SELECTED_DTYPES, Selected, each_column
 from analyzer.kernels import Matrix, runner
 from analyzer.wire import packets as pk
 from analyzer.wire.packets import LATER_FRAGMENT, NO_FLAW, NOT_IP, UDP, UNREAD_LINK, decode_packets, new_packets
@@ -87,7 +86,7 @@ class _Collector:
     def close(self, cursor: NDArray[np.int64]) -> None:
         """Copy what the kernel wrote into arrays of just that size."""
         if cursor[1]:
-            columns = (self.rows[: cursor[1], k].astype(dtype) for k, dtype in enumerate(fl.SELECTED_DTYPES))
+            columns = (self.rows[: cursor[1], k].astype(dtype) for k, dtype in enumerate(SELECTED_DTYPES))
             self.closed_rows.append(Selected(*columns))
             self.closed_chunks.append(self.arena[: cursor[2]].tobytes())
         cursor[1] = cursor[2] = 0
@@ -141,7 +140,7 @@ def _assemble(table: FlowTable, collector: _Collector, ledger: NDArray[np.int64]
     parts = [list(part) for part in collector.closed_rows]
     collector.closed_rows = []
     columns = []
-    for k, dtype in enumerate(fl.SELECTED_DTYPES):
+    for k, dtype in enumerate(SELECTED_DTYPES):
         columns.append(np.concatenate([part[k] for part in parts]) if parts else np.zeros(0, dtype))
         for part in parts:
             part[k] = np.zeros(0, dtype)

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from analyzer.events.connection import Connection
-from analyzer.events.flows import Selected
+from analyzer.events.selected import Selected
 
 #: One way round must take this many times the other; scheduling alone makes equal ones differ by a factor of two.
 CLEARLY = 5

@@ -3,9 +3,9 @@
     record = link header [VLAN tags] IP header [extension headers] [tunnel header, inner headers ...]
              transport header payload
 
-Read are Ethernet (802.1Q, 802.1ad, QinQ), Linux cooked v1 and v2, raw IP, BSD null and loop, PPP, and inside IP: VXLAN,
-Geneve, GRE and IP in IP, to a depth of ``MAX_TUNNELS``; the row describes the innermost packet. A packet quoted by an
-ICMP error is *not* descended into: it is evidence about another flow and never mixed with the packet that quotes it.
+Link headers are those of ``analyzer.wire.links``. Inside IP are read VXLAN, Geneve, GRE and IP in IP, to a depth of
+``MAX_TUNNELS``; the row describes the innermost packet. A packet quoted by an ICMP error is *not* descended into: it is
+evidence about another flow and never mixed with the packet that quotes it.
 
 Not read here: reassembly of fragments (the first one is read as far as it goes), checksums
 (``analyzer.wire.checksums``, for chosen packets), anything above the transport header.
@@ -22,7 +22,17 @@ from numpy.typing import NDArray
 
 from analyzer.capture.records import Records
 from analyzer.kernels import Matrix, helper, kernel
-from analyzer.wire.bytes import le32, u8, u16, u32
+from analyzer.wire.bytes import u8, u16, u32
+from analyzer.wire.links import (
+    CUT,
+    ETHER_ARP,
+    ETHER_BRIDGED,
+    ETHER_IPV4,
+    ETHER_IPV6,
+    UNREAD,
+    read_ethernet,
+    read_link,
+)
 
 # Kinds of packet, column ``kind``.
 UNREAD_LINK, NOT_IP, ARP, UDP, TCP, ICMP, OTHER_IP, LATER_FRAGMENT = 0, 1, 2, 3, 4, 5, 6, 7
@@ -39,16 +49,8 @@ FLAW_NAMES = (
     "too-nested",
 )
 
-#: Link types that ``read_link`` reads (LINKTYPE_ numbers).
-READ_LINK_TYPES = frozenset({0, 1, 9, 12, 14, 50, 101, 108, 113, 228, 229, 276})
-
 MAX_TUNNELS = 4
 MAX_EXTENSION_HEADERS = 8
-
-_ETHER_IPV4, _ETHER_IPV6, _ETHER_ARP, _ETHER_BRIDGED = 0x0800, 0x86DD, 0x0806, 0x6558
-_UNREAD = -2  # a link type that is not read here
-_CUT = -1
-
 
 # Columns of the packet matrix, one row per record. Offsets are into the batch's buffer, -1 where not reached.
 KIND = 0
@@ -86,86 +88,6 @@ PACKET_COLUMNS = 29
 def new_packets(count: int) -> Matrix:
     """A packet matrix with ``count`` rows, to be filled by ``decode_packets``."""
     return np.zeros((count, PACKET_COLUMNS), np.int64)
-
-
-@helper
-def read_link(b: Any, i: int, end: int, link_type: int) -> tuple[int, int]:
-    """(EtherType, offset of what follows) of the link header at ``i``; EtherType -1 if cut, -2 if not read."""
-    if link_type == 1:  # Ethernet
-        return read_ethernet(b, i, end)
-    if link_type == 101 or link_type == 12 or link_type == 14 or link_type == 228 or link_type == 229:  # raw IP
-        return read_version(b, i, end)
-    if link_type == 113:  # Linux cooked v1
-        if i + 16 > end:
-            return _CUT, i
-        return u16(b, i + 14), i + 16
-    if link_type == 276:  # Linux cooked v2
-        if i + 20 > end:
-            return _CUT, i
-        return u16(b, i), i + 20
-    if link_type == 0 or link_type == 108:  # BSD null (host byte order) and loop (network byte order)
-        if i + 4 > end:
-            return _CUT, i
-        af = u32(b, i)
-        if af > 0xFFFF:
-            af = le32(b, i)
-        if af == 2:
-            return _ETHER_IPV4, i + 4
-        if af == 24 or af == 28 or af == 30 or af == 10:  # NetBSD and OpenBSD, FreeBSD, Darwin, Linux
-            return _ETHER_IPV6, i + 4
-        return 0, i + 4
-    if link_type == 9 or link_type == 50:  # PPP, with or without HDLC framing
-        if i + 2 <= end and u16(b, i) == 0xFF03:
-            i += 2
-        return read_ppp(b, i, end)
-    return _UNREAD, i
-
-
-@helper
-def read_ethernet(b: Any, i: int, end: int) -> tuple[int, int]:
-    """(EtherType after any VLAN tags, offset after it); PPPoE sessions are entered."""
-    if i + 14 > end:
-        return _CUT, i
-    ether_type = u16(b, i + 12)
-    i += 14
-    while ether_type == 0x8100 or ether_type == 0x88A8 or ether_type == 0x9100:
-        if i + 4 > end:
-            return _CUT, i
-        ether_type = u16(b, i + 2)
-        i += 4
-    if ether_type == 0x8864:
-        return read_ppp(b, i + 6, end)
-    return ether_type, i
-
-
-@helper
-def read_ppp(b: Any, i: int, end: int) -> tuple[int, int]:
-    """(EtherType of what a PPP frame carries, offset after the protocol field), RFC 1661 §2."""
-    if i + 2 > end:
-        return _CUT, i
-    protocol = u8(b, i)
-    i += 1
-    if protocol & 1 == 0:  # the field's last octet is odd; protocol field compression leaves one octet
-        protocol = (protocol << 8) | u8(b, i)
-        i += 1
-    if protocol == 0x21:
-        return _ETHER_IPV4, i
-    if protocol == 0x57:
-        return _ETHER_IPV6, i
-    return 0, i
-
-
-@helper
-def read_version(b: Any, i: int, end: int) -> tuple[int, int]:
-    """EtherType by the version nibble of a bare IP packet."""
-    if i >= end:
-        return _CUT, i
-    version = u8(b, i) >> 4
-    if version == 4:
-        return _ETHER_IPV4, i
-    if version == 6:
-        return _ETHER_IPV6, i
-    return 0, i
 
 
 @helper
@@ -259,25 +181,25 @@ def read_tunnel(b: Any, i: int, end: int, protocol: int) -> tuple[int, int]:
     ``i`` is the offset after the IP header. UDP tunnels are told by port and by the fixed bits of their header.
     """
     if protocol == 4 or protocol == 41:  # IP in IP, RFC 2003, RFC 2473
-        return (_ETHER_IPV4 if protocol == 4 else _ETHER_IPV6), i
+        return (ETHER_IPV4 if protocol == 4 else ETHER_IPV6), i
     if protocol == 47 and i + 4 <= end:
         flags = u16(b, i)
         if flags & 7:  # version 1 is PPTP's
             return 0, i
         carried = u16(b, i + 2)
         size = 4 + (4 if flags & 0x8000 else 0) + (4 if flags & 0x2000 else 0) + (4 if flags & 0x1000 else 0)
-        if carried == _ETHER_BRIDGED:
+        if carried == ETHER_BRIDGED:
             return read_ethernet(b, i + size, end)
-        return (carried if carried == _ETHER_IPV4 or carried == _ETHER_IPV6 else 0), i + size
+        return (carried if carried == ETHER_IPV4 or carried == ETHER_IPV6 else 0), i + size
     if protocol == 17 and i + 16 <= end:
         port = u16(b, i + 2)
         if (port == 4789 or port == 8472) and u32(b, i + 8) == 0x08000000 and u8(b, i + 15) == 0:
             return read_ethernet(b, i + 16, end)
         if port == 6081 and u8(b, i + 8) >> 6 == 0 and u8(b, i + 9) & 0x3F == 0:
             carried, inner = u16(b, i + 10), i + 16 + (u8(b, i + 8) & 0x3F) * 4
-            if carried == _ETHER_BRIDGED:
+            if carried == ETHER_BRIDGED:
                 return read_ethernet(b, inner, end)
-            return (carried if carried == _ETHER_IPV4 or carried == _ETHER_IPV6 else 0), inner
+            return (carried if carried == ETHER_IPV4 or carried == ETHER_IPV6 else 0), inner
     return 0, i
 
 
@@ -365,18 +287,18 @@ def decode_packets(b: NDArray[np.uint8], records: Records, out: Matrix) -> int:
         out[r, IP_ID] = out[r, TTL] = out[r, FRAGMENT] = out[r, TUNNELS] = out[r, DIGEST] = 0
         ether_type, i = read_link(b, start, end, link_types[r])
         if ether_type < 0:
-            out[r, KIND] = UNREAD_LINK if ether_type == _UNREAD else NOT_IP
-            out[r, FLAW] = LINK_CUT if ether_type == _CUT else NO_FLAW
+            out[r, KIND] = UNREAD_LINK if ether_type == UNREAD else NOT_IP
+            out[r, FLAW] = LINK_CUT if ether_type == CUT else NO_FLAW
             continue
         for depth in range(MAX_TUNNELS + 1):
-            if ether_type == _ETHER_ARP:
+            if ether_type == ETHER_ARP:
                 out[r, KIND] = ARP
                 out[r, IP_OFFSET] = i
                 out[r, FLAW] = IP_CUT if i + 28 > end else NO_FLAW
                 break
-            if ether_type == _ETHER_IPV4:
+            if ether_type == ETHER_IPV4:
                 protocol, i, ip_end = read_ipv4(b, i, end, wire_end, out, r)
-            elif ether_type == _ETHER_IPV6:
+            elif ether_type == ETHER_IPV6:
                 protocol, i, ip_end = read_ipv6(b, i, end, wire_end, out, r)
             else:
                 break
@@ -391,9 +313,7 @@ def decode_packets(b: NDArray[np.uint8], records: Records, out: Matrix) -> int:
                 out[r, PAYLOAD_CAPTURED] = max(min(ip_end, end) - i, 0)
                 break
             ether_type, inner = read_tunnel(b, i, end, protocol)
-            if ether_type <= 0 or (
-                ether_type != _ETHER_IPV4 and ether_type != _ETHER_IPV6 and ether_type != _ETHER_ARP
-            ):
+            if ether_type <= 0 or (ether_type != ETHER_IPV4 and ether_type != ETHER_IPV6 and ether_type != ETHER_ARP):
                 read_transport(b, i, min(end, max(ip_end, i)), ip_end, out, r)
                 if out[r, KIND] == UDP or out[r, KIND] == TCP or out[r, KIND] == ICMP:
                     out[r, DIGEST] = digest_of(b, min(end, max(ip_end, i)), out, r)

@@ -1,0 +1,97 @@
+"""The rows of selected packets: what is kept of each, in which type, and how the kernel writes it.
+
+The kernel writes one int64 matrix, whose columns have the numbers below; what is kept of it are the columns of
+``Selected``, in the same order and in the narrow types given there.
+"""
+
+from __future__ import annotations
+
+import typing
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analyzer.kernels import helper
+from analyzer.wire import packets as pk
+
+
+class Selected(NamedTuple):
+    """One row per selected packet. From ``start`` of the arena on lie ``kept`` bytes, beginning with the IP header."""
+
+    capture: NDArray[np.int32]
+    record: NDArray[np.int64]
+    position: NDArray[np.int64]
+    time: NDArray[np.int64]
+    flow: NDArray[np.int32]  # -1: no flow (ARP)
+    direction: NDArray[np.int8]  # 0: a to b, 1: b to a
+    reason: NDArray[np.int8]
+    kind: NDArray[np.int8]  # of wire.packets
+    flaw: NDArray[np.int8]
+    fragment: NDArray[np.int8]
+    ttl: NDArray[np.int16]
+    original_length: NDArray[np.int32]
+    captured_length: NDArray[np.int32]
+    payload_length: NDArray[np.int32]
+    payload_captured: NDArray[np.int32]
+    tcp_flags: NDArray[np.int16]
+    sequence: NDArray[np.uint32]
+    acknowledgment: NDArray[np.uint32]
+    window: NDArray[np.int32]
+    icmp: NDArray[np.int32]
+    digest: NDArray[np.uint32]
+    quic: NDArray[np.int16]  # bits of the kinds of QUIC packets in the datagram
+    cid_digest: NDArray[np.int64]  # digest of the first packet's DCID
+    ordinal: NDArray[np.int64]  # records of this direction so far, this one included
+    payload_ordinal: NDArray[np.int64]
+    duplicate_ordinal: NDArray[np.int64]
+    bytes_so_far: NDArray[np.int64]
+    other_records: NDArray[np.int64]  # the same counters of the other direction
+    other_duplicates: NDArray[np.int64]
+    other_bytes: NDArray[np.int64]
+    gap: NDArray[np.int64]  # ns since the previous record of this direction, -1: none before
+    start: NDArray[np.int64]
+    kept: NDArray[np.int32]
+    transport: NDArray[np.int16]  # offset of the transport header in the kept bytes, -1 if not reached
+    header: NDArray[np.int16]  # bytes before the payload, -1 if it was not reached
+
+
+#: The type of each column of ``Selected``.
+SELECTED_DTYPES = tuple(
+    np.dtype(typing.get_args(typing.get_args(hint)[1])[0])  # NDArray[x] is ndarray[shape, dtype[x]]
+    for hint in typing.get_type_hints(Selected).values()
+)
+
+# Columns of the kernel's matrix: the fields of ``Selected`` in their order (a test compares them).
+CAPTURE, RECORD, POSITION, TIME, FLOW, DIRECTION, REASON = 0, 1, 2, 3, 4, 5, 6
+KIND, FLAW, FRAGMENT, TTL = 7, 8, 9, 10
+ORIGINAL_LENGTH, CAPTURED_LENGTH, PAYLOAD_LENGTH, PAYLOAD_CAPTURED = 11, 12, 13, 14
+TCP_FLAGS, SEQUENCE, ACKNOWLEDGMENT, WINDOW = 15, 16, 17, 18
+ICMP, DIGEST, QUIC, CID_DIGEST = 19, 20, 21, 22
+ORDINAL, PAYLOAD_ORDINAL, DUPLICATE_ORDINAL, BYTES_SO_FAR = 23, 24, 25, 26
+OTHER_RECORDS, OTHER_DUPLICATES, OTHER_BYTES, GAP = 27, 28, 29, 30
+START, KEPT, TRANSPORT, HEADER = 31, 32, 33, 34
+
+
+def each_column(function: Callable[..., NDArray[Any]], *rows: Selected) -> Selected:
+    """The result of a function over each column."""
+    return Selected(*(function(*columns) for columns in zip(*rows, strict=True)))
+
+
+@helper
+def write_packet(p: Any, r: int, out: Any, row: int) -> None:
+    """Write what the headers of packet ``r`` say into row ``row`` of the matrix."""
+    ip, transport, payload = p[r, pk.IP_OFFSET], p[r, pk.TRANSPORT_OFFSET], p[r, pk.PAYLOAD_OFFSET]
+    out[row, KIND], out[row, FLAW], out[row, FRAGMENT], out[row, TTL] = (
+        p[r, pk.KIND],
+        p[r, pk.FLAW],
+        p[r, pk.FRAGMENT],
+        p[r, pk.TTL],
+    )
+    out[row, PAYLOAD_LENGTH], out[row, PAYLOAD_CAPTURED] = p[r, pk.PAYLOAD_LENGTH], p[r, pk.PAYLOAD_CAPTURED]
+    out[row, TCP_FLAGS], out[row, WINDOW] = p[r, pk.TCP_FLAGS], p[r, pk.WINDOW]
+    out[row, SEQUENCE], out[row, ACKNOWLEDGMENT] = p[r, pk.SEQUENCE], p[r, pk.ACKNOWLEDGMENT]
+    out[row, ICMP], out[row, DIGEST] = p[r, pk.ICMP_TYPE], p[r, pk.DIGEST]
+    out[row, TRANSPORT] = transport - ip if transport >= 0 else -1
+    out[row, HEADER] = payload - ip if payload >= 0 else -1

@@ -22,7 +22,7 @@ from typing import NamedTuple
 
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers import Cipher
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 from cryptography.hazmat.primitives.ciphers.algorithms import AES128
 from cryptography.hazmat.primitives.ciphers.modes import ECB
 
@@ -57,7 +57,7 @@ class ClearPacket(NamedTuple):
 class Keys(NamedTuple):
     """Packet protection of one direction: AEAD, IV as an integer, and the header protection mask of a sample."""
 
-    aead: AESGCM
+    aead: AESGCM | ChaCha20Poly1305
     iv: int
     mask: Callable[[bytes], bytes]
 

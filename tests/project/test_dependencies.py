@@ -11,7 +11,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 #: Import names that differ from the name of the distribution.
-DISTRIBUTIONS: dict[str, str] = {}
+DISTRIBUTIONS: dict[str, str] = {"dns": "dnspython"}
 #: Declared before the commands that use them are built; may only shrink.
 AHEAD = {"pyshark", "scapy"}
 

@@ -22,7 +22,7 @@ from analyzer.wire.quic.crypto_stream import CryptoStream
 from analyzer.wire.quic.frames import ConnectionClose, Crypto, read_frames
 from analyzer.wire.quic.header import QuicPacket, read_datagram
 from analyzer.wire.quic.protection import InitialKeys, initial_keys, is_retry_intact, open_packet
-from analyzer.wire.quic.split import HANDSHAKE, INITIAL, REST, RETRY, VERSION_NEGOTIATION, Flaw
+from analyzer.wire.quic.split import HANDSHAKE, INITIAL, REST, RETRY, VERSION_NEGOTIATION, ZERO_RTT, Flaw
 from analyzer.wire.quic.summary import SHORT_BIT
 from analyzer.wire.tls_hello import read_client_hello, read_server_hello
 
@@ -48,6 +48,7 @@ class Attempt:
         self.server_stream = CryptoStream()
         self.server_initials = 0
         self.opened: tuple[QuicPacket, bytes] | None = None  # the Initial that told that this is an attempt
+        self.began_early = False  # with 0-RTT, before the Initial that it was sent with or after
 
     def keys_for(self, version: int, dcid: bytes) -> InitialKeys | None:
         """Initial keys of a version from a DCID, derived once."""
@@ -70,6 +71,11 @@ class Attempt:
                     self.key_dcid = dcid
                 return clear.payload
         return b""
+
+    def awaits_initial_of(self, direction: int) -> bool:
+        """Whether this side's 0-RTT packets were seen, and not yet an Initial of it."""
+        connection = self.connection
+        return self.began_early and not connection.client_dcid and direction == connection.client_direction
 
     @property
     def wants_client(self) -> bool:
@@ -165,12 +171,12 @@ class _FlowReader:
         """The attempt that a long header row belongs to; a new one if none fits."""
         key = direction, int(self.cid_digest[row])
         attempt = self.by_digest.get(key)
-        if attempt is not None:
+        if attempt is not None and not (self.quic[row] & _INITIAL_BIT and attempt.awaits_initial_of(direction)):
             return attempt
         payload, (packet, *_) = self.packets(row)
         attempt = self._known(packet, direction)
-        if attempt is None and packet.kind == INITIAL:
-            attempt = self._begin(direction, payload, packet)
+        if packet.kind == INITIAL and (attempt is None or attempt.awaits_initial_of(direction)):
+            attempt = self._begin(direction, payload, packet, early=attempt) or attempt
         if attempt is None:
             attempt = self.attempts[-1] if self._belongs_to_last(packet, direction) else self._stranger(row, direction)
         is_client = direction == attempt.connection.client_direction
@@ -203,11 +209,15 @@ class _FlowReader:
         is_client = direction == connection.client_direction
         return is_client and packet.kind != INITIAL and packet.scid == connection.client_scid
 
-    def _begin(self, direction: int, payload: bytes, packet: QuicPacket) -> Attempt | None:
-        """A new attempt if the Initial is a client's: authentic by its own DCID, or not to be opened at all."""
-        attempt = Attempt(self.flows.new_connection("quic", self.flow, direction, "initial"))
+    def _begin(self, direction: int, payload: bytes, packet: QuicPacket, *, early: Attempt | None) -> Attempt | None:
+        """An attempt if the Initial is a client's: authentic by its own DCID, or not to be opened at all.
+
+        ``early`` is what the client's 0-RTT packets made before, None for a new one.
+        """
+        attempt = early or Attempt(self.flows.new_connection("quic", self.flow, direction, "initial"))
         keys = attempt.keys_for(packet.version, packet.dcid)
         connection = attempt.connection
+        how = "initial"
         if keys is not None and packet.flaw == Flaw.NONE:
             clear = open_packet(payload[packet.start : packet.end], packet.payload_offset - packet.start, keys.client)
             if not clear.payload:
@@ -216,15 +226,16 @@ class _FlowReader:
         else:
             # Not to be opened: a cut record or a version without known keys. A client's first DCID is 8 bytes or more.
             client, how = client_by_port(*self.flows.ends(self.flow), direction)
-            if client != direction or len(packet.dcid) < 8 or (self.attempts and keys is not None):
+            if client != direction or len(packet.dcid) < 8 or (self.attempts and keys is not None and early is None):
                 return None
-            connection.roles_from = how
             connection.hello_cut = keys is not None
+        connection.roles_from, connection.server_scid = how, b""
         connection.client_dcid, connection.client_scid = packet.dcid, packet.scid
         connection.version_known = keys is not None
         attempt.key_dcid = packet.dcid
         attempt.dcids.add(packet.dcid)
-        self.attempts.append(attempt)
+        if early is None:
+            self.attempts.append(attempt)
         return attempt
 
     def _continued(self, payload: bytes, packet: QuicPacket, direction: int) -> Attempt | None:
@@ -249,6 +260,7 @@ class _FlowReader:
                 connection.client_scid, connection.server_scid = packet.dcid, packet.scid
         attempt = Attempt(connection)
         attempt.dcids.add(connection.server_scid)
+        attempt.began_early = direction == client and bool(self.quic[row] & 1 << ZERO_RTT)
         self.attempts.append(attempt)
         return attempt
 

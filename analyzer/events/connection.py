@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from analyzer.events import flows as fl
 from analyzer.events.scan import Scan
 from analyzer.wire.addresses import address_text
+from analyzer.wire.certificates import Certificate
 from analyzer.wire.tls_hello import ClientHello, ServerHello
 
 ICMP_PROTOCOL, TCP_PROTOCOL, UDP_PROTOCOL, ICMPV6_PROTOCOL = 1, 6, 17, 58
@@ -69,6 +70,7 @@ class Connection:
     icmp_rows: tuple[int, ...] = ()  # ICMP errors that quote a packet of the client
     elsewhere_rows: tuple[int, ...] = ()  # rows that belong here but lie in another flow
     replied_from: Socket | None = None
+    rejected_rows: tuple[int, ...] = ()  # the client's ICMP errors that quote a reply from elsewhere
     paths: int = 1
     client_went_on: bool = False  # the client sent what it can only send after a reply
     hello: ClientHello | None = None
@@ -95,6 +97,9 @@ class Connection:
     server_crypto: bool = False
     close_code: int = -1
     close_reason: str = ""
+    close_space: str = ""  # initial, handshake or 1-rtt: where CONNECTION_CLOSE was read
+    chosen_alpn: str = ""  # what the server chose, with a key log
+    certificates: tuple[Certificate, ...] = ()  # of the server, with a key log
 
     @property
     def sni(self) -> str:

@@ -15,6 +15,7 @@ from analyzer.wire.packets import ICMP
 def tie_errors(flows: Flows, connections: Sequence[Connection]) -> None:
     """Add each ICMP error that quotes a packet of a connection's client to its ``icmp_rows``.
 
+    Those that quote a reply from elsewhere go to ``rejected_rows``: the client did not take it.
     Where several connections share the quoted sockets it belongs to the latest that had begun.
     """
     rows = flows.scan.rows
@@ -28,6 +29,7 @@ def tie_errors(flows: Flows, connections: Sequence[Connection]) -> None:
         by_sockets.setdefault((transport, client.address, client.port, server.address, server.port), []).append(
             connection
         )
+    from_elsewhere = _replies_from_elsewhere(connections)
     for row in errors:
         quoted = read_quoted(flows.scan.row_bytes(row)[int(rows.header[row]) :])
         if quoted is None:
@@ -35,6 +37,22 @@ def tie_errors(flows: Flows, connections: Sequence[Connection]) -> None:
         begun = [c for c in by_sockets.get(_key(quoted), ()) if c.rows[0] < row]
         if begun:
             begun[-1].icmp_rows += (row,)
+        rejecting = [c for c in from_elsewhere.get(_key(quoted), ()) if c.rows[0] < row]
+        if rejecting:
+            rejecting[-1].rejected_rows += (row,)
+
+
+def _replies_from_elsewhere(
+    connections: Sequence[Connection],
+) -> dict[tuple[str, str, int, str, int], list[Connection]]:
+    """Connections by the sockets of the replies that came in place of the addressed socket's."""
+    found: dict[tuple[str, str, int, str, int], list[Connection]] = {}
+    for connection in connections:
+        if connection.replied_from is not None:
+            replier, client = connection.replied_from, connection.client
+            key = ("udp", replier.address, replier.port, client.address, client.port)
+            found.setdefault(key, []).append(connection)
+    return found
 
 
 def _name(flows: Flows, row: int) -> str:

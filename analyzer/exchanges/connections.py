@@ -155,7 +155,7 @@ def _family(c: Connection) -> str:
 def _evidence(judge_: Judge, j: Judged) -> tuple[tuple[int, int], ...]:
     c = j.connection
     reply = () if c.reply_row < 0 else (c.reply_row,)
-    rows = sorted({*reply, *c.syn_ack_rows, *c.icmp_rows, *c.reset_rows, *c.elsewhere_rows})
+    rows = sorted({*reply, *c.syn_ack_rows, *c.icmp_rows, *c.reset_rows, *c.elsewhere_rows, *c.rejected_rows})
     return judge_.records(rows)
 
 
@@ -190,6 +190,7 @@ _COLUMNS: dict[str, _Value] = {
     "reply_record": lambda g, j: int(g.rows.record[j.connection.reply_row]) if j.connection.reply_row >= 0 else -1,
     "reply_latency_s": lambda _, j: _latency(j),
     "replied_from": lambda _, j: str(j.connection.replied_from or ""),
+    "rejections": lambda _, j: len(j.connection.rejected_rows),
     "repeats": lambda _, j: max(len(j.connection.request_rows) - j.connection.first_repeat, 0),
     "request_time": lambda _, j: j.context.request_time,
     "last_request_time": _last_request,

@@ -52,6 +52,8 @@ def judge(connection: Connection, context: Context) -> Verdict:
         return Verdict(REFUSED, context.icmp)
     if context.request_time < 0:
         return Verdict(UNDETERMINED, "capture-began")
+    if connection.replied_from is not None:
+        return Verdict(SILENT)
     if connection.client_went_on:
         return Verdict(UNDETERMINED, "one-way")
     return _judge_unanswered(connection, context)
@@ -59,8 +61,6 @@ def judge(connection: Connection, context: Context) -> Verdict:
 
 def _judge_unanswered(connection: Connection, context: Context) -> Verdict:
     """The outcome where no reply of the addressed socket was seen."""
-    if connection.replied_from is not None:
-        return Verdict(SILENT)
     if context.one_way:
         return Verdict(UNDETERMINED, "one-way")
     if connection.transport == "quic":

@@ -57,6 +57,7 @@ CONNECTIONS: Schema = (
     # What patterns need besides.
     _c("request_records", "records", "", "the first request and its repeats", public=False),
     _c("evidence_records", "records", "", "further records that tell: replies, ICMP errors, resets", public=False),
+    _c("rejections", "int", "", "ICMP errors of the client that quote a reply from elsewhere", public=False),
     _c("repeats", "int", "", "how often the request was sent again", public=False),
     _c(
         "request_time",

@@ -1,0 +1,116 @@
+"""Replies that came from a socket that was not asked, tied to the attempt that they belong to.
+
+How it works
+------------
+Such a reply shares no 4-tuple with its request, so its flow begins with a long header that fits no attempt there: a
+*stray*. Its DCID is the client's SCID (RFC 9000 §5.1; Retry: §17.2.5.1; Version Negotiation: RFC 8999 §6). A SCID of
+``LEAST_CID`` bytes or more is proof enough. Shorter ones, and the empty one of Chromium, prove nothing; then the
+packet itself must: an Initial that opens with the keys of the attempt (RFC 9001 §5.2), a Retry whose tag fits its
+DCID (§5.8), a Version Negotiation that returns it.
+
+The addressed socket stays without a reply: ``replied_from`` says who answered in its place.
+"""
+
+from __future__ import annotations
+
+from analyzer.events.connection import Connection, Flows, Socket
+from analyzer.wire.quic.header import QuicPacket, read_datagram
+from analyzer.wire.quic.protection import Protection, is_retry_intact, open_initial
+from analyzer.wire.quic.split import INITIAL, RETRY, VERSION_NEGOTIATION, Flaw
+
+#: Random connection IDs of this length do not meet by chance among the attempts of one capture.
+LEAST_CID = 4
+
+#: Long headers of a stray that are tried: a flow may begin with packets of another kind.
+_TRIED = 4
+
+
+class _Attempts:
+    """The attempts of all flows, by what their replies carry."""
+
+    def __init__(self, connections: list[Connection]) -> None:
+        self._by_cid: dict[bytes, list[Connection]] = {}
+        self._by_client: dict[Socket, list[Connection]] = {}
+        for connection in connections:
+            if connection.transport != "quic" or not connection.client_dcid:
+                continue
+            if len(connection.client_scid) >= LEAST_CID:
+                self._by_cid.setdefault(connection.client_scid, []).append(connection)
+            else:
+                self._by_client.setdefault(connection.client, []).append(connection)
+
+    def of_client(self, cid: bytes, client: Socket, before: int) -> Connection | None:
+        """The latest attempt with this SCID by this client address that had begun before a row."""
+        # The port may differ: a translator may have given the client another.
+        begun = [c for c in self._by_cid.get(cid, ()) if c.rows[0] < before and _same_host(c.client, client)]
+        return begun[-1] if begun else None
+
+    def proved(self, payload: bytes, packet: QuicPacket, client: Socket, before: int) -> Connection | None:
+        """The latest attempt of a client socket without a SCID of use, whose secrets fit the packet."""
+        for connection in reversed(self._by_client.get(client, ())):
+            is_addressed = connection.rows[0] < before and packet.dcid == connection.client_scid
+            if is_addressed and _fits(payload, packet, connection.client_dcid):
+                return connection
+        return None
+
+
+def join_elsewhere(flows: Flows, connections: list[Connection]) -> list[Connection]:
+    """The connections without the strays that were given back to their attempts."""
+    strays = [c for c in connections if c.transport == "quic" and not c.client_dcid]
+    if not strays:
+        return connections
+    attempts = _Attempts(connections)
+    joined = {id(stray) for stray in strays if _join(flows, attempts, stray)}
+    return [c for c in connections if id(c) not in joined]
+
+
+def _join(flows: Flows, attempts: _Attempts, stray: Connection) -> bool:
+    """Give a stray to its attempt; whether one was found."""
+    rows = flows.scan.rows
+    for row in [row for row in stray.rows if rows.quic[row]][:_TRIED]:
+        payload = flows.payload(row)
+        packets = read_datagram(payload, 0, len(payload), max(len(payload), int(rows.payload_length[row])))
+        if not packets:
+            continue
+        packet, direction = packets[0], int(rows.direction[row])
+        sender, receiver = flows.ends(stray.flow)[direction], flows.ends(stray.flow)[1 - direction]
+        owner = attempts.of_client(packet.dcid, receiver, stray.rows[0])
+        owner = owner or attempts.proved(payload, packet, receiver, stray.rows[0])
+        if owner is not None:
+            _give(owner, stray, sender, row)
+            return True
+        owner = attempts.of_client(packet.scid, sender, stray.rows[0])
+        if owner is not None and owner.server == receiver:  # the client itself went on from another port
+            _give(owner, stray, None, row)
+            return True
+    return False
+
+
+def _give(owner: Connection, stray: Connection, replier: Socket | None, row: int) -> None:
+    """Add a stray's rows to its attempt; ``replier`` sent the row."""
+    owner.elsewhere_rows += tuple(stray.rows)
+    owner.paths += 1
+    owner.last_time = max(owner.last_time, stray.last_time)
+    if owner.reply_row >= 0 or replier is None:
+        return
+    if replier == owner.server:
+        owner.reply_row = row
+    elif owner.replied_from is None:
+        owner.replied_from = replier
+
+
+def _fits(payload: bytes, packet: QuicPacket, dcid: bytes) -> bool:
+    """Whether a server's packet answers the client whose first Initial carried ``dcid``."""
+    whole = payload[packet.start : packet.end]
+    if packet.flaw != Flaw.NONE:
+        return False
+    if packet.kind == INITIAL:
+        opened = open_initial(packet.version, dcid, whole, packet.payload_offset - packet.start, from_server=True)
+        return opened.flaw == Protection.NONE
+    if packet.kind == RETRY:
+        return is_retry_intact(packet.version, dcid, whole) is True
+    return packet.kind == VERSION_NEGOTIATION and packet.scid == dcid
+
+
+def _same_host(one: Socket, other: Socket) -> bool:
+    return (one.family, one.address) == (other.family, other.address)

@@ -154,8 +154,10 @@ def _without(view: View, hidden: set[str]) -> View:
     if not hidden:
         return view
     table = view.connections
-    kept = np.array([name not in hidden for name in table["connection"].tolist()], dtype=np.bool_)
-    rest = Table(table.name, table.schema, {name: values[kept] for name, values in table.arrays.items()})
+    kept = np.flatnonzero([name not in hidden for name in table["connection"].tolist()])
+    arrays = {name: values[kept] for name, values in table.arrays.items()}
+    lazy = {name: (lambda row, value=value: value(int(kept[row]))) for name, value in table.lazy.items()}
+    rest = Table(table.name, table.schema, arrays, lazy)
     return replace(view, connections=rest)
 
 

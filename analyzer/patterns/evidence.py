@@ -98,7 +98,10 @@ class Attempts:
 
     def column(self, name: str) -> list[Any]:
         """A column of these connections as plain Python values."""
-        values: list[Any] = self.view.connections[name][self.rows].tolist()
+        table = self.view.connections
+        if name in table.lazy:  # only these rows: such a column is costly
+            return [table.lazy[name](row) for row in self.rows.tolist()]
+        values: list[Any] = table[name][self.rows].tolist()
         return values
 
     def of(self, rows: NDArray[np.int64]) -> Attempts:

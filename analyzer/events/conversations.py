@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
 from analyzer.events.connection import TCP_PROTOCOL, UDP_PROTOCOL, Connection, Flows
+from analyzer.events.dns import Lookup, lookups
 from analyzer.events.elsewhere import join_elsewhere
 from analyzer.events.icmp import tie_errors
+from analyzer.events.neighbours import NeighbourLookup, neighbour_lookups
 from analyzer.events.quic import quic_connections
 from analyzer.events.scan import Scan
 from analyzer.events.tcp import tcp_connections
@@ -17,10 +19,12 @@ from analyzer.events.udp import udp_conversation
 
 @dataclass(frozen=True)
 class Conversations:
-    """The connections of a scan, in the order of their first rows."""
+    """The connections of a scan, its DNS lookups and its questions for link addresses, in the order of first rows."""
 
     flows: Flows
     connections: list[Connection]
+    lookups: list[Lookup] = field(default_factory=list)
+    neighbours: list[NeighbourLookup] = field(default_factory=list)
 
 
 def conversations(scan: Scan) -> Conversations:
@@ -37,4 +41,4 @@ def conversations(scan: Scan) -> Conversations:
     connections.sort(key=lambda connection: connection.rows[0])
     connections = join_elsewhere(flows, connections)
     tie_errors(flows, connections)
-    return Conversations(flows, connections)
+    return Conversations(flows, connections, lookups(flows, connections), neighbour_lookups(flows))

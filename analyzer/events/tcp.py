@@ -12,24 +12,18 @@ What the client sends beyond its SYN is proof that it got a reply, whether that 
 from __future__ import annotations
 
 from analyzer.events.connection import Connection, Flows, client_by_port
+from analyzer.events.streams import first_bytes
 from analyzer.wire.tls import is_record, read_records
 from analyzer.wire.tls_hello import read_client_hello, read_server_hello
 
 FIN, SYN, RST, ACK = 1, 2, 4, 16
-
-_HELLO_ROWS = 6  # rows with payload of one direction that are searched for a hello
 
 
 class _FlowReader:
     def __init__(self, flows: Flows, flow: int) -> None:
         self.flows, self.flow = flows, flow
         rows = flows.scan.rows
-        self.flags, self.sequence, self.length, self.header = (
-            rows.tcp_flags,
-            rows.sequence,
-            rows.payload_length,
-            rows.header,
-        )
+        self.flags, self.sequence, self.length = rows.tcp_flags, rows.sequence, rows.payload_length
         self.connections: list[Connection] = []
         self.isn: dict[int, int] = {}  # of the current connection, by direction
         self.ended = False
@@ -106,34 +100,13 @@ class _FlowReader:
 
     def _read_hellos(self, connection: Connection) -> None:
         """The TLS hellos among the first bytes of each direction."""
-        opening = (*connection.request_rows[:1], *connection.syn_ack_rows[:1])
-        isn = {int(self.flows.scan.rows.direction[r]): int(self.sequence[r]) for r in opening}
-        stream = self._stream(connection, connection.client_direction, isn)
+        stream = first_bytes(self.flows, connection, connection.client_direction)
         if not is_record(stream):
             return
         connection.hello = read_client_hello(read_records(stream).handshake)
         if connection.hello is not None:
-            records = read_records(self._stream(connection, 1 - connection.client_direction, isn))
+            records = read_records(first_bytes(self.flows, connection, 1 - connection.client_direction))
             connection.server_hello = read_server_hello(records.handshake)
-
-    def _stream(self, connection: Connection, direction: int, isn: dict[int, int]) -> bytes:
-        """The first bytes of one direction in order, up to the first hole."""
-        rows = self.flows.scan.rows
-        pieces: dict[int, bytes] = {}
-        for row in connection.rows:
-            if rows.direction[row] == direction and self.length[row] > 0 and self.header[row] >= 0:
-                begin = isn.get(direction, -1) + 1 or int(self.sequence[row])
-                isn.setdefault(direction, begin - 1)
-                offset = (int(self.sequence[row]) - begin) & 0xFFFFFFFF
-                pieces.setdefault(offset, self.flows.payload(row))
-                if len(pieces) == _HELLO_ROWS:
-                    break
-        stream = b""
-        for offset in sorted(pieces):
-            if offset > len(stream):
-                break
-            stream += pieces[offset][len(stream) - offset :]
-        return stream
 
 
 def tcp_connections(flows: Flows, flow: int) -> list[Connection]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -37,10 +37,23 @@ class Exchanges:
         return packets_table(self.judge)
 
 
-def exchanges(scan: Scan, facts: Sequence[CaptureFacts], *, vantages: Mapping[str, str] | None = None) -> Exchanges:
-    """All tables of a settled scan. ``vantages`` gives the vantage of captures by their base name or path."""
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What the user knows beside the captures: vantages by base name or path, and the secrets of a key log."""
+
+    vantages: Mapping[str, str] = field(default_factory=dict)
+    secrets: KeyLog = NO_SECRETS
+
+
+def exchanges(scan: Scan, facts: Sequence[CaptureFacts], given: Given) -> Exchanges:
+    """All tables of a settled scan."""
     found = conversations(scan)
-    hosts = Hosts(found.flows, found.connections)
+    secrets = merged([given.secrets, *(read_keylog(block) for f in facts for block in f.secrets)])
+    if secrets.secrets:
+        from analyzer.events.secrets import open_with_secrets
+
+        open_with_secrets(found.flows, found.connections, secrets)
+    hosts = Hosts(found.flows, found.connections, found.lookups)
     judge = Judge(found, hosts, max((f.last_time for f in facts), default=-1))
     connections = connections_table(judge)
     view = View(
@@ -49,7 +62,7 @@ def exchanges(scan: Scan, facts: Sequence[CaptureFacts], *, vantages: Mapping[st
         sockets=sockets_table(connections),
         hosts=hosts.table(),
         captures=tuple(
-            _capture_view(scan, index, f, _vantage(scan, found, index, f, vantages or {}))
+            _capture_view(scan, index, f, _vantage(scan, found, index, f, given.vantages))
             for index, f in enumerate(facts)
         ),
     )

@@ -1,7 +1,8 @@
 """The hosts behind the addresses: who was seen sending and receiving, at which link address, under which name.
 
-Two addresses are one host where the same name leads to both (SNI), or where ARP *and* Neighbour Discovery give them one
-link address that answers for no more than ``MOST_ADDRESSES`` per family: a gateway that answers for others is none.
+Two addresses are one host where the same name leads to both (SNI, DNS answer), or where ARP *and* Neighbour Discovery
+give them one link address that answers for no more than ``MOST_ADDRESSES`` per family: a gateway that answers for
+others is none.
 ARP and Neighbour Discovery prove that a host's frames can be seen here, not that its IP traffic takes this interface;
 they are counted apart from packets.
 """
@@ -16,29 +17,19 @@ from numpy.typing import NDArray
 
 from analyzer.columns import Table
 from analyzer.events import flows as fl
-from analyzer.events.connection import Connection, Flows, Socket
+from analyzer.events.connection import Connection, Flows
+from analyzer.events.dns import Lookup
+from analyzer.events.neighbours import is_discovery, neighbour_messages
 from analyzer.exchanges.view import HOSTS
 from analyzer.wire.addresses import address_text
-from analyzer.wire.neighbours import Neighbour, read_arp, read_ndp
-from analyzer.wire.packets import ARP, ICMP
 
 MOST_ADDRESSES = 3
-
-_ROUTER_AND_NEIGHBOUR = range(133, 138)  # ICMPv6 types of Neighbour Discovery
-
-
-def _is_discovery(flows: Flows) -> NDArray[np.bool_]:
-    """Which rows are Neighbour or Router Discovery (RFC 4861)."""
-    rows = flows.scan.rows
-    discovery: NDArray[np.bool_] = (rows.kind == ICMP) & np.isin(rows.icmp >> 8, _ROUTER_AND_NEIGHBOUR)
-    discovery[discovery] = flows.family[rows.flow[discovery]] == 6
-    return discovery
 
 
 class Hosts:
     """Counts per address, and groups of addresses."""
 
-    def __init__(self, flows: Flows, connections: Iterable[Connection]) -> None:
+    def __init__(self, flows: Flows, connections: Iterable[Connection], lookups: Iterable[Lookup] = ()) -> None:
         self.sent: dict[str, list[int]] = {}  # address -> packets, first time, last time
         self.received: Counter[str] = Counter()
         self.family: dict[str, str] = {}
@@ -52,6 +43,7 @@ class Hosts:
         for connection in connections:
             if connection.sni:
                 self.names[connection.server.address][connection.sni] += 1
+        self._read_answers(lookups)
         self._join()
 
     def same(self, address: str) -> str:
@@ -74,7 +66,7 @@ class Hosts:
         state = flows.scan.table.state
         packets = (state[:, fl.RECORDS] - state[:, fl.DUPLICATES]).reshape(-1, 2)
         rows = flows.scan.rows
-        discovery = np.flatnonzero(_is_discovery(flows) & (rows.reason & fl.IS_DUPLICATE == 0))
+        discovery = np.flatnonzero(is_discovery(flows) & (rows.reason & fl.IS_DUPLICATE == 0))
         np.subtract.at(packets, (rows.flow[discovery], rows.direction[discovery]), 1)
         for direction in (0, 1):
             self._count_direction(flows, direction, packets[:, direction])
@@ -105,26 +97,24 @@ class Hosts:
 
     def _read_neighbours(self, flows: Flows) -> None:
         """Link addresses from ARP and Neighbour Discovery."""
-        rows = flows.scan.rows
-        for row in np.flatnonzero((rows.kind == ARP) | _is_discovery(flows)).tolist():
-            neighbour = self._neighbour(flows, row)
-            if neighbour is None or not neighbour.address:
+        for _, neighbour in neighbour_messages(flows):
+            if not neighbour.address:
                 continue
             self.neighbour_seen.add(neighbour.address)
             self.family.setdefault(neighbour.address, "ipv6" if ":" in neighbour.address else "ipv4")
             if neighbour.link_address:
                 self.link_address[neighbour.address] = neighbour.link_address
 
-    def _neighbour(self, flows: Flows, row: int) -> Neighbour | None:
-        rows = flows.scan.rows
-        if rows.kind[row] == ARP:
-            return read_arp(flows.scan.row_bytes(row))
-        flow = int(rows.flow[row])
-        if rows.transport[row] < 0:
-            return None
-        source: Socket = flows.ends(flow)[int(rows.direction[row])]
-        message = flows.scan.row_bytes(row)[int(rows.transport[row]) :]
-        return read_ndp(int(rows.icmp[row]) >> 8, source.address, message)
+    def _read_answers(self, lookups: Iterable[Lookup]) -> None:
+        """Names from DNS answers; one with many addresses in a family is a pool of hosts, not one host."""
+        answers: dict[str, set[str]] = defaultdict(set)
+        for lookup in lookups:
+            if lookup.answer is not None:
+                answers[lookup.name].update(lookup.answer.addresses)
+        for name, addresses in answers.items():
+            if max(Counter(":" in address for address in addresses).values(), default=0) <= MOST_ADDRESSES:
+                for address in addresses:
+                    self.names[address][name] += 1
 
     def _join(self) -> None:
         """Join addresses of one host, and note who was seen sending and receiving."""

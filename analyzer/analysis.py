@@ -4,17 +4,20 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from analyzer.capture.source import CaptureSet, open_captures
 from analyzer.columns import Table
+from analyzer.errors import UsageError
 from analyzer.events.scan import Scan, scan, settle
-from analyzer.exchanges.build import Exchanges, exchanges
+from analyzer.exchanges.build import Exchanges, Given, exchanges
 from analyzer.exchanges.schemas import FINDINGS
 from analyzer.kernels import worth_compiling
 from analyzer.patterns.catalogue import run
 from analyzer.patterns.finding import Finding
 from analyzer.reports.document import document_of, findings_table_rows
+from analyzer.wire.keylog import NO_SECRETS, KeyLog, read_keylog
 
 
 class Analysis:
@@ -76,20 +79,35 @@ class Analysis:
 def analyse(
     names: Sequence[str],
     *,
+    keylog: str | Path | None = None,
     vantages: Mapping[str, str] | None = None,
     progress: Callable[[int, int], None] | None = None,
 ) -> Analysis:
     """Analyse captures ("-" is standard input); files that cannot be read end up in ``failures``.
 
-    ``vantages`` says of files, by path or base name, at which end they were made: client, server or middle.
-    ``progress`` is called with the bytes read so far and the bytes in all, -1 if unknown.
+    ``keylog`` is a file in the format of SSLKEYLOGFILE; secrets blocks of pcapng are used as well. ``vantages`` says of
+    files, by path or base name, at which end they were made: client, server or middle. ``progress`` is called with the
+    bytes read so far and the bytes in all, -1 if unknown. Raises ``UsageError`` for a key log that cannot be read.
     """
+    given = Given(vantages or {}, NO_SECRETS if keylog is None else _key_log(Path(keylog)))
     captures = open_captures(names, progress=progress)
-    found = exchanges(settle(scan_captures(captures)), captures.captures, vantages=vantages)
-    return Analysis(found, captures)
+    scanned = scan_captures(captures, with_secrets=keylog is not None)
+    return Analysis(exchanges(settle(scanned), captures.captures, given), captures)
 
 
-def scan_captures(captures: CaptureSet) -> Scan:
-    """The scan of opened captures, by compiled kernels where they are large."""
+def scan_captures(captures: CaptureSet, *, with_secrets: bool = False) -> Scan:
+    """The scan of opened captures, by compiled kernels where they are large.
+
+    Handshake packets are kept where secrets may open them: with a key log, and of pcapng, which may hold its own.
+    """
     compiled = worth_compiling(captures.size_hint)
-    return scan(captures.batches(compiled), len(captures.captures), compiled=compiled)
+    with_secrets |= any(facts.format.startswith("pcapng") for facts in captures.captures)
+    batches = captures.batches(compiled)
+    return scan(batches, len(captures.captures), compiled=compiled, with_secrets=with_secrets)
+
+
+def _key_log(path: Path) -> KeyLog:
+    try:
+        return read_keylog(path.read_bytes())
+    except OSError as error:
+        raise UsageError(f"cannot read the key log {path}: {error.strerror}") from error

@@ -31,6 +31,7 @@ def analyze(
     fail_on: str | None,
     full: bool,
     force: bool,
+    keylog: str | None,
     vantages: dict[str, str],
     quiet: bool,
 ) -> None:
@@ -52,7 +53,7 @@ def analyze(
     try:
         if output is not None:
             check_folder(output, force=force)
-        analysis = read(captures, vantages=vantages, quiet=quiet)
+        analysis = read(captures, keylog=keylog, vantages=vantages, quiet=quiet)
         if as_json:
             click.echo(document_json(analysis.document))
         else:

@@ -23,6 +23,7 @@ def export(
     captures: tuple[str, ...],
     file_format: str,
     output: Path | None,
+    keylog: str | None,
     vantages: dict[str, str],
     quiet: bool,
 ) -> None:
@@ -34,7 +35,7 @@ def export(
     """
     from analyzer.reports.export import write_table
 
-    analysis = read(captures, vantages=vantages, quiet=quiet)
+    analysis = read(captures, keylog=keylog, vantages=vantages, quiet=quiet)
     chosen = getattr(analysis, table)
     if output is None:
         write_table(chosen, file_format, sys.stdout.buffer)

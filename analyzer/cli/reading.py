@@ -63,6 +63,12 @@ def reading_options(command: F) -> F:
             callback=_vantages,
             help="At which end a capture was made: client, server or middle. Inferred if not given.",
         ),
+        click.option(
+            "--keylog",
+            metavar="FILE",
+            type=click.Path(exists=True, dir_okay=False, readable=True),
+            help="Open Handshake packets with the secrets of this file (SSLKEYLOGFILE).",
+        ),
         click.argument("captures", nargs=-1, required=True, metavar="CAPTURE..."),
     ):
         command = decorate(command)
@@ -80,7 +86,7 @@ def _vantages(_context: click.Context, _parameter: click.Parameter, given: tuple
     return vantages
 
 
-def read(names: Sequence[str], *, vantages: Mapping[str, str], quiet: bool) -> Analysis:
+def read(names: Sequence[str], *, keylog: str | None, vantages: Mapping[str, str], quiet: bool) -> Analysis:
     """Analyse captures; what could not be read is said on stderr. Ends the program if nothing could."""
     from analyzer.analysis import analyse
     from analyzer.reports.text import visible
@@ -88,7 +94,7 @@ def read(names: Sequence[str], *, vantages: Mapping[str, str], quiet: bool) -> A
     # Reference cycles are few here and live objects many: looking for garbage among them costs more than it frees.
     gc.disable()
     progress = Progress(shown=sys.stderr.isatty() and not quiet)
-    analysis = analyse(names, vantages=vantages, progress=progress)
+    analysis = analyse(names, keylog=keylog, vantages=vantages, progress=progress)
     progress.clear()
     for _, error in analysis.failures:
         click.echo(f"halfshake: {visible(str(error))}", err=True)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,8 +16,10 @@ from numpy.typing import NDArray
 from analyzer.events import flows as fl
 from analyzer.events.scan import Scan
 from analyzer.wire.addresses import address_text
-from analyzer.wire.certificates import Certificate
 from analyzer.wire.tls_hello import ClientHello, ServerHello
+
+if TYPE_CHECKING:
+    from analyzer.wire.certificates import Certificate
 
 ICMP_PROTOCOL, TCP_PROTOCOL, UDP_PROTOCOL, ICMPV6_PROTOCOL = 1, 6, 17, 58
 

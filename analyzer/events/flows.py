@@ -280,8 +280,11 @@ def count_long_header(cid: int, reason: int, state: Any, d: int) -> int:
 
 
 @helper
-def bytes_kept_until(b: Any, p: Any, r: int, reason: int) -> int:
-    """Offset in the batch up to which the bytes of packet ``r`` are kept, if so many were captured."""
+def bytes_kept_until(b: Any, p: Any, r: int, reason: int, with_secrets: int) -> int:
+    """Offset in the batch up to which the bytes of packet ``r`` are kept, if so many were captured.
+
+    Handshake packets are worth keeping only where secrets may open them.
+    """
     payload = p[r, PAYLOAD_OFFSET]
     if p[r, KIND] == ARP:
         return int(p[r, IP_OFFSET] + 28)
@@ -289,7 +292,9 @@ def bytes_kept_until(b: Any, p: Any, r: int, reason: int) -> int:
         return int(p[r, IP_OFFSET] + 96)
     stop = payload + p[r, PAYLOAD_CAPTURED]
     if reason & IS_LONG:
-        whole = initial_bytes_end(b, payload, stop) if reason & WHOLE else payload
+        whole = payload
+        if reason & WHOLE:
+            whole = stop if with_secrets else initial_bytes_end(b, payload, stop)
         return int(min(stop, max(whole, payload + HEADER_KEPT)))
     if reason & WHOLE:
         return int(min(stop, payload + PAYLOAD_KEPT))
@@ -315,6 +320,7 @@ def track_flows(
     out: Matrix,
     arena: NDArray[np.uint8],
     cursor: NDArray[np.int64],
+    with_secrets: int,
 ) -> int:
     """Continue at row ``cursor[0]`` of a batch; ``cursor[1]`` rows and ``cursor[2]`` arena bytes are written so far.
 
@@ -354,7 +360,7 @@ def track_flows(
             if not wanted and not (reason & IS_DUPLICATE and state[d, DUPLICATES] <= DUPLICATES_KEPT):
                 continue
         begin = p[r, IP_OFFSET]
-        end = min(bytes_kept_until(b, p, r, reason), offset[r] + captured[r])
+        end = min(bytes_kept_until(b, p, r, reason, with_secrets), offset[r] + captured[r])
         arena[used : used + end - begin] = b[begin:end]
         out[rows, sel.CAPTURE], out[rows, sel.RECORD], out[rows, sel.POSITION] = captures[r], numbers[r], positions[r]
         out[rows, sel.TIME], out[rows, sel.FLOW] = times[r], flow

@@ -117,6 +117,7 @@ class Attempt:
                 connection.server_hello = read_server_hello(self.server_stream.prefix())
             elif type(frame) is ConnectionClose and not connection.close_side:
                 connection.close_side, connection.close_code = "server", frame.code
+                connection.close_space = "initial"
                 reason = frame.reason.decode("utf-8", "replace")
                 words = close_name(frame.by_application, frame.code)
                 connection.close_reason = f"{words}: {reason}" if reason else words

@@ -92,8 +92,8 @@ class _Collector:
         cursor[1] = cursor[2] = 0
 
 
-def scan(batches: Iterable[Batch], captures: int, *, compiled: bool) -> Scan:
-    """Scan batches of ``captures`` captures."""
+def scan(batches: Iterable[Batch], captures: int, *, compiled: bool, with_secrets: bool = False) -> Scan:
+    """Scan batches of ``captures`` captures; ``with_secrets`` keeps the Handshake packets that a key log may open."""
     decode, track = runner(decode_packets, compiled), runner(fl.track_flows, compiled)
     table, collector = fl.new_flow_table(1024), _Collector()
     cursor = np.zeros(3 + captures, np.int64)
@@ -110,7 +110,9 @@ def scan(batches: Iterable[Batch], captures: int, *, compiled: bool) -> Scan:
         decode(buffer, batch.records, packets)  # type: ignore[arg-type]
         collector.make_room(cursor, count, len(batch.buffer))
         cursor[0] = 0
-        while track(batch.buffer, batch.records, packets, table, collector.rows, collector.arena, cursor):
+        while track(
+            batch.buffer, batch.records, packets, table, collector.rows, collector.arena, cursor, int(with_secrets)
+        ):
             table = _grow(table, compiled)
         _count(ledger, batch, packets)
     collector.close(cursor)

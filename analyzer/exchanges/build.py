@@ -20,6 +20,7 @@ from analyzer.exchanges.schemas import RESOLUTIONS
 from analyzer.exchanges.sockets import exchanges_table, sockets_table
 from analyzer.exchanges.vantage import Vantage, vantage_of
 from analyzer.exchanges.view import CaptureView, View
+from analyzer.wire.keylog import NO_SECRETS, KeyLog, merged, read_keylog
 from analyzer.wire.links import READ_LINK_TYPES
 from analyzer.wire.packets import TCP, UDP
 

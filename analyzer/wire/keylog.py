@@ -29,6 +29,9 @@ class KeyLog(NamedTuple):
     skipped: int
 
 
+NO_SECRETS = KeyLog({}, 0)
+
+
 def read_keylog(text: bytes) -> KeyLog:
     """All TLS 1.3 secrets of a key log; of two for one label the first is kept."""
     secrets: dict[bytes, dict[str, bytes]] = {}

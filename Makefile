@@ -3,13 +3,14 @@
 # make check  all checks and all tests with what is installed already
 #             (lint, types and pytest are its three parts)
 # make bench  the speed and memory comparison of benchmarks/
+# make picture  draws the picture of the report in README.md again (needs chromium)
 
 SHELL := bash
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 DEMO := captures/02-caddy-ipv4-silent/nft-output-drop/server.pcap
 
-.PHONY: demo test check lint types pytest bench install install-test system-packages clean
+.PHONY: demo test check lint types pytest bench picture install install-test system-packages clean
 
 demo: install
 	$(BIN)/halfshake analyze --quiet $(DEMO) -o demo-report
@@ -34,6 +35,10 @@ pytest: install-test
 
 bench: install-test .venv/.bench
 	$(BIN)/python benchmarks/run.py
+
+picture: demo
+	chromium --headless --no-sandbox --hide-scrollbars --disable-gpu --force-device-scale-factor=1.5 \
+		--window-size=1100,1130 --screenshot=docs/images/report.png "file://$(CURDIR)/demo-report/report.html" 2>/dev/null
 
 install: .venv/.run
 install-test: .venv/.test

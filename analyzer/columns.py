@@ -82,6 +82,13 @@ class Table:
             return _array(column, [self.lazy[name](row) for row in range(len(self))])
         return self.arrays[name]
 
+    def at(self, name: str, rows: Sequence[int] | NDArray[np.int64]) -> list[Any]:
+        """A column as plain Python values in the given rows; a costly column is computed for these alone."""
+        if name in self.lazy:
+            return [self.lazy[name](int(row)) for row in rows]
+        values: list[Any] = self.arrays[name][rows].tolist()
+        return values
+
     def rows(self, index: Sequence[int] | NDArray[np.int64] | None = None) -> Iterator[dict[str, Any]]:
         """Rows as dictionaries of plain Python values, all columns, in the given order."""
         for i in range(len(self)) if index is None else index:

@@ -67,7 +67,7 @@ class Servers:
     def _services(self) -> dict[str, set[Service]]:
         table, services = self._view.connections, dict[str, set[Service]]()
         for address, rows in self.answered_rows.items():
-            columns = (table[name][rows].tolist() for name in Service._fields)
+            columns = (table.at(name, rows) for name in Service._fields)
             services.setdefault(self._view.host(address), set()).update(map(Service._make, zip(*columns, strict=True)))
         return services
 
@@ -98,11 +98,7 @@ class Attempts:
 
     def column(self, name: str) -> list[Any]:
         """A column of these connections as plain Python values."""
-        table = self.view.connections
-        if name in table.lazy:  # only these rows: such a column is costly
-            return [table.lazy[name](row) for row in self.rows.tolist()]
-        values: list[Any] = table[name][self.rows].tolist()
-        return values
+        return self.view.connections.at(name, self.rows)
 
     def of(self, rows: NDArray[np.int64]) -> Attempts:
         """Other attempts on the same socket."""
@@ -259,7 +255,7 @@ def cited_records(attempts: Attempts) -> list[Record]:
 def first_request(attempts: Attempts) -> str:
     """``record 7``, or ``record 7 of client.pcap`` where there are several captures."""
     table, row = attempts.view.connections, attempts.rows[0]
-    cited = table["request_records"][row]
+    cited = table.at("request_records", [row])[0]
     capture, record = cited[0] if cited else (int(table["capture"][row]), int(table["first_record"][row]))
     names = [known.name for known in attempts.view.captures if known.index == capture]
     return f"record {record} of {names[0]}" if len(attempts.view.captures) > 1 and names else f"record {record}"

@@ -26,6 +26,7 @@ from analyzer.patterns import (
     capture_truncated,
     quic_blocked_tcp_answered,
     quic_initial_no_reply,
+    reply_from_other_address,
     tcp_handshake_incomplete,
     tcp_syn_no_reply,
     tcp_syn_refused,
@@ -45,6 +46,7 @@ class PatternModule(Protocol):
 CATALOGUE: tuple[PatternModule, ...] = (
     address_family_silent,
     quic_initial_no_reply,
+    reply_from_other_address,
     udp_port_unreachable,
     tcp_syn_no_reply,
     tcp_syn_refused,

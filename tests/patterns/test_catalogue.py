@@ -63,6 +63,7 @@ def busy_view() -> tuple[Finding, ...]:
         tcp(V6, 11, server_port=80, syn_ack_repeats=3, handshake_acked=False, repeats=1),
         connection(V4, 12, server_port=853, transport="udp", outcome="refused", icmp="port-unreachable", refused_by=V4),
         connection("192.0.2.99", 13, outcome="undetermined", outcome_reason="one-way", one_way=True, server_packets=0),
+        connection("2001:db8:1::81", 14, server_port=8443, outcome="silent", replied_from=f"[{V6}]:8443", repeats=2),
     ]
     many = {"cut_records": ((0, 3),), "duplicate_records": tuple((0, 100_000 + i) for i in range(100))}
     return catalogue.run(view(*rows, captures=[capture(cut="here", ledger={"duplicates": 100}, **many)]))

@@ -23,8 +23,6 @@ NOT_YET = (
     "03-haproxy-ocsp-ipv6/blackhole-default/haproxy-side.pcap",
     "03-haproxy-ocsp-ipv6/noroute-default/haproxy-side.pcap",
     "03-haproxy-ocsp-ipv6/noroute-default/server-side.pcap",
-    "05-wrong-source-address/aioquic-v4/client.pcap",
-    "05-wrong-source-address/aioquic-v4/server.pcap",
     "06-version-negotiation/never-converges/client.pcap",
     "06-version-negotiation/never-converges/server.pcap",
     "11-tcp-cases/acked-no-response/client.pcap",

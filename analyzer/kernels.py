@@ -53,6 +53,7 @@ KERNEL_MODULES = (
     "analyzer.wire.quic.split",
     "analyzer.wire.quic.summary",
     "analyzer.events.selected",
+    "analyzer.events.story.endings",
     "analyzer.events.flows",
 )
 

@@ -6,9 +6,12 @@ A *flow* is all packets of one pair of sockets and one transport protocol, both 
 and b by the order of their addresses, which says nothing about client and server. The kernel keeps counters per flow
 and direction, and *selects* the packets that later rooms may need, copying their bytes out of the batch:
 
-* always: SYN, FIN and RST; QUIC long headers; ICMP errors and neighbour discovery; ARP; DNS; the first fragments;
+* always: SYN, FIN and RST; QUIC long headers; ICMP errors and neighbour discovery; ARP; DNS;
 * the first ``HEAD`` packets of each direction, and the first ``HEAD_PAYLOADS`` that carry payload;
-* the first packet after ``SILENCE_NS`` without one in the same direction.
+* fragments among the first ``FRAGMENTS_KEPT`` of them: a first one lies in the flow of its ports, the others, which
+  have none, in a flow of both addresses and the protocol with ports 0 (``analyzer.events.fragments`` joins them);
+* the first packet after ``SILENCE_NS`` without one in the same direction;
+* small UDP datagrams that end in the same 16 bytes as the one before (``story.endings``: stateless resets).
 
 Each selected row carries the running counters of its flow at that moment. So a connection that shares its flow with
 another is measured by subtraction, and a scan that was cut can be continued: ``analyzer.events.scan`` adds what came
@@ -28,6 +31,7 @@ from numpy.typing import NDArray
 from analyzer.capture.records import Records
 from analyzer.events import selected as sel
 from analyzer.events.selected import write_packet
+from analyzer.events.story.endings import FIRST_TAIL, TAILS_KEPT, count_tail, count_unanswered, tail_of
 from analyzer.kernels import Matrix, helper, kernel
 from analyzer.wire.bytes import u8
 from analyzer.wire.packets import (
@@ -67,6 +71,7 @@ KEY_WORDS = 10
 RING = 4
 HEAD = 4  # packets; the first packets of each direction are selected (and decide about duplicates at a cut)
 HEAD_PAYLOADS = 6  # packets with payload: a TLS hello or HTTP head in up to that many segments
+FRAGMENTS_KEPT = 256  # fragments are read among so many packets with payload: those of a few hundred datagrams
 HEAD_LONGS = 6  # QUIC datagrams with one DCID kept whole: a ClientHello in up to that many, repeats included
 SILENCE_NS = 1_000_000_000  # a pause in one direction that later rooms should see both ends of
 DUPLICATE_WITHIN_NS = 20_000_000  # copies on one host are microseconds apart; repeats at least 200 ms
@@ -96,7 +101,8 @@ FIRST_TIME = 4
 LAST_TIME = 5
 CID_DIGEST = 6  # of the DCID of the last QUIC long header
 CID_RUN = 7  # how many long headers in a row carried it
-RING_DIGEST = 8  # RING digests, -1 where none can prove a duplicate
+# 8 to 11: those of story.endings
+RING_DIGEST = 12  # RING digests, -1 where none can prove a duplicate
 RING_TIME = RING_DIGEST + RING
 STATE_COLUMNS = RING_TIME + RING
 
@@ -219,7 +225,7 @@ def always_selected(p: Any, r: int) -> bool:
     if kind == TCP:
         return bool(p[r, TCP_FLAGS] & 7)  # FIN, SYN, RST
     if kind == UDP:
-        return bool(p[r, SOURCE_PORT] == 53 or p[r, DESTINATION_PORT] == 53 or p[r, FRAGMENT] == 1)
+        return bool(p[r, SOURCE_PORT] == 53 or p[r, DESTINATION_PORT] == 53)
     if kind == ICMP:
         type_ = p[r, ICMP_TYPE] >> 8
         if p[r, FAMILY] == 4:
@@ -246,7 +252,8 @@ def count_packet(p: Any, r: int, time: int, state: Any, d: int) -> int:
     ring = state[d, RECORDS] % RING
     state[d, RING_DIGEST + ring] = p[r, DIGEST] if provable else -1
     state[d, RING_TIME + ring] = time
-    if reason == 0 and p[r, PAYLOAD_LENGTH] > 0 and state[d, PAYLOADS] <= HEAD_PAYLOADS:
+    head = HEAD_PAYLOADS if p[r, FRAGMENT] == 0 else FRAGMENTS_KEPT
+    if reason == 0 and p[r, PAYLOAD_LENGTH] > 0 and state[d, PAYLOADS] <= head:
         reason = WHOLE
     return reason
 
@@ -339,6 +346,7 @@ def track_flows(
             continue
         flow, direction, d = -1, 0, 0
         reason, quic, cid, gap = ALWAYS, 0, 0, -1
+        tail, repeat = 0, 0
         if kind != ARP:
             forward = a_is_source(p, r)
             flow = find_flow(size, slots, keys, key, write_key(p, r, forward, key))
@@ -350,6 +358,12 @@ def track_flows(
             if state[d, RECORDS] > 0:
                 gap = times[r] - state[d, LAST_TIME]
             reason = count_packet(p, r, times[r], state, d)
+            count_unanswered(state, d, times[r])
+            tail = tail_of(b, p, r)
+            if tail:
+                repeat = count_tail(tail, state, d)
+                if repeat == FIRST_TAIL or 0 < repeat <= TAILS_KEPT:
+                    reason |= WHOLE
             quic = long_header_kinds(b, p, r)
             if quic:
                 cid = quic_cid_digest(b, p[r, PAYLOAD_OFFSET], p[r, PAYLOAD_OFFSET] + p[r, PAYLOAD_CAPTURED])
@@ -368,6 +382,7 @@ def track_flows(
         out[rows, sel.ORIGINAL_LENGTH], out[rows, sel.CAPTURED_LENGTH] = original[r], captured[r]
         write_packet(p, r, out, rows)
         out[rows, sel.QUIC], out[rows, sel.CID_DIGEST], out[rows, sel.GAP] = quic, cid, gap
+        out[rows, sel.TAIL], out[rows, sel.TAIL_REPEAT] = tail, repeat
         if flow >= 0:
             write_state(state, d, out, rows)
         else:

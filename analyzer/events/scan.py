@@ -35,6 +35,7 @@ from analyzer.events.flows import (
     insert_keys,
 )
 from analyzer.events.selected import SELECTED_DTYPES, Selected, each_column
+from analyzer.events.story.endings import FIRST_TAIL, TAILS_KEPT, join_endings, join_tails
 from analyzer.kernels import Matrix, runner
 from analyzer.wire import packets as pk
 from analyzer.wire.packets import LATER_FRAGMENT, NO_FLAW, NOT_IP, UDP, UNREAD_LINK, decode_packets, new_packets
@@ -189,6 +190,7 @@ def merge(first: Scan, second: Scan) -> Scan:
         (rows.other_bytes, fl.BYTES, own ^ 1),
     ):
         column[tracked] += before[side, counter]
+    _join_tails(before, after, rows, tracked, own)
     joined = each_column(lambda *pair: np.concatenate(pair), first.rows, rows)
     chunk = np.concatenate([first.chunk, second.chunk + np.int32(len(first.chunks))])
     _add_states(table.state, before, after)
@@ -251,8 +253,19 @@ def _repeats(before: NDArray[np.int64], rows: Selected, row: int) -> bool:
     return False
 
 
+def _join_tails(
+    before: Matrix, after: Matrix, rows: Selected, tracked: NDArray[np.int64], own: NDArray[np.int64]
+) -> None:
+    """Number the datagrams that end like the one before them; only those of both pieces' directions change."""
+    among = tracked[rows.tail_repeat[tracked] != 0]
+    directions = own[rows.tail_repeat[tracked] != 0]
+    rows.tail_repeat[among] = join_tails(before, after, directions, rows.tail[among], rows.tail_repeat[among])
+
+
 def _add_states(total: Matrix, before: Matrix, after: Matrix) -> None:
     """Write the flow states of both pieces together into ``total``."""
+    other_spoke = after.reshape(-1, 2, fl.STATE_COLUMNS)[:, ::-1, fl.RECORDS].reshape(-1) > 0
+    join_endings(total, before, after, other_spoke)
     for counter in (fl.RECORDS, fl.PAYLOADS, fl.DUPLICATES, fl.BYTES):
         total[:, counter] = before[:, counter] + after[:, counter]
     n_before, n_after = before[:, fl.RECORDS], after[:, fl.RECORDS]
@@ -278,8 +291,10 @@ def settle(scan: Scan) -> Scan:
     rows = scan.rows
     duplicate, long_header = rows.reason & IS_DUPLICATE > 0, rows.reason & IS_LONG > 0
     always = rows.reason & ALWAYS > 0
-    payload_head = (rows.payload_length > 0) & (rows.payload_ordinal <= fl.HEAD_PAYLOADS) & ~duplicate
-    whole = np.where(long_header, _cid_runs(rows, long_header) <= fl.HEAD_LONGS, always | payload_head)
+    head = np.where(rows.fragment == 0, fl.HEAD_PAYLOADS, fl.FRAGMENTS_KEPT)
+    payload_head = (rows.payload_length > 0) & (rows.payload_ordinal <= head) & ~duplicate
+    tail = (rows.tail_repeat == FIRST_TAIL) | ((rows.tail_repeat > 0) & (rows.tail_repeat <= TAILS_KEPT))
+    whole = np.where(long_header, _cid_runs(rows, long_header) <= fl.HEAD_LONGS, always | payload_head | tail)
     keep = always | whole | (rows.ordinal <= fl.HEAD) | (rows.gap >= fl.SILENCE_NS)
     keep |= duplicate & (rows.duplicate_ordinal <= fl.DUPLICATES_KEPT)
     reason = np.where(whole, rows.reason | WHOLE, rows.reason & ~np.int8(WHOLE)).astype(np.int8)

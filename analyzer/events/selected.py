@@ -51,6 +51,8 @@ class Selected(NamedTuple):
     other_duplicates: NDArray[np.int64]
     other_bytes: NDArray[np.int64]
     gap: NDArray[np.int64]  # ns since the previous record of this direction, -1: none before
+    tail: NDArray[np.int64]  # of story.endings, as the next
+    tail_repeat: NDArray[np.int32]
     start: NDArray[np.int64]
     kept: NDArray[np.int32]
     transport: NDArray[np.int16]  # offset of the transport header in the kept bytes, -1 if not reached
@@ -71,7 +73,7 @@ TCP_FLAGS, SEQUENCE, ACKNOWLEDGMENT, WINDOW = 15, 16, 17, 18
 ICMP, DIGEST, QUIC, CID_DIGEST = 19, 20, 21, 22
 ORDINAL, PAYLOAD_ORDINAL, DUPLICATE_ORDINAL, BYTES_SO_FAR = 23, 24, 25, 26
 OTHER_RECORDS, OTHER_DUPLICATES, OTHER_BYTES, GAP = 27, 28, 29, 30
-START, KEPT, TRANSPORT, HEADER = 31, 32, 33, 34
+TAIL, TAIL_REPEAT, START, KEPT, TRANSPORT, HEADER = 31, 32, 33, 34, 35, 36
 
 
 def each_column(function: Callable[..., NDArray[Any]], *rows: Selected) -> Selected:

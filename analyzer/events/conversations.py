@@ -7,10 +7,10 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from analyzer.events.connection import TCP_PROTOCOL, UDP_PROTOCOL, Connection, Flows
-from analyzer.events.dns import Lookup, lookups
 from analyzer.events.elsewhere import join_elsewhere
 from analyzer.events.icmp import tie_errors
-from analyzer.events.neighbours import NeighbourLookup, neighbour_lookups
+from analyzer.events.lookups.dns import Lookup, lookups
+from analyzer.events.lookups.neighbours import NeighbourLookup, neighbour_lookups
 from analyzer.events.quic import quic_connections
 from analyzer.events.scan import Scan
 from analyzer.events.tcp import tcp_connections

@@ -14,10 +14,11 @@ from analyzer.events import flows as fl
 from analyzer.events.conversations import Conversations, conversations
 from analyzer.events.scan import LEDGER, Scan
 from analyzer.exchanges.connections import MOST_RECORDS, Judge, connections_table
+from analyzer.exchanges.exchanges import exchanges_table
 from analyzer.exchanges.hosts import Hosts
 from analyzer.exchanges.packets import packets_table
 from analyzer.exchanges.schemas import RESOLUTIONS
-from analyzer.exchanges.sockets import exchanges_table, sockets_table
+from analyzer.exchanges.sockets import sockets_table
 from analyzer.exchanges.vantage import Vantage, vantage_of
 from analyzer.exchanges.view import CaptureView, View
 from analyzer.wire.keylog import NO_SECRETS, KeyLog, merged, read_keylog
@@ -57,10 +58,11 @@ def exchanges(scan: Scan, facts: Sequence[CaptureFacts], given: Given) -> Exchan
     hosts = Hosts(found.flows, found.connections, found.lookups)
     judge = Judge(found, hosts, max((f.last_time for f in facts), default=-1))
     connections = connections_table(judge)
+    requests = exchanges_table(judge, found, connections)
     view = View(
         connections=connections,
-        exchanges=exchanges_table(judge, connections),
-        sockets=sockets_table(connections),
+        exchanges=requests,
+        sockets=sockets_table(connections, requests),
         hosts=hosts.table(),
         captures=tuple(
             _capture_view(scan, index, f, _vantage(scan, found, index, f, given.vantages))

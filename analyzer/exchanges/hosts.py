@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 from analyzer.columns import Table
 from analyzer.events import flows as fl
 from analyzer.events.connection import Connection, Flows
-from analyzer.events.dns import Lookup
-from analyzer.events.neighbours import is_discovery, neighbour_messages
+from analyzer.events.lookups.dns import Lookup
+from analyzer.events.lookups.neighbours import is_discovery, neighbour_messages
 from analyzer.exchanges.view import HOSTS
 from analyzer.wire.addresses import address_text
 

@@ -120,6 +120,14 @@ EXCHANGES: Schema = (
     _c("reply_latency_s", "float", "s", "from the request record to the reply record"),
     _c("replied_from", "text", "", "socket that answered in place of the addressed one"),
     _c("capture", "int", "", "index of the capture file", public=False),
+    _c("question_type", "text", "", "type asked for in DNS: A, AAAA, HTTPS, ...", "RFC 1035 §4.1.2", public=False),
+    _c("answer_code", "text", "", "response code of the DNS answer in words", "RFC 1035 §4.1.1", public=False),
+    _c("answers", "text", "", "addresses in the DNS answer, joined by commas", public=False),
+    _c("request_records", "records", "", "the first request and its repeats", public=False),
+    _c("evidence_records", "records", "", "further records that tell: the reply, ICMP errors", public=False),
+    _c("last_request_time", "time", "ns", "time of the last repeat of the request", public=False),
+    _c("reply_time", "time", "ns", "time of the first reply record", public=False),
+    _c("one_way", "bool", "", "no reply to this side could be seen", public=False),
 )
 
 RESOLUTIONS: Schema = (

@@ -1,36 +1,22 @@
-"""The table of server sockets, and the table of exchanges, both made from judged connections."""
+"""The table of server sockets, made from judged connections and DNS questions."""
 
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
 from analyzer.columns import Table
-from analyzer.exchanges.connections import Judge
 from analyzer.exchanges.judge import ANSWERED, SILENT
-from analyzer.exchanges.schemas import EXCHANGES, SOCKETS
+from analyzer.exchanges.schemas import SOCKETS
 
 _OUTCOMES = ("answered", "refused", "silent", "undetermined")
 
 
-_AS_IN_CONNECTIONS = (
-    "connection",
-    "capture",
-    "family",
-    "client_address",
-    "client_port",
-    "server_address",
-    "server_port",
-    "request_time",
-    "repeats",
-    "outcome",
-    "outcome_reason",
-    "reply_record",
-    "reply_latency_s",
-    "replied_from",
-)
+_TRANSPORTS = {"quic": "udp", "udp": "udp", "tcp": "tcp"}
+_COLUMNS = ("family", "server_address", "server_port", "client_address", "request_time", "outcome", "reply_latency_s")
 
 
 def is_attempt(connections: Table) -> Any:
@@ -39,34 +25,42 @@ def is_attempt(connections: Table) -> Any:
     return (connections["request_time"] >= 0) | refused_udp
 
 
-def sockets_table(connections: Table) -> Table:
-    """One row per server socket and family that was asked, in the order of transport, address family, address, port."""
+def sockets_table(connections: Table, exchanges: Table) -> Table:
+    """One row per server socket and family that was asked, in the order of transport, address family, address, port.
+
+    A DNS question over UDP is an attempt of its own; its conversation is none besides.
+    """
+    questions = np.flatnonzero((exchanges["kind"] == "dns") & (exchanges["transport"] == "udp"))
+    asking = set(exchanges["connection"][questions])
+    chosen = [r for r in np.flatnonzero(is_attempt(connections)).tolist() if connections["connection"][r] not in asking]
+    columns = {
+        name: np.concatenate([connections[name][chosen], exchanges[name][questions]])
+        for name in (*_COLUMNS, "reply_time", "transport")
+    }
     groups: dict[tuple[str, str, str, int], list[int]] = defaultdict(list)
-    columns = [connections[name] for name in ("transport", "family", "server_address", "server_port")]
-    attempts = np.flatnonzero(is_attempt(connections)).tolist()
-    for row in attempts:
-        transport, family, address, port = (column[row] for column in columns)
-        groups["udp" if transport == "quic" else transport, family, address, int(port)].append(row)
-    rows = [_socket(connections, key, members) for key, members in sorted(groups.items())]
+    keys = zip(*(columns[name].tolist() for name in ("transport", *_COLUMNS[:3])), strict=True)
+    for row, (transport, family, address, port) in enumerate(keys):
+        groups[_TRANSPORTS[transport], family, address, port].append(row)
+    rows = [_socket(columns, key, members) for key, members in sorted(groups.items())]
     return Table.from_rows("sockets", SOCKETS, rows)
 
 
-def _socket(connections: Table, key: tuple[str, str, str, int], members: list[int]) -> dict[str, Any]:
+def _socket(columns: Mapping[str, Any], key: tuple[str, str, str, int], members: list[int]) -> dict[str, Any]:
     """The row of one socket."""
     transport, family, address, port = key
     index = np.array(members)
-    outcome, request = connections["outcome"][index], connections["request_time"][index]
+    outcome, request = columns["outcome"][index], columns["request_time"][index]
     counts = {name: int(np.count_nonzero(outcome == name)) for name in _OUTCOMES}
     decided = len(members) - counts["undetermined"]
-    latency = connections["reply_latency_s"][index][outcome == ANSWERED]
+    latency = columns["reply_latency_s"][index][outcome == ANSWERED]
     latency = latency[~np.isnan(latency)]
-    replies = connections["reply_time"][index][outcome == ANSWERED]
+    replies = columns["reply_time"][index][outcome == ANSWERED]
     return {
         "transport": transport,
         "family": family,
         "address": address,
         "port": port,
-        "clients": len(set(connections["client_address"][index])),
+        "clients": len(set(columns["client_address"][index])),
         "attempts": len(members),
         **counts,
         "answered_share": counts["answered"] / decided if decided else float("nan"),
@@ -85,18 +79,3 @@ def _onset(request: Any, outcome: Any) -> int:
         return -1
     after = silent[silent > answered.max()]
     return int(after.min()) if len(after) else -1
-
-
-def exchanges_table(judge_: Judge, connections: Table) -> Table:
-    """One row per request that begins a connection, in the order of the request records."""
-    rows = np.flatnonzero((connections["request_time"] >= 0) & (connections["transport"] != "udp")).tolist()
-    kinds = {"quic": "quic-initial", "tcp": "tcp-syn"}
-    columns: dict[str, list[Any]] = {name: connections[name][rows].tolist() for name in _AS_IN_CONNECTIONS}
-    transports = connections["transport"][rows].tolist()
-    columns["exchange"] = [f"E{number}" for number in range(1, len(rows) + 1)]
-    columns["kind"] = [kinds[transport] for transport in transports]
-    columns["transport"] = ["udp" if transport == "quic" else transport for transport in transports]
-    columns["name"] = connections["sni"][rows].tolist()
-    requests = (judge_.judged[row].connection.request_rows[0] for row in rows)
-    columns["request_record"] = [int(judge_.rows.record[request]) for request in requests]
-    return Table.from_columns("exchanges", EXCHANGES, columns)

@@ -12,7 +12,7 @@ What the client sends beyond its SYN is proof that it got a reply, whether that 
 from __future__ import annotations
 
 from analyzer.events.connection import Connection, Flows, client_by_port
-from analyzer.events.streams import first_bytes
+from analyzer.events.tcp.streams import first_bytes
 from analyzer.wire.tls import is_record, read_records
 from analyzer.wire.tls_hello import read_client_hello, read_server_hello
 

@@ -3,8 +3,9 @@
 How it works
 ------------
 A question and its answer share the sockets, the id and the question itself (RFC 1035 §7.3, RFC 5452 §9.1). The same
-question sent again is a repeat: with the same id and sockets always, with others where the client heard nothing for a
-while and asks the same resolver again. Two programs that ask for one name at the same moment are two lookups.
+question sent again to the same resolver is a repeat: with the same id, even from another port and after an answer
+(glibc asks for both families again where one is missing), or with another id where nothing was heard and this client
+was not seen to keep its ids. Two programs that ask for one name at the same moment are two lookups.
 
 An answer that comes from another socket than the one asked, with the id, the question and the client's socket of a
 lookup that is still open, is noted as ``replied_from``: it does not answer for the socket that was asked.
@@ -22,12 +23,12 @@ from typing import NamedTuple
 import numpy as np
 
 from analyzer.events.connection import Connection, Flows, Socket
-from analyzer.events.streams import first_bytes
+from analyzer.events.tcp.streams import first_bytes
 from analyzer.wire.dns import PORT, Message, read_message, read_stream
 from analyzer.wire.packets import NO_FLAW, UDP
 
-#: A question with another id or port, sent at least and at most so long after an open one, is its repeat. Resolvers
-#: repeat after 0.4 s (unbound) to 5 s (glibc, RFC 1035 §7.2); programs that ask in parallel are closer together.
+#: A question with another id that follows an open one at least so late is its repeat, and any question at most so late.
+#: Resolvers repeat after 0.4 s (unbound) to 5 s (glibc, RFC 1035 §7.2); programs that ask in parallel are closer.
 REPEAT_AFTER_NS, REPEAT_WITHIN_NS = 300_000_000, 15_000_000_000
 
 
@@ -42,7 +43,9 @@ class Lookup:
     name: str
     kind: str
     is_recursive: bool
+    identifier: int
     question_rows: list[int] = field(default_factory=list)
+    keeps_id: bool = False  # repeats have the same id
     answer_row: int = -1
     answer: Message | None = None
     replied_from: Socket | None = None
@@ -76,10 +79,12 @@ def lookups(flows: Flows, connections: Iterable[Connection]) -> list[Lookup]:
             continue
         key = packet.source, packet.destination, packet.identifier, message.name, message.kind
         place = packet.source.address, packet.destination, message.name, message.kind
-        lookup = asked.get(key) or _repeated(flows, latest.get(place), packet.row)
+        lookup = asked.get(key) or _repeated(flows, latest.get(place), packet)
         if lookup is None:
             lookup = _asked(packet)
             found.append(lookup)
+        else:
+            lookup.keeps_id |= packet.identifier == lookup.identifier
         lookup.question_rows.append(packet.row)
         asked[key] = latest[place] = lookup
         by_client[packet.source, packet.identifier, message.name, message.kind] = lookup
@@ -88,17 +93,28 @@ def lookups(flows: Flows, connections: Iterable[Connection]) -> list[Lookup]:
 
 def _asked(packet: _Packet) -> Lookup:
     message, transport = packet.message, packet.connection.transport
-    socket = packet.source, packet.destination
-    return Lookup(packet.connection, *socket, transport, message.name, message.kind, message.is_recursive)
+    return Lookup(
+        packet.connection,
+        packet.source,
+        packet.destination,
+        transport,
+        message.name,
+        message.kind,
+        message.is_recursive,
+        packet.identifier,
+    )
 
 
-def _repeated(flows: Flows, lookup: Lookup | None, row: int) -> Lookup | None:
-    """The open lookup that a question with another id or port repeats."""
-    if lookup is None or lookup.answer is not None:
+def _repeated(flows: Flows, lookup: Lookup | None, packet: _Packet) -> Lookup | None:
+    """The lookup that a question from another port or with another id repeats."""
+    if lookup is None:
         return None
     time = flows.scan.rows.time
-    since = int(time[row] - time[lookup.question_rows[-1]])
-    return lookup if REPEAT_AFTER_NS <= since <= REPEAT_WITHIN_NS else None
+    since = int(time[packet.row] - time[lookup.question_rows[-1]])
+    if packet.identifier == lookup.identifier:
+        return lookup if since <= REPEAT_WITHIN_NS else None
+    is_open = lookup.answer is None and not lookup.keeps_id
+    return lookup if is_open and REPEAT_AFTER_NS <= since <= REPEAT_WITHIN_NS else None
 
 
 def _packets(flows: Flows, connections: Iterable[Connection]) -> Iterator[_Packet]:

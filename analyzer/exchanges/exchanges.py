@@ -1,0 +1,160 @@
+"""The table of exchanges: every request and what came back, one row each, in the order of the request records.
+
+Requests are the first client Initial of a QUIC connection, the first SYN of a TCP connection, a DNS question, an ARP or
+Neighbour Discovery question; repeats belong to the first.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from analyzer.columns import Table, none_of
+from analyzer.events.conversations import Conversations
+from analyzer.events.lookups.dns import Lookup
+from analyzer.events.lookups.neighbours import NeighbourLookup
+from analyzer.exchanges.connections import Judge, Judged
+from analyzer.exchanges.judge import ANSWERED, REFUSED, REPLY_WAIT_NS, SILENT, UNDETERMINED, Verdict
+from analyzer.exchanges.schemas import EXCHANGES
+from analyzer.wire.icmp import REFUSALS
+
+_KINDS = {"quic": "quic-initial", "tcp": "tcp-syn"}
+_AS_IN_CONNECTIONS = (
+    "connection", "capture", "family", "client_address", "client_port", "server_address", "server_port",
+    "request_time", "repeats", "outcome", "outcome_reason", "reply_record", "reply_latency_s", "replied_from",
+    "last_request_time", "reply_time", "one_way",
+)  # fmt: skip
+
+
+def exchanges_table(judge: Judge, found: Conversations, connections: Table) -> Table:
+    """One row per request, in the order of the request records."""
+    columns, places = _of_connections(judge, connections)
+    others = [*_of_lookups(judge, found), *_of_neighbours(judge, found)]
+    for place, row in others:
+        places.append(place)
+        for column in EXCHANGES:
+            columns[column.name].append(row.get(column.name, none_of(column)))
+    order = np.argsort(np.array(places, np.int64), kind="stable").tolist()
+    ordered = {name: [values[i] for i in order] for name, values in columns.items()} if others else columns
+    ordered["exchange"] = [f"E{number}" for number in range(1, len(places) + 1)]
+    return Table.from_columns("exchanges", EXCHANGES, ordered)
+
+
+def _of_connections(judge: Judge, connections: Table) -> tuple[dict[str, list[Any]], list[int]]:
+    """The columns for the requests that begin a connection, and the rows of those requests."""
+    rows = np.flatnonzero((connections["request_time"] >= 0) & (connections["transport"] != "udp")).tolist()
+    columns: dict[str, list[Any]] = {column.name: [none_of(column)] * len(rows) for column in EXCHANGES}
+    columns |= {name: connections[name][rows].tolist() for name in _AS_IN_CONNECTIONS}
+    transports = connections["transport"][rows].tolist()
+    columns["kind"] = [_KINDS[transport] for transport in transports]
+    columns["transport"] = ["udp" if transport == "quic" else transport for transport in transports]
+    columns["name"] = connections["sni"][rows].tolist()
+    places = [judge.judged[row].connection.request_rows[0] for row in rows]
+    columns["request_record"] = judge.rows.record[places].tolist()
+    return columns, places
+
+
+def _of_lookups(judge: Judge, found: Conversations) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(row of the question, table row) of each DNS lookup."""
+    judged = {id(each.connection): each for each in judge.judged} if found.lookups else {}
+    for lookup in found.lookups:
+        owner = judged[id(lookup.connection)]
+        verdict, answer = _verdict(judge, lookup, owner), lookup.answer
+        refusals = [row for row in lookup.connection.icmp_rows if row > lookup.question_rows[0]]
+        row = _request(judge, lookup.question_rows, lookup.answer_row)
+        yield (
+            lookup.question_rows[0],
+            row
+            | {
+                "connection": f"C{owner.number}",
+                "kind": "dns",
+                "transport": lookup.transport,
+                "family": f"ipv{lookup.client.family}",
+                "client_address": lookup.client.address,
+                "client_port": lookup.client.port,
+                "server_address": lookup.server.address,
+                "server_port": lookup.server.port,
+                "name": lookup.name,
+                "outcome": verdict.outcome,
+                "outcome_reason": verdict.reason,
+                "replied_from": str(lookup.replied_from or ""),
+                "question_type": lookup.kind,
+                "answer_code": answer.code if answer is not None else "",
+                "answers": ",".join(answer.addresses) if answer is not None else "",
+                "evidence_records": judge.records(
+                    [lookup.answer_row] if answer is not None else refusals if verdict.outcome == REFUSED else []
+                ),
+                "one_way": owner.context.one_way,
+            },
+        )
+
+
+def _verdict(judge: Judge, lookup: Lookup, owner: Judged) -> Verdict:
+    """The outcome of a DNS question."""
+    if lookup.answer is not None:
+        return Verdict(ANSWERED)
+    first = lookup.question_rows[0]
+    names = [judge.icmp_name(row) for row in lookup.connection.icmp_rows if row > first]
+    if lookup.replied_from is not None:
+        return Verdict(SILENT)
+    if refusals := [name for name in names if name in REFUSALS]:
+        return Verdict(REFUSED, refusals[0])
+    if owner.context.one_way:
+        return Verdict(UNDETERMINED, "one-way")
+    return _unanswered(judge, first)
+
+
+def _unanswered(judge: Judge, first: int) -> Verdict:
+    """Silent, if the capture ran on long enough after the request in row ``first``."""
+    if int(judge.rows.time[first]) + REPLY_WAIT_NS > judge.capture_end:
+        return Verdict(UNDETERMINED, "capture-ended")
+    return Verdict(SILENT)
+
+
+def _of_neighbours(judge: Judge, found: Conversations) -> Iterator[tuple[int, dict[str, Any]]]:
+    """(row of the question, table row) of each question for a link address.
+
+    Questions are broadcast, answers are not: where nothing ever reached the asker here, its answers cannot be seen.
+    """
+    hosts = judge.hosts
+    heard = {hosts.same(each.asker) for each in found.neighbours if each.answer_row >= 0}
+    for lookup in found.neighbours:
+        one_way = not (hosts.same(lookup.asker) in heard or hosts.was_seen_receiving(lookup.asker))
+        verdict = Verdict(ANSWERED)
+        if lookup.answer_row < 0:
+            verdict = Verdict(UNDETERMINED, "one-way") if one_way else _unanswered(judge, lookup.question_rows[0])
+        row = _request(judge, lookup.question_rows, lookup.answer_row)
+        yield lookup.question_rows[0], row | _neighbour_columns(lookup, verdict, one_way)
+
+
+def _neighbour_columns(lookup: NeighbourLookup, verdict: Verdict, one_way: bool) -> dict[str, Any]:
+    return {
+        "kind": lookup.kind,
+        "family": "ipv4" if lookup.kind == "arp" else "ipv6",
+        "client_address": lookup.asker,
+        "server_address": lookup.target,
+        "outcome": verdict.outcome,
+        "outcome_reason": verdict.reason,
+        "one_way": one_way,
+    }
+
+
+def _request(judge: Judge, asked: list[int], reply: int) -> dict[str, Any]:
+    """Records and times of a request in rows ``asked``, answered in row ``reply`` (-1: not answered)."""
+    rows = judge.rows
+    first = asked[0]
+    answered = reply >= 0
+    return {
+        "capture": int(rows.capture[first]),
+        "request_record": int(rows.record[first]),
+        "request_time": int(rows.time[first]),
+        "last_request_time": int(rows.time[asked[-1]]),
+        "repeats": len(asked) - 1,
+        "reply_record": int(rows.record[reply]) if answered else -1,
+        "reply_time": int(rows.time[reply]) if answered else -1,
+        "reply_latency_s": int(rows.time[reply] - rows.time[first]) / 1e9 if answered else float("nan"),
+        "request_records": judge.records(asked),
+        "evidence_records": judge.records([reply]) if answered else (),
+    }

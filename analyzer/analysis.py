@@ -65,6 +65,11 @@ class Analysis:
         """One row per client, name and episode."""
         return self._found.resolutions
 
+    @property
+    def hosts(self) -> Table:
+        """One row per address: whose it is, and what was seen of it."""
+        return self._found.view.hosts
+
     @functools.cached_property
     def packets(self) -> Table:
         """The selected packets."""

@@ -49,6 +49,8 @@ class Analysed(Protocol):
     def findings(self) -> Table: ...
     @property
     def resolutions(self) -> Table: ...
+    @property
+    def hosts(self) -> Table: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -150,8 +152,8 @@ def _rank(finding: Finding) -> int:
 
 
 def socket_groups(analysis: Analysed) -> list[SocketGroup]:
-    """Server sockets by name, transport and port, those with the largest failing share first."""
-    names = _names(analysis.connections)
+    """Server sockets by host, transport and port, those with the largest failing share first."""
+    names, linked = _names(analysis.connections), _linked_hosts(analysis.hosts)
     groups: dict[tuple[str, str, int], list[SocketLine]] = {}
     for row in analysis.sockets.rows():
         name = names.get((row["address"], row["port"]), "")
@@ -160,8 +162,9 @@ def socket_groups(analysis: Analysed) -> list[SocketGroup]:
             **{key: row[key] for key in ("transport", "family", "address", "port", "median_reply_s", "onset")},
             **{key: row[key] for key in ("attempts", *OUTCOMES)},
         )
-        # Without a name nothing says that two addresses are one server.
-        groups.setdefault((name or row["address"], row["transport"], row["port"]), []).append(line)
+        # Without a name or a common link address nothing says that two addresses are one server.
+        host = name or linked.get(row["address"]) or row["address"]
+        groups.setdefault((host, row["transport"], row["port"]), []).append(line)
     made = [
         SocketGroup(lines[0].name, transport, port, tuple(sorted(lines, key=_failing_first)))
         for (_, transport, port), lines in groups.items()
@@ -190,6 +193,12 @@ def _worst_first(group: SocketGroup) -> tuple[float, int, int, str, int, str]:
     failed = sum(line.silent + line.refused for line in group.lines)
     attempts = sum(line.attempts for line in group.lines)
     return -share, -failed, -attempts, group.name or group.lines[0].address, group.port, group.transport
+
+
+def _linked_hosts(hosts: Table) -> dict[str, str]:
+    """The host of each address whose link address is known to be its own."""
+    columns = (hosts[name].tolist() for name in ("address", "host", "host_reason"))
+    return {address: host for address, host, reason in zip(*columns, strict=True) if reason == "link-address"}
 
 
 def _names(connections: Table) -> dict[tuple[str, int], str]:

@@ -10,6 +10,7 @@ import numpy as np
 
 from analyzer.columns import Table
 from analyzer.exchanges.schemas import SCHEMAS
+from analyzer.exchanges.view import HOSTS
 from analyzer.reports.text import utc
 
 #: A text that is trouble at every door at once.
@@ -41,6 +42,9 @@ ATTEMPTS = [
 ]
 
 
+NO_HOSTS = Table.from_rows("hosts", HOSTS, [])
+
+
 @dataclass(frozen=True)
 class Example:
     """What an analysis looks like to the reports."""
@@ -52,6 +56,7 @@ class Example:
     packets: Table
     findings: Table
     resolutions: Table
+    hosts: Table = NO_HOSTS
 
 
 def history(transport: str, repeats: int, answered: bool) -> str:

@@ -1,6 +1,6 @@
-"""The page of tables in the documentation, made from the schemas: ``python -m analyzer.reports.reference > docs/tables.md``.
+"""The page of tables in the documentation, made from the schemas.
 
-A test holds the page against this module, so that neither can drift.
+``python -m analyzer.reports.reference > docs/tables.md`` writes it; a test holds the page against this module.
 """
 
 from __future__ import annotations

@@ -17,9 +17,9 @@ from analyzer.exchanges.connections import MOST_RECORDS, Judge, connections_tabl
 from analyzer.exchanges.exchanges import exchanges_table
 from analyzer.exchanges.hosts import Hosts
 from analyzer.exchanges.packets import packets_table
-from analyzer.exchanges.schemas import RESOLUTIONS
+from analyzer.exchanges.resolutions import resolutions_table
 from analyzer.exchanges.sockets import sockets_table
-from analyzer.exchanges.vantage import Vantage, vantage_of
+from analyzer.exchanges.vantage import Vantage, pieces_of, vantage_of
 from analyzer.exchanges.view import CaptureView, View
 from analyzer.wire.keylog import NO_SECRETS, KeyLog, merged, read_keylog
 from analyzer.wire.links import READ_LINK_TYPES
@@ -31,7 +31,6 @@ class Exchanges:
     """The tables of an analysis; ``packets`` is made when asked for."""
 
     view: View
-    resolutions: Table
     judge: Judge
 
     def packets(self) -> Table:
@@ -64,12 +63,13 @@ def exchanges(scan: Scan, facts: Sequence[CaptureFacts], given: Given) -> Exchan
         exchanges=requests,
         sockets=sockets_table(connections, requests),
         hosts=hosts.table(),
+        resolutions=resolutions_table(judge, found),
         captures=tuple(
-            _capture_view(scan, index, f, _vantage(scan, found, index, f, given.vantages))
+            _capture_view(scan, index, f, _vantage(scan, found, index, facts, given.vantages))
             for index, f in enumerate(facts)
         ),
     )
-    return Exchanges(view, Table.from_rows("resolutions", RESOLUTIONS, []), judge)
+    return Exchanges(view, judge)
 
 
 def _capture_view(scan: Scan, index: int, facts: CaptureFacts, vantage: Vantage) -> CaptureView:
@@ -100,10 +100,14 @@ def _capture_view(scan: Scan, index: int, facts: CaptureFacts, vantage: Vantage)
     )
 
 
-def _vantage(scan: Scan, found: Conversations, index: int, facts: CaptureFacts, given: Mapping[str, str]) -> Vantage:
+def _vantage(
+    scan: Scan, found: Conversations, index: int, facts: Sequence[CaptureFacts], given: Mapping[str, str]
+) -> Vantage:
     """The vantage that was given for a capture, else the one that its handshakes show."""
-    word = given.get(facts.path) or given.get(facts.name)
-    return Vantage(word, "given") if word else vantage_of(found.connections, scan.rows, index)
+    if word := given.get(facts[index].path) or given.get(facts[index].name):
+        return Vantage(word, "given")
+    spans = [(each.first_time, each.last_time) for each in facts]
+    return vantage_of(found.connections, scan.rows, pieces_of(spans, index))
 
 
 def _needed_and_cut(scan: Scan) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:

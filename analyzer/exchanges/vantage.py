@@ -8,6 +8,7 @@ hosts answer a SYN and a SYN/ACK at once, while a QUIC server computes before it
 
 from __future__ import annotations
 
+import itertools
 import statistics
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -35,13 +36,23 @@ class Vantage(NamedTuple):
 UNKNOWN = Vantage("unknown", "no handshake shows which end is nearer")
 
 
-def vantage_of(connections: Sequence[Connection], rows: Selected, capture: int) -> Vantage:
-    """The vantage of one capture from the handshakes in it."""
+def pieces_of(spans: Sequence[tuple[int, int]], capture: int) -> frozenset[int]:
+    """The captures that were made where ``capture`` was: all, as rotated files are, if no two overlap in time.
+
+    ``spans`` are the first and the last time of each capture, -1 where it has none.
+    """
+    timed = sorted(span for span in spans if span[0] >= 0)
+    apart = all(before[1] <= after[0] for before, after in itertools.pairwise(timed))
+    return frozenset(range(len(spans)) if apart else (capture,))
+
+
+def vantage_of(connections: Sequence[Connection], rows: Selected, captures: frozenset[int]) -> Vantage:
+    """The vantage of the pieces of one capture from the handshakes in them."""
     for transport, name in (("tcp", "SYN/ACK"), ("quic", "server's first datagram")):
         ways = []
         for connection in connections:
             way = _ways(connection, rows) if connection.transport == transport else None
-            if way is not None and rows.capture[connection.rows[0]] == capture:
+            if way is not None and int(rows.capture[connection.rows[0]]) in captures:
                 ways.append(way)
                 if len(ways) == MOST_HANDSHAKES:
                     break

@@ -63,7 +63,7 @@ class Analysis:
     @property
     def resolutions(self) -> Table:
         """One row per client, name and episode."""
-        return self._found.resolutions
+        return self._found.view.resolutions
 
     @property
     def hosts(self) -> Table:

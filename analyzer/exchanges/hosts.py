@@ -53,6 +53,18 @@ class Hosts:
             root = self.group[root]
         return root
 
+    def may_be_one(self, address: str, other: str) -> bool:
+        """Whether two addresses are one host, or of two families and neither is known to have one in the other's."""
+        if self.same(address) == self.same(other):
+            return True
+        if (":" in address) == (":" in other):
+            return False
+        return not (self._has_both(address) or self._has_both(other))
+
+    def _has_both(self, address: str) -> bool:
+        """Whether the host of an address is known to have routable addresses in both families."""
+        return self.same(address) in self._dual
+
     def was_seen_sending(self, address: str) -> bool:
         """Whether any IP packet of this host was seen, Neighbour Discovery apart, in either family."""
         return self.same(address) in self._senders
@@ -135,6 +147,11 @@ class Hosts:
                 by_name[name].append(address)
         for addresses in by_name.values():
             self._join_all(addresses, "name")
+        families: dict[str, set[bool]] = defaultdict(set)
+        for address in self.family:
+            if not address.startswith("fe80:"):
+                families[self.same(address)].add(":" in address)
+        self._dual = {host for host, both in families.items() if len(both) > 1}
         self._senders = {self.same(a) for a in self.sent}
         self._receivers = {self.same(a) for a, n in self.received.items() if n}
 

@@ -57,6 +57,7 @@ CONNECTIONS: Schema = (
     # What patterns need besides.
     _c("request_records", "records", "", "the first request and its repeats", public=False),
     _c("evidence_records", "records", "", "further records that tell: replies, ICMP errors, resets", public=False),
+    _c("bursts", "int", "", "the request and its repeats, those within 50 ms counted once", public=False),
     _c("rejections", "int", "", "ICMP errors of the client that quote a reply from elsewhere", public=False),
     _c("repeats", "int", "", "how often the request was sent again", public=False),
     _c(
@@ -143,7 +144,20 @@ RESOLUTIONS: Schema = (
     _c("tried", "text", "", "addresses that the client then tried, in order, joined by commas"),
     _c("first_tried_family", "text", "", "family tried first"),
     _c("second_family_delay_s", "float", "s", "from the first attempt to the first one in the other family"),
-    _c("outcome", "text", "", "answered, refused, silent, undetermined or not-tried"),
+    _c("outcome", "text", "", "answered, refused, silent, undetermined, not-tried, or unresolved: no address came"),
+    _c("addresses_a", "text", "", "IPv4 addresses answered, joined by commas", public=False),
+    _c("addresses_aaaa", "text", "", "IPv6 addresses answered, joined by commas", public=False),
+    _c("code_a", "text", "", "response code to the A question in words", public=False),
+    _c("code_aaaa", "text", "", "response code to the AAAA question in words", public=False),
+    _c("question_records", "records", "", "the questions and their repeats", public=False),
+    _c("answer_records", "records", "", "the answers", public=False),
+    _c("first_question_time", "time", "ns", "time of the first question", public=False),
+    _c("answer_time", "time", "ns", "time of the first answer with an address", public=False),
+    _c("connections", "text", "", "connections that tried or used an address, joined by commas", public=False),
+    _c("first_family_unanswered", "bool", "", "no reply in the first family before the second was tried", public=False),
+    _c("touched", "bool", "", "other packets of the client went to an address, such as ICMP echo", public=False),
+    _c("is_resolver", "bool", "", "the client answers DNS questions itself, or asks as a resolver does", public=False),
+    _c("resolver_clients", "int", "", "how many clients were seen asking that resolver", public=False),
 )
 
 PACKETS: Schema = (

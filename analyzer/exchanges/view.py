@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from analyzer.columns import Column, Schema, Table
+from analyzer.exchanges.schemas import RESOLUTIONS
 
 HOSTS: Schema = (
     Column("address", "text", "", "an address that the captures show", "IP header, ARP, NDP"),
@@ -55,6 +56,7 @@ class View:
     sockets: Table
     hosts: Table
     captures: tuple[CaptureView, ...]
+    resolutions: Table = field(default_factory=lambda: Table.from_rows("resolutions", RESOLUTIONS, []))
     _host_of: dict[str, int] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:

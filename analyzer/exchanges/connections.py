@@ -22,6 +22,9 @@ MOST_RECORDS = 100  # of each list of records that a row keeps
 
 _SECOND = 1_000_000_000
 
+#: No client repeats an unanswered request sooner (aioquic 200 ms; RFC 9002 §6.2.2 advises 1 s).
+BURST_NS = 50_000_000
+
 
 @dataclass(frozen=True, slots=True)
 class Judged:
@@ -136,6 +139,15 @@ def _last_request(judge_: Judge, j: Judged) -> int:
     return int(judge_.rows.time[rows[-1]]) if rows and j.connection.is_attempt else -1
 
 
+def _bursts(judge_: Judge, j: Judged) -> int:
+    """Requests of one burst, such as a ClientHello in several datagrams, share their fate and count once."""
+    bursts, last = 0, -BURST_NS
+    for time in judge_.rows.time[j.connection.request_rows].tolist() if j.connection.is_attempt else ():
+        if time - last >= BURST_NS:
+            bursts, last = bursts + 1, time
+    return bursts
+
+
 def _alpn(c: Connection) -> str:
     return ",".join(p.decode("utf-8", "backslashreplace") for p in c.hello.alpn) if c.hello is not None else ""
 
@@ -208,6 +220,7 @@ _COLUMNS: dict[str, _Value] = {
 }
 
 _LAZY: dict[str, _Value] = {
+    "bursts": _bursts,
     "history": lambda g, j: history_of(g.flows, j.connection),
     "quic_version": lambda _, j: _hex_version(j.connection.version),
     "quic_version_negotiated": lambda _, j: _hex_version(j.connection.server_version),

@@ -14,11 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analyzer.events import flows as fl
+from analyzer.events.fragments import reassemble
 from analyzer.events.scan import Scan
 from analyzer.wire.addresses import address_text
+from analyzer.wire.packets import LATER_FRAGMENT
 from analyzer.wire.tls_hello import ClientHello, ServerHello
 
 if TYPE_CHECKING:
+    from analyzer.events.story.paths import Path
+    from analyzer.events.story.story import Story
     from analyzer.wire.certificates import Certificate
 
 ICMP_PROTOCOL, TCP_PROTOCOL, UDP_PROTOCOL, ICMPV6_PROTOCOL = 1, 6, 17, 58
@@ -102,6 +106,10 @@ class Connection:
     close_space: str = ""  # initial, handshake or 1-rtt: where CONNECTION_CLOSE was read
     chosen_alpn: str = ""  # what the server chose, with a key log
     certificates: tuple[Certificate, ...] = ()  # of the server, with a key log
+    client_kinds: int = 0  # bits of the kinds of QUIC packets that were seen, of wire.quic.summary
+    server_kinds: int = 0
+    other_paths: tuple[Path, ...] = ()  # further flows of the connection, by a connection ID of the server
+    story: Story | None = None  # of a connection that did not simply complete and end
 
     @property
     def sni(self) -> str:
@@ -123,13 +131,14 @@ class FlowRows(NamedTuple):
 
 
 class Flows:
-    """The flows of a scan, and their rows."""
+    """The flows of a scan, and their rows. What came in IP fragments is whole in the row of the first one."""
 
     def __init__(self, scan: Scan) -> None:
-        self.scan = scan
-        rows = scan.rows
+        self.scan, self.fragments = reassemble(scan)
+        rows = self.scan.rows
         order = np.argsort(rows.flow, kind="stable")
         order = order[(rows.flow[order] >= 0) & (rows.reason[order] & fl.IS_DUPLICATE == 0)]
+        order = order[rows.kind[order] != LATER_FRAGMENT]
         self._order = order
         count = int(scan.table.size[0])
         self._bounds = np.searchsorted(rows.flow[order], np.arange(count + 1)).tolist()
@@ -143,6 +152,10 @@ class Flows:
         low, high = self._bounds[flow], self._bounds[flow + 1]
         order, time, direction = self._order[low:high], self._time[low:high], self._direction[low:high]
         return FlowRows(order.tolist(), time.tolist(), direction.tolist())
+
+    def last_row(self, flow: int) -> int:
+        """The last row of a flow that has rows."""
+        return int(self._order[self._bounds[flow + 1] - 1])
 
     def with_protocol(self, protocol: int) -> Iterator[int]:
         """Indices of the flows with an IP protocol that have rows."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
@@ -11,7 +12,9 @@ from analyzer.capture.link_types import link_type_name
 from analyzer.capture.records import CaptureFacts
 from analyzer.columns import Table
 from analyzer.events import flows as fl
+from analyzer.events.connection import Flows
 from analyzer.events.conversations import Conversations, conversations
+from analyzer.events.fragments import FLAW_WORDS
 from analyzer.events.scan import LEDGER, Scan
 from analyzer.exchanges.connections import MOST_RECORDS, Judge, connections_table
 from analyzer.exchanges.exchanges import exchanges_table
@@ -65,21 +68,25 @@ def exchanges(scan: Scan, facts: Sequence[CaptureFacts], given: Given) -> Exchan
         hosts=hosts.table(),
         resolutions=resolutions_table(judge, found),
         captures=tuple(
-            _capture_view(scan, index, f, _vantage(scan, found, index, facts, given.vantages))
+            _capture_view(found.flows, index, f, _vantage(scan, found, index, facts, given.vantages))
             for index, f in enumerate(facts)
         ),
     )
     return Exchanges(view, judge)
 
 
-def _capture_view(scan: Scan, index: int, facts: CaptureFacts, vantage: Vantage) -> CaptureView:
+def _capture_view(flows: Flows, index: int, facts: CaptureFacts, vantage: Vantage) -> CaptureView:
     """What one capture could have shown."""
+    scan = flows.scan
     ledger = dict(zip(LEDGER, scan.ledger[index].tolist(), strict=True)) | {"cut": int(bool(facts.cut))}
     unread = [link_type_name(number) for number in facts.link_types if number not in READ_LINK_TYPES]
     warnings = list(facts.warnings)
     if ledger["unread_link_type"]:
         count = ledger["unread_link_type"]
         warnings.append(f"{facts.name}: {count} records of link type {', '.join(unread)}, which is not read here")
+    pieces = Counter(word for row, word in flows.fragments.flaw.items() if scan.rows.capture[row] == index)
+    for word, count in sorted(pieces.items()):
+        warnings.append(f"{facts.name}: {count} IP fragments could not be put together ({word}): {FLAW_WORDS[word]}")
     return CaptureView(
         index=index,
         name=facts.name,
@@ -115,7 +122,8 @@ def _needed_and_cut(scan: Scan) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
     rows = scan.rows
     wanted = np.minimum(rows.payload_length, fl.PAYLOAD_KEPT)
     read_whole = (rows.reason & fl.WHOLE > 0) & ((rows.kind == UDP) | (rows.kind == TCP))
-    missing: np.ndarray[tuple[int], np.dtype[np.bool_]] = read_whole & (rows.payload_captured < wanted)
+    is_cut = rows.captured_length < rows.original_length
+    missing: np.ndarray[tuple[int], np.dtype[np.bool_]] = read_whole & is_cut & (rows.payload_captured < wanted)
     return missing
 
 

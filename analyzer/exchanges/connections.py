@@ -167,8 +167,10 @@ def _family(c: Connection) -> str:
 def _evidence(judge_: Judge, j: Judged) -> tuple[tuple[int, int], ...]:
     c = j.connection
     reply = () if c.reply_row < 0 else (c.reply_row,)
-    rows = sorted({*reply, *c.syn_ack_rows, *c.icmp_rows, *c.reset_rows, *c.elsewhere_rows, *c.rejected_rows})
-    return judge_.records(rows)
+    later = judge_.flows.fragments.later
+    pieces = [row for first in (*c.request_rows, *reply) for row in later.get(first, ())] if later else []
+    others = (*c.syn_ack_rows, *c.icmp_rows, *c.reset_rows, *c.elsewhere_rows, *c.rejected_rows)
+    return judge_.records(sorted({*reply, *pieces, *others}))
 
 
 _Value = Callable[[Judge, Judged], Any]

@@ -9,7 +9,7 @@ from analyzer.exchanges.connections import Judge
 from analyzer.exchanges.schemas import PACKETS
 from analyzer.wire.icmp import error_name, read_quoted
 from analyzer.wire.neighbours import read_arp
-from analyzer.wire.packets import ARP, FLAW_NAMES, ICMP, LATER_FRAGMENT, OTHER_IP, TCP, UDP
+from analyzer.wire.packets import ARP, FLAW_NAMES, ICMP, LATER_FRAGMENT, NO_FLAW, OTHER_IP, TCP, UDP
 from analyzer.wire.quic.split import HANDSHAKE, INITIAL, RETRY, VERSION_NEGOTIATION, ZERO_RTT
 from analyzer.wire.quic.summary import SHORT_BIT
 
@@ -33,6 +33,10 @@ def packets_table(judge: Judge) -> Table:
         c = judged.connection
         for row in (*c.rows, *c.elsewhere_rows, *c.icmp_rows):
             owner[row] = f"C{judged.number}", c.client_direction
+    fragments = judge.flows.fragments
+    for first, later in fragments.later.items():
+        if first in owner:
+            owner.update(dict.fromkeys(later, owner[first]))
     rows = judge.rows
     columns: dict[str, list[object]] = {
         "capture": rows.capture.tolist(),
@@ -40,7 +44,10 @@ def packets_table(judge: Judge) -> Table:
         "time": rows.time.tolist(),
         "length": rows.original_length.tolist(),
         "captured_length": rows.captured_length.tolist(),
-        "flaw": [FLAW_NAMES[flaw] for flaw in rows.flaw.tolist()],
+        "flaw": [
+            fragments.flaw.get(row, FLAW_NAMES[flaw]) if flaw == NO_FLAW else FLAW_NAMES[flaw]
+            for row, flaw in enumerate(rows.flaw.tolist())
+        ],
     }
     columns |= {name: [] for name in ("connection", "direction", "kind", "family", "detail")}
     families = judge.flows.family

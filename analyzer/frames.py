@@ -42,7 +42,7 @@ def _values(column: Column, values: NDArray[Any]) -> Any:
 
     if column.kind == "time":
         moments = values.astype("datetime64[ns]")
-        moments[values == -1] = np.datetime64("NaT")
+        moments[values == -1] = np.datetime64("NaT", "ns")
         return pandas.Series(moments).dt.tz_localize("UTC")
     if column.kind == "duration":
         return np.where(values == -1, np.nan, values / 1e9)

@@ -168,5 +168,7 @@ def _numba_type(hint: Any) -> Any:
     dimensions = 1
     if hasattr(hint, "__metadata__"):  # Annotated[NDArray[x], dimensions]
         dimensions, hint = hint.__metadata__[0], hint.__origin__
-    dtype = typing.get_args(typing.get_args(hint)[1])[0]  # NDArray[x] is ndarray[shape, dtype[x]]
+    # NDArray[x] is ndarray[shape, dtype[x]] up to numpy 2.4, and an alias with the one argument x from 2.5 on
+    last = typing.get_args(hint)[-1]
+    dtype = (typing.get_args(last) or (last,))[0]
     return types_.Array(_numba().from_dtype(np.dtype(dtype)), dimensions, "C")

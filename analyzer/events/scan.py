@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -107,8 +108,8 @@ def scan(batches: Iterable[Batch], captures: int, *, compiled: bool, with_secret
         if count > len(matrix):
             matrix = new_packets(2 * count)
         packets = matrix[:count]
-        buffer = batch.buffer if compiled else memoryview(batch.buffer)  # type: ignore[arg-type]
-        decode(buffer, batch.records, packets)  # type: ignore[arg-type]
+        buffer: Any = batch.buffer if compiled else batch.buffer.data  # a memoryview: its items cost half as much
+        decode(buffer, batch.records, packets)
         collector.make_room(cursor, count, len(batch.buffer))
         cursor[0] = 0
         while track(

@@ -206,7 +206,8 @@ def _is_dense(row: _Row) -> bool:
 
 
 def _counts(row: _Row, outcome: str, span: float) -> NDArray[np.int64]:
-    return np.histogram(row.asked[row.outcome == outcome], BINS, (0, span))[0].astype(np.int64)
+    counts: NDArray[np.int64] = np.histogram(row.asked[row.outcome == outcome], BINS, (0, span))[0].astype(np.int64)
+    return counts
 
 
 def _highest(rows: list[_Row], span: float) -> int:

@@ -13,6 +13,8 @@ from analyzer.events.lookups.dns import Lookup, lookups
 from analyzer.events.lookups.neighbours import NeighbourLookup, neighbour_lookups
 from analyzer.events.quic import quic_connections
 from analyzer.events.scan import Scan
+from analyzer.events.story.paths import join_paths
+from analyzer.events.story.story import tell_all
 from analyzer.events.tcp import tcp_connections
 from analyzer.events.udp import udp_conversation
 
@@ -39,6 +41,7 @@ def conversations(scan: Scan) -> Conversations:
     for flow in flows.with_protocol(TCP_PROTOCOL):
         connections += tcp_connections(flows, flow)
     connections.sort(key=lambda connection: connection.rows[0])
-    connections = join_elsewhere(flows, connections)
+    connections = join_paths(flows, join_elsewhere(flows, connections))
+    tell_all(flows, connections)
     tie_errors(flows, connections)
     return Conversations(flows, connections, lookups(flows, connections), neighbour_lookups(flows))

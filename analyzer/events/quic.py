@@ -22,11 +22,12 @@ from analyzer.wire.quic.crypto_stream import CryptoStream
 from analyzer.wire.quic.frames import ConnectionClose, Crypto, read_frames
 from analyzer.wire.quic.header import QuicPacket, read_datagram
 from analyzer.wire.quic.protection import InitialKeys, initial_keys, is_retry_intact, open_packet
-from analyzer.wire.quic.split import HANDSHAKE, INITIAL, REST, RETRY, VERSION_NEGOTIATION, ZERO_RTT, Flaw
+from analyzer.wire.quic.split import HANDSHAKE, INITIAL, OTHER_LONG, REST, RETRY, VERSION_NEGOTIATION, ZERO_RTT, Flaw
 from analyzer.wire.quic.summary import SHORT_BIT
 from analyzer.wire.tls_hello import read_client_hello, read_server_hello
 
 _INITIAL_BIT, _HANDSHAKE_BIT = 1 << INITIAL, 1 << HANDSHAKE
+_REQUEST_BITS = _INITIAL_BIT | 1 << OTHER_LONG  # of an unknown version nothing else can be told
 _READABLE_BITS = _INITIAL_BIT | 1 << RETRY | 1 << VERSION_NEGOTIATION
 
 #: Opening a server's Initials stops here: acknowledgments without CRYPTO repeat for as long as the client does.
@@ -98,7 +99,7 @@ class Attempt:
             if type(frame) is Crypto:
                 self.client_stream.add(frame.offset, frame.piece)
         if connection.version < 0:
-            connection.version = packet.version
+            connection.version, connection.version_known = packet.version, True
         prefix = self.client_stream.prefix()
         if len(prefix) >= 4 and len(prefix) >= 4 + int.from_bytes(prefix[1:4], "big"):
             connection.hello = read_client_hello(prefix)
@@ -176,7 +177,7 @@ class _FlowReader:
             return attempt
         payload, (packet, *_) = self.packets(row)
         attempt = self._known(packet, direction)
-        if packet.kind == INITIAL and (attempt is None or attempt.awaits_initial_of(direction)):
+        if packet.kind in (INITIAL, OTHER_LONG) and (attempt is None or attempt.awaits_initial_of(direction)):
             attempt = self._begin(direction, payload, packet, early=attempt) or attempt
         if attempt is None:
             attempt = self.attempts[-1] if self._belongs_to_last(packet, direction) else self._stranger(row, direction)
@@ -270,7 +271,8 @@ class _FlowReader:
         connection = attempt.connection
         connection.rows.append(row)
         if direction == connection.client_direction:
-            if bits & _INITIAL_BIT and connection.client_dcid:
+            connection.client_kinds |= bits or SHORT_BIT
+            if bits & _REQUEST_BITS and connection.client_dcid:
                 if connection.reply_row < 0:
                     connection.request_rows.append(row)
                 connection.largest_request = max(connection.largest_request, int(self.length[row]))
@@ -281,6 +283,7 @@ class _FlowReader:
             if bits & _HANDSHAKE_BIT:
                 connection.client_went_on = True
             return
+        connection.server_kinds |= bits or SHORT_BIT
         if connection.reply_row < 0:
             connection.reply_row = row
         if bits & _READABLE_BITS and (attempt.wants_server or bits & ~_INITIAL_BIT & _READABLE_BITS):

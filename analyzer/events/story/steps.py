@@ -1,0 +1,80 @@
+"""The rows of one QUIC connection in order, each with what both sides had sent before it.
+
+Rows are selected packets: all long headers, the first packets of each direction and the first after a pause of a
+second. The counters that every row carries tell what was sent between them.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+from typing import NamedTuple
+
+from analyzer.events.connection import Connection, Counters, Flows
+from analyzer.wire.quic.split import HANDSHAKE, INITIAL
+from analyzer.wire.quic.summary import SHORT_BIT
+
+INITIAL_BIT, HANDSHAKE_BIT = 1 << INITIAL, 1 << HANDSHAKE
+
+#: RFC 9000 §10.3: a short header packet that can be opened has at least 21 bytes.
+_LEAST_SHORT = 21
+
+
+class Step(NamedTuple):
+    """One row: when, from whom, the kinds of its QUIC packets as bits, its UDP payload, and the counters before it."""
+
+    row: int
+    time: int  # ns
+    is_client: bool
+    kinds: int
+    length: int
+    before: Counters
+
+
+def steps_of(flows: Flows, connection: Connection) -> list[Step]:
+    """The rows of a connection's own flow."""
+    rows, client = flows.scan.rows, connection.client_direction
+    base = _oriented(flows.before(connection.rows[0]), client)
+    steps = []
+    for row in connection.rows:
+        length, kinds = int(rows.payload_length[row]), int(rows.quic[row])
+        if not kinds and length >= _LEAST_SHORT:
+            kinds = SHORT_BIT
+        now = _oriented(flows.before(row), client)
+        before = Counters(*(n - b for n, b in zip(now, base, strict=True)))
+        steps.append(Step(row, int(rows.time[row]), int(rows.direction[row]) == client, kinds, length, before))
+    return steps
+
+
+def _oriented(counters: list[int], client: int) -> list[int]:
+    """Counters of ends a and b as counters of client and server."""
+    a_packets, b_packets, a_bytes, b_bytes = counters
+    return [b_packets, a_packets, b_bytes, a_bytes] if client else counters
+
+
+def kinds_of(steps: list[Step], *, from_client: bool) -> int:
+    """The bits of all kinds that one side sent."""
+    bits = 0
+    for step in steps:
+        if step.is_client == from_client:
+            bits |= step.kinds
+    return bits
+
+
+def round_trip(steps: list[Step]) -> int:
+    """Estimated round trip in ns, -1 where nothing tells it.
+
+    It is the shortest way from here to the client and back, plus the same to the server. A way that was seen once
+    may be a pause and not a trip, so it counts only up to ``_LONGEST_SINGLE``.
+    """
+    to_client: list[int] = []
+    to_server: list[int] = []
+    for last, step in pairwise(steps):
+        if last.is_client != step.is_client:
+            (to_client if step.is_client else to_server).append(step.time - last.time)
+    if not to_server:
+        return -1
+    ways = [min(way) for way in (to_client, to_server) if len(way) > 1 or (way and way[0] <= _LONGEST_SINGLE)]
+    return sum(ways) if ways else -1
+
+
+_LONGEST_SINGLE = 500_000_000

@@ -1,0 +1,188 @@
+"""The story of a QUIC connection that did not simply complete and end: facts that its patterns decide by.
+
+How it works
+------------
+``needs_story`` is a few comparisons, so that thousands of connections that completed, or that nobody answered, cost
+nothing more. For the others the selected rows are walked once: Initials, Retries and Version Negotiations are read to
+the end, pauses measured, and the ends of all paths looked up in the counters of their flows.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from analyzer.events import flows as fl
+from analyzer.events.connection import Connection, Flows
+from analyzer.events.story.initials import Close, Initials, InitialsReader
+from analyzer.events.story.paths import (
+    NO_ENDING,
+    NO_RESETS,
+    Ending,
+    Path,
+    Resets,
+    ending_of,
+    has_resets,
+    resets_of,
+)
+from analyzer.events.story.pauses import NO_STALL, Stall, stall_of
+from analyzer.events.story.steps import HANDSHAKE_BIT, Step, kinds_of, round_trip, steps_of
+from analyzer.wire.quic.summary import SHORT_BIT
+
+#: A handshake that takes longer is looked at for pauses.
+_SLOW_NS = 200_000_000
+#: Fewer packets without an answer, or for a shorter time, are told by no pattern.
+_LEAST_UNANSWERED, _LEAST_SILENCE_NS = 3, 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Story:
+    """Facts about one connection. Times are ns, -1 where there is none; kinds are bits of ``summary``."""
+
+    client_kinds: int
+    server_kinds: int
+    completed: bool
+    round_trip: int
+    initials: Initials
+    close: Close | None
+    close_shape: bool  # the client's Handshake packets end like a CONNECTION_CLOSE: sent once, both silent after them
+    real_client: bool  # a ClientHello was read
+    server_first: int  # time of the server's first packet
+    client_last: int
+    server_last: int
+    client_after: int  # packets of the client after the server's first
+    server_after: int
+    stall: Stall = NO_STALL
+    ending: Ending = NO_ENDING
+    resets: Resets = NO_RESETS
+    silent_path: Path | None = None  # a path on which the server sent nothing
+    path_packets: int = 0
+    path_first: int = -1
+    path_last: int = -1
+    rows: tuple[int, ...] = ()  # evidence
+
+
+def needs_story(flows: Flows, connection: Connection) -> bool:
+    """Whether a connection's patterns need more than its own reader found."""
+    c = connection
+    if c.transport != "quic" or not c.request_rows or c.replied_from is not None:
+        return False
+    if c.other_paths:
+        return True
+    if c.reply_row < 0:
+        return not c.hello_complete
+    if not c.client_kinds & SHORT_BIT or not c.server_kinds & SHORT_BIT:
+        return True
+    return _was_slow(flows, c) or _is_left(ending_of(flows, c)) or has_resets(flows, c)
+
+
+def _was_slow(flows: Flows, connection: Connection) -> bool:
+    """Whether the client's first packet beyond Initials came late."""
+    rows = flows.scan.rows
+    for row in connection.rows:
+        quic = int(rows.quic[row])
+        if (quic == 0 or quic & (HANDSHAKE_BIT | SHORT_BIT)) and rows.direction[row] == connection.client_direction:
+            return int(rows.time[row] - rows.time[connection.request_rows[0]]) > _SLOW_NS
+    return True
+
+
+def _is_left(ending: Ending) -> bool:
+    return ending.packets >= _LEAST_UNANSWERED and ending.last - ending.first >= _LEAST_SILENCE_NS
+
+
+def tell(flows: Flows, connection: Connection) -> Story:
+    """The story of one connection."""
+    steps = steps_of(flows, connection)
+    initials = InitialsReader(flows, connection).read(steps)
+    resets = resets_of(flows, connection)
+    ending = ending_of(flows, connection)
+    path, counts = _silent_path(flows, connection)
+    stall = NO_STALL if initials.token or initials.retries else stall_of(steps)
+    before = next((step.before for step in steps if not step.is_client), connection.counters)
+    server_first = next((step.time for step in steps if not step.is_client), -1)
+    completed = _is_completed(connection, steps)
+    close = initials.closes[0] if initials.closes else None
+    return Story(
+        client_kinds=kinds_of(steps, from_client=True),
+        server_kinds=kinds_of(steps, from_client=False),
+        completed=completed,
+        round_trip=round_trip(steps),
+        initials=initials,
+        close=close,
+        close_shape=close is None and not completed and _ends_like_a_close(steps),
+        real_client=bool(initials.hello_numbers),
+        server_first=server_first,
+        client_last=max((s.time for s in steps if s.is_client), default=-1),
+        server_last=max((s.time for s in steps if not s.is_client), default=-1),
+        client_after=connection.counters.client_packets - before.client_packets,
+        server_after=connection.counters.server_packets - before.server_packets,
+        stall=stall,
+        ending=ending if _is_left(ending) else NO_ENDING,
+        resets=resets,
+        silent_path=path,
+        path_packets=counts[0],
+        path_first=counts[1],
+        path_last=counts[2],
+        rows=_evidence(connection, initials, resets, (close, stall, path)),
+    )
+
+
+def _is_completed(connection: Connection, steps: list[Step]) -> bool:
+    """The client sent 1-RTT packets, for which it needs the server's whole flight, and the server some after them."""
+    finished = next((step for step in steps if step.is_client and step.kinds & SHORT_BIT), None)
+    if finished is None:
+        return False
+    after = connection.counters.server_packets - finished.before.server_packets
+    handshake_only = [s for s in steps if s.row > finished.row and not s.is_client and not s.kinds & SHORT_BIT]
+    return after > len(handshake_only)
+
+
+def _ends_like_a_close(steps: list[Step]) -> bool:
+    """After the server's Handshake packets the client sent few of its own, no 1-RTT packet, and both fell silent.
+
+    A side that merely waits repeats itself within a PTO; silence of both says that both know of an end.
+    """
+    heard = next((i for i, s in enumerate(steps) if not s.is_client and s.kinds & HANDSHAKE_BIT), -1)
+    if heard < 0:
+        return False
+    answers = [s for s in steps[heard:] if s.is_client]
+    last = answers[-1] if answers else None
+    if last is None or not last.kinds & HANDSHAKE_BIT or any(s.kinds & SHORT_BIT for s in answers):
+        return False
+    late = [s for s in steps if not s.is_client and s.time > last.time]
+    span = last.time - steps[heard].time
+    return len(answers) <= 3 and span <= _SLOW_NS and all(s.time - last.time <= _SLOW_NS for s in late)
+
+
+def _silent_path(flows: Flows, connection: Connection) -> tuple[Path | None, tuple[int, int, int]]:
+    """The further path on which the client sent most and heard nothing, and its packets, first and last time."""
+    found: tuple[Path | None, tuple[int, int, int]] = (None, (0, -1, -1))
+    state = flows.scan.table.state
+    for path in connection.other_paths:
+        client, server = (state[2 * path.flow + (path.client_direction ^ side)].tolist() for side in (0, 1))
+        packets = client[fl.RECORDS] - client[fl.DUPLICATES]
+        if not server[fl.RECORDS] and packets > found[1][0]:
+            found = path, (packets, client[fl.FIRST_TIME], client[fl.LAST_TIME])
+    return found
+
+
+def _evidence(
+    connection: Connection, initials: Initials, resets: Resets, more: tuple[Close | None, Stall, Path | None]
+) -> tuple[int, ...]:
+    close, stall, path = more
+    rows = {*initials.retries, *initials.negotiations, *initials.ack_rows[:2], *resets.rows}
+    rows |= {close.row} if close is not None else set()
+    rows |= {stall.row} if stall.row >= 0 else set()
+    rows |= set(path.rows) if path is not None else set()
+    rows |= set(connection.rows[-3:])
+    return tuple(sorted(rows))
+
+
+def tell_all(flows: Flows, connections: list[Connection]) -> None:
+    """Give a story to the connections that need one; a close that only the story read becomes the connection's."""
+    for connection in connections:
+        if not needs_story(flows, connection):
+            continue
+        connection.story = story = tell(flows, connection)
+        if story.close is not None and not connection.close_side:
+            connection.close_side, connection.close_code = story.close.side, story.close.code
+            connection.close_reason, connection.close_space = story.close.words, "initial"

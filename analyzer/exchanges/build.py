@@ -22,6 +22,7 @@ from analyzer.exchanges.hosts import Hosts
 from analyzer.exchanges.packets import packets_table
 from analyzer.exchanges.resolutions import resolutions_table
 from analyzer.exchanges.sockets import sockets_table
+from analyzer.exchanges.stories.table import stories_table
 from analyzer.exchanges.vantage import Vantage, pieces_of, vantage_of
 from analyzer.exchanges.view import CaptureView, View
 from analyzer.wire.keylog import NO_SECRETS, KeyLog, merged, read_keylog
@@ -67,6 +68,7 @@ def exchanges(scan: Scan, facts: Sequence[CaptureFacts], given: Given) -> Exchan
         sockets=sockets_table(connections, requests),
         hosts=hosts.table(),
         resolutions=resolutions_table(judge, found),
+        stories=stories_table(judge),
         captures=tuple(
             _capture_view(found.flows, index, f, _vantage(scan, found, index, facts, given.vantages))
             for index, f in enumerate(facts)

@@ -167,10 +167,11 @@ def _family(c: Connection) -> str:
 def _evidence(judge_: Judge, j: Judged) -> tuple[tuple[int, int], ...]:
     c = j.connection
     reply = () if c.reply_row < 0 else (c.reply_row,)
+    told = () if c.story is None else c.story.rows
     later = judge_.flows.fragments.later
     pieces = [row for first in (*c.request_rows, *reply) for row in later.get(first, ())] if later else []
     others = (*c.syn_ack_rows, *c.icmp_rows, *c.reset_rows, *c.elsewhere_rows, *c.rejected_rows)
-    return judge_.records(sorted({*reply, *pieces, *others}))
+    return judge_.records(sorted({*reply, *pieces, *others, *told}))
 
 
 _Value = Callable[[Judge, Judged], Any]

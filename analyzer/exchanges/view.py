@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from analyzer.columns import Column, Schema, Table
 from analyzer.exchanges.schemas import RESOLUTIONS
+from analyzer.exchanges.stories.schema import no_stories
 
 HOSTS: Schema = (
     Column("address", "text", "", "an address that the captures show", "IP header, ARP, NDP"),
@@ -57,6 +58,7 @@ class View:
     hosts: Table
     captures: tuple[CaptureView, ...]
     resolutions: Table = field(default_factory=lambda: Table.from_rows("resolutions", RESOLUTIONS, []))
+    stories: Table = field(default_factory=no_stories)
     _host_of: dict[str, int] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:

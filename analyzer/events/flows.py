@@ -290,7 +290,7 @@ def count_long_header(cid: int, reason: int, state: Any, d: int) -> int:
 def bytes_kept_until(b: Any, p: Any, r: int, reason: int, with_secrets: int) -> int:
     """Offset in the batch up to which the bytes of packet ``r`` are kept, if so many were captured.
 
-    Handshake packets are worth keeping only where secrets may open them.
+    Handshake packets are worth keeping only where secrets may open them, or where other packets lie in later fragments.
     """
     payload = p[r, PAYLOAD_OFFSET]
     if p[r, KIND] == ARP:
@@ -301,7 +301,7 @@ def bytes_kept_until(b: Any, p: Any, r: int, reason: int, with_secrets: int) -> 
     if reason & IS_LONG:
         whole = payload
         if reason & WHOLE:
-            whole = stop if with_secrets else initial_bytes_end(b, payload, stop)
+            whole = stop if with_secrets or p[r, FRAGMENT] else initial_bytes_end(b, payload, stop)
         return int(min(stop, max(whole, payload + HEADER_KEPT)))
     if reason & WHOLE:
         return int(min(stop, payload + PAYLOAD_KEPT))

@@ -1,6 +1,7 @@
 """Link layer headers: which protocol follows, and where.
 
-Read are Ethernet (802.1Q, 802.1ad, QinQ, PPPoE sessions), Linux cooked v1 and v2, raw IP, BSD null and loop, and PPP.
+Read are Ethernet, Linux cooked v1 and v2 (each with 802.1Q, 802.1ad, QinQ and PPPoE sessions), raw IP, BSD null and
+loop, and PPP.
 Addresses of the link layer are not read here.
 """
 
@@ -31,11 +32,11 @@ def read_link(b: Any, i: int, end: int, link_type: int) -> tuple[int, int]:
     if link_type == 113:  # Linux cooked v1
         if i + 16 > end:
             return CUT, i
-        return u16(b, i + 14), i + 16
+        return read_tags(b, i + 16, end, u16(b, i + 14))
     if link_type == 276:  # Linux cooked v2
         if i + 20 > end:
             return CUT, i
-        return u16(b, i), i + 20
+        return read_tags(b, i + 20, end, u16(b, i))
     if link_type == 0 or link_type == 108:  # BSD null (host byte order) and loop (network byte order)
         if i + 4 > end:
             return CUT, i
@@ -59,8 +60,12 @@ def read_ethernet(b: Any, i: int, end: int) -> tuple[int, int]:
     """(EtherType after any VLAN tags, offset after it); PPPoE sessions are entered."""
     if i + 14 > end:
         return CUT, i
-    ether_type = u16(b, i + 12)
-    i += 14
+    return read_tags(b, i + 14, end, u16(b, i + 12))
+
+
+@helper
+def read_tags(b: Any, i: int, end: int, ether_type: int) -> tuple[int, int]:
+    """(EtherType, offset of what follows) behind the VLAN tags that an EtherType announces at ``i``, if any."""
     while ether_type == 0x8100 or ether_type == 0x88A8 or ether_type == 0x9100:
         if i + 4 > end:
             return CUT, i

@@ -166,6 +166,9 @@ def read_ipv6(b: Any, i: int, end: int, wire_end: int, out: Any, r: int) -> tupl
             out[r, FRAGMENT] = 2 if offset & 0xFFF8 else (1 if offset & 1 else 0)
         elif protocol == 51:
             size = (u8(b, i + 1) + 2) * 4
+        if i + size > end:
+            out[r, FLAW] = IP_CUT
+            return -1, i, ip_end
         protocol = following
         i += size
         if out[r, FRAGMENT] == 2:

@@ -128,6 +128,9 @@ class FlowRows(NamedTuple):
     row: list[int]
     time: list[int]
     direction: list[int]
+    quic: list[int]
+    payload_length: list[int]
+    cid_digest: list[int]
 
 
 class Flows:
@@ -142,7 +145,13 @@ class Flows:
         self._order = order
         count = int(scan.table.size[0])
         self._bounds = np.searchsorted(rows.flow[order], np.arange(count + 1)).tolist()
-        self._time, self._direction = rows.time[order], rows.direction[order]
+        # Lists of a flow's few rows are read many times faster than columns at single rows.
+        self._listed = tuple(
+            column[order] for column in (rows.time, rows.direction, rows.quic, rows.payload_length, rows.cid_digest)
+        )
+        state = self.scan.table.state.reshape(-1, 2, fl.STATE_COLUMNS)
+        counts = state[:, :, fl.RECORDS] - state[:, :, fl.DUPLICATES], state[:, :, fl.BYTES]
+        self._totals = np.column_stack([*counts, state[:, :, fl.LAST_TIME].max(axis=1)])
         self.keys = scan.table.keys.reshape(-1, fl.KEY_WORDS)
         self.protocol: NDArray[np.int64] = self.keys[:, 9].astype(np.int64) >> 8
         self.family: NDArray[np.int64] = self.keys[:, 9].astype(np.int64) & 0xFF
@@ -150,8 +159,7 @@ class Flows:
     def rows(self, flow: int) -> FlowRows:
         """The rows of a flow."""
         low, high = self._bounds[flow], self._bounds[flow + 1]
-        order, time, direction = self._order[low:high], self._time[low:high], self._direction[low:high]
-        return FlowRows(order.tolist(), time.tolist(), direction.tolist())
+        return FlowRows(self._order[low:high].tolist(), *[column[low:high].tolist() for column in self._listed])
 
     def last_row(self, flow: int) -> int:
         """The last row of a flow that has rows."""
@@ -184,16 +192,13 @@ class Flows:
     def count(self, connections: list[Connection]) -> None:
         """Fill in counters and the last time of the connections of one flow, which follow one another."""
         for connection, following in zip(connections, [*connections[1:], None], strict=True):
-            flow, client = connection.flow, connection.client_direction
-            state = self.scan.table.state[2 * flow : 2 * flow + 2].tolist()
-            until = [s[fl.RECORDS] - s[fl.DUPLICATES] for s in state] + [s[fl.BYTES] for s in state]
-            last = max(s[fl.LAST_TIME] for s in state)
+            *until, last = self._totals[connection.flow].tolist()
             if following is not None:
                 until = self.before(following.rows[0])
                 last = int(self.scan.rows.time[connection.rows[-1]])
             if connection is not connections[0]:
                 until = [u - b for u, b in zip(until, self.before(connection.rows[0]), strict=True)]
-            if client:
+            if connection.client_direction:
                 until = [until[1], until[0], until[3], until[2]]
             connection.counters, connection.last_time = Counters(*until), last
 

@@ -40,6 +40,18 @@ _NO_PACKET = QuicPacket(REST, -1, 0, b"", b"", b"", 0, 0, -1, Flaw.CUT_HEADER)
 class Attempt:
     """One connection while its rows are read: keys, crypto streams and the CIDs that belong to it."""
 
+    __slots__ = (
+        "began_early",
+        "client_stream",
+        "connection",
+        "dcids",
+        "key_dcid",
+        "keys",
+        "opened",
+        "server_initials",
+        "server_stream",
+    )
+
     def __init__(self, connection: Connection) -> None:
         self.connection = connection
         self.dcids: set[bytes] = set()  # that the client puts on its packets
@@ -133,31 +145,30 @@ class Attempt:
 
 
 class _FlowReader:
-    """Reads the rows of one flow into attempts."""
+    """Reads the rows of one flow into attempts; ``i`` is the place of a row among them."""
 
     def __init__(self, flows: Flows, flow: int) -> None:
         self.flows, self.flow = flows, flow
-        rows = flows.scan.rows
-        self.quic = rows.quic
-        self.length, self.captured = rows.payload_length, rows.payload_captured
-        self.cid_digest = rows.cid_digest
+        self.listed = flows.rows(flow)
         self.attempts: list[Attempt] = []
         self.by_digest: dict[tuple[int, int], Attempt] = {}
         self.read_row, self.read_payload, self.read_packets = -1, b"", [_NO_PACKET]  # the row that was read last
 
     def read(self) -> list[Connection]:
         """The connections of the flow, in order."""
-        listed = self.flows.rows(self.flow)
-        for row, direction in zip(listed.row, listed.direction, strict=True):
-            bits = int(self.quic[row])
-            if bits == 0:
-                attempt = self.attempts[-1] if self.attempts else self._stranger(row, direction)
+        attempts = self.attempts
+        for i, bits in enumerate(self.listed.quic):
+            if bits:
+                attempt = self._attempt_of(i)
             else:
-                attempt = self._attempt_of(row, direction)
-            self._take(attempt, row, direction, bits)
-        for attempt in self.attempts:
+                attempt = attempts[-1] if attempts else self._stranger(i)
+            if self.listed.direction[i] == attempt.connection.client_direction:
+                self._take_from_client(attempt, i)
+            else:
+                self._take_from_server(attempt, i)
+        for attempt in attempts:
             self._finish(attempt)
-        connections = [attempt.connection for attempt in self.attempts]
+        connections = [attempt.connection for attempt in attempts]
         self.flows.count(connections)
         return connections
 
@@ -165,22 +176,26 @@ class _FlowReader:
         """The kept payload of a row and its QUIC packets, at least one."""
         if row != self.read_row:
             payload = self.flows.payload(row)
-            packets = read_datagram(payload, 0, len(payload), max(len(payload), int(self.length[row])))
+            length = int(self.flows.scan.rows.payload_length[row])
+            packets = read_datagram(payload, 0, len(payload), max(len(payload), length))
             self.read_row, self.read_payload, self.read_packets = row, payload, packets or [_NO_PACKET]
         return self.read_payload, self.read_packets
 
-    def _attempt_of(self, row: int, direction: int) -> Attempt:
+    def _attempt_of(self, i: int) -> Attempt:
         """The attempt that a long header row belongs to; a new one if none fits."""
-        key = direction, int(self.cid_digest[row])
+        direction = self.listed.direction[i]
+        key = direction, self.listed.cid_digest[i]
         attempt = self.by_digest.get(key)
-        if attempt is not None and not (self.quic[row] & _INITIAL_BIT and attempt.awaits_initial_of(direction)):
+        if attempt is not None and not (
+            attempt.began_early and self.listed.quic[i] & _INITIAL_BIT and attempt.awaits_initial_of(direction)
+        ):
             return attempt
-        payload, (packet, *_) = self.packets(row)
+        payload, (packet, *_) = self.packets(self.listed.row[i])
         attempt = self._known(packet, direction)
         if packet.kind in (INITIAL, OTHER_LONG) and (attempt is None or attempt.awaits_initial_of(direction)):
             attempt = self._begin(direction, payload, packet, early=attempt) or attempt
         if attempt is None:
-            attempt = self.attempts[-1] if self._belongs_to_last(packet, direction) else self._stranger(row, direction)
+            attempt = self.attempts[-1] if self._belongs_to_last(packet, direction) else self._stranger(i)
         is_client = direction == attempt.connection.client_direction
         if is_client or attempt.connection.client_scid:  # servers' packets to empty CIDs are the latest attempt's
             self.by_digest[key] = attempt
@@ -250,11 +265,12 @@ class _FlowReader:
                 return attempt
         return None
 
-    def _stranger(self, row: int, direction: int) -> Attempt:
+    def _stranger(self, i: int) -> Attempt:
         """A connection of which no client Initial was seen."""
+        row, direction, bits = self.listed.row[i], self.listed.direction[i], self.listed.quic[i]
         client, how = client_by_port(*self.flows.ends(self.flow), direction)
         connection = self.flows.new_connection("quic", self.flow, client, how)
-        if self.quic[row]:
+        if bits:
             packet = self.packets(row)[1][0]
             if direction == client:
                 connection.client_scid, connection.server_scid = packet.scid, packet.dcid
@@ -262,27 +278,30 @@ class _FlowReader:
                 connection.client_scid, connection.server_scid = packet.dcid, packet.scid
         attempt = Attempt(connection)
         attempt.dcids.add(connection.server_scid)
-        attempt.began_early = direction == client and bool(self.quic[row] & 1 << ZERO_RTT)
+        attempt.began_early = direction == client and bool(bits & 1 << ZERO_RTT)
         self.attempts.append(attempt)
         return attempt
 
-    def _take(self, attempt: Attempt, row: int, direction: int, bits: int) -> None:
-        """Add a row to its attempt."""
-        connection = attempt.connection
+    def _take_from_client(self, attempt: Attempt, i: int) -> None:
+        """Add a row of the client to its attempt."""
+        connection, row, bits = attempt.connection, self.listed.row[i], self.listed.quic[i]
         connection.rows.append(row)
-        if direction == connection.client_direction:
-            connection.client_kinds |= bits or SHORT_BIT
-            if bits & _REQUEST_BITS and connection.client_dcid:
-                if connection.reply_row < 0:
-                    connection.request_rows.append(row)
-                connection.largest_request = max(connection.largest_request, int(self.length[row]))
-                if attempt.wants_client:
-                    self._read_client(attempt, row)
-            elif bits == 0 or bits & (_HANDSHAKE_BIT | SHORT_BIT):
-                connection.client_went_on = True
-            if bits & _HANDSHAKE_BIT:
-                connection.client_went_on = True
-            return
+        connection.client_kinds |= bits or SHORT_BIT
+        if bits & _REQUEST_BITS and connection.client_dcid:
+            if connection.reply_row < 0:
+                connection.request_rows.append(row)
+            connection.largest_request = max(connection.largest_request, self.listed.payload_length[i])
+            if attempt.wants_client:
+                self._read_client(attempt, row)
+        elif bits == 0 or bits & (_HANDSHAKE_BIT | SHORT_BIT):
+            connection.client_went_on = True
+        if bits & _HANDSHAKE_BIT:
+            connection.client_went_on = True
+
+    def _take_from_server(self, attempt: Attempt, i: int) -> None:
+        """Add a row of the server to its attempt."""
+        connection, row, bits = attempt.connection, self.listed.row[i], self.listed.quic[i]
+        connection.rows.append(row)
         connection.server_kinds |= bits or SHORT_BIT
         if connection.reply_row < 0:
             connection.reply_row = row
@@ -298,8 +317,9 @@ class _FlowReader:
         for packet in packets:
             if packet.kind == INITIAL and packet.flaw == Flaw.NONE:
                 attempt.read_client_initial(payload, packet)
-            elif packet.kind == INITIAL and self.captured[row] < self.length[row]:
-                attempt.connection.hello_cut = True
+            elif packet.kind == INITIAL:
+                rows = self.flows.scan.rows
+                attempt.connection.hello_cut |= bool(rows.payload_captured[row] < rows.payload_length[row])
 
     def _read_server(self, attempt: Attempt, row: int) -> None:
         payload, packets = self.packets(row)

@@ -13,6 +13,7 @@ Not read here: what Encrypted Client Hello hides (``has_ech`` says that it is th
 
 from __future__ import annotations
 
+import functools
 import struct
 from enum import IntEnum
 from typing import NamedTuple
@@ -135,10 +136,10 @@ def read_client_hello(stream: bytes) -> ClientHello | None:
         extensions=extensions,
         server_name=_server_name(get(SERVER_NAME, b"")),
         alpn=_names(get(ALPN, b"")),
-        supported_versions=_numbers(_vector(get(SUPPORTED_VERSIONS, b""), 0, 1)[1]),
-        supported_groups=_numbers(_vector(get(SUPPORTED_GROUPS, b""), 0, 2)[1]),
+        supported_versions=_list_of_numbers(get(SUPPORTED_VERSIONS, b""), 1),
+        supported_groups=_list_of_numbers(get(SUPPORTED_GROUPS, b""), 2),
         key_shares=_key_shares(get(KEY_SHARE, b"")),
-        signature_algorithms=_numbers(_vector(get(SIGNATURE_ALGORITHMS, b""), 0, 2)[1]),
+        signature_algorithms=_list_of_numbers(get(SIGNATURE_ALGORITHMS, b""), 2),
         transport_parameters=parameters,
     )
 
@@ -208,12 +209,21 @@ def _extensions(b: bytes, at: int) -> tuple[tuple[int, ...], dict[int, bytes], b
     return tuple(types), kept, whole and at == end
 
 
+# A capture holds many hellos of few stacks and to few names: lists and names are read, and kept, once for each.
+@functools.lru_cache(maxsize=256)
 def _numbers(b: bytes) -> tuple[int, ...]:
     """16-bit numbers; an odd last byte is left out."""
     count = len(b) // 2
     return struct.unpack_from(f">{count}H", b)
 
 
+@functools.lru_cache(maxsize=256)
+def _list_of_numbers(b: bytes, size: int) -> tuple[int, ...]:
+    """The 16-bit numbers of a vector with a length field of ``size`` bytes."""
+    return _numbers(_vector(b, 0, size)[1])
+
+
+@functools.lru_cache(maxsize=256)
 def _names(b: bytes) -> tuple[bytes, ...]:
     """The names of an ALPN extension (RFC 7301 §3.1), up to the first that does not fit."""
     _, names = _vector(b, 0, 2)
@@ -227,6 +237,7 @@ def _names(b: bytes) -> tuple[bytes, ...]:
     return tuple(found)
 
 
+@functools.lru_cache(maxsize=256)
 def _server_name(b: bytes) -> str:
     """The host_name of a server_name extension (RFC 6066 §3); bytes that are not ASCII are written as \\x escapes."""
     _, names = _vector(b, 0, 2)

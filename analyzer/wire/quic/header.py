@@ -25,7 +25,7 @@ from analyzer.wire.quic.split import (
     ZERO_RTT,
     Flaw,
 )
-from analyzer.wire.quic.versions import version_of
+from analyzer.wire.quic.versions import Q046, Version, version_of
 
 #: What each kind is called in reports.
 KIND_NAMES = {
@@ -87,11 +87,11 @@ def read_varint(b: bytes, i: int, end: int | None = None) -> tuple[int, int]:
 
 def read_invariants(b: bytes, start: int, end: int) -> Invariants | None:
     """Version and CIDs of a long header, or None if b[start:end] cannot be one."""
-    if end - start < 7 or not b[start] & 0x80:
+    if end - start < 7 or b[start] < 0x80:
         return None
     version = int.from_bytes(b[start + 1 : start + 5], "big")
     dcid_length, at = b[start + 5], start + 6
-    if version_of(version).layout == LAYOUT_Q046:
+    if version == Q046:  # both lengths in one byte
         scid_length = dcid_length & 15
         dcid_length, scid_length = (n + 3 if n else 0 for n in (dcid_length >> 4, scid_length))
         scid_at = at + dcid_length
@@ -111,18 +111,17 @@ def read_versions(b: bytes, start: int, end: int) -> list[int]:
     return [int.from_bytes(b[i : i + 4], "big") for i in range(start, end - 3, 4)]
 
 
-def _kind(b: bytes, start: int, end: int, invariants: Invariants) -> int | None:
-    """Kind by content, or None if this is no long header after all."""
-    version = version_of(invariants.version)
-    if version.layout == LAYOUT_NEGOTIATION and (end - invariants.after) % 4 == 0:
-        listed = [version_of(number) for number in read_versions(b, invariants.after, end)]
-        if any((v.is_known and v.layout != LAYOUT_NEGOTIATION) or v.is_reserved for v in listed):
+def _kind(first_byte: int, version: Version, invariants: Invariants, listed: bytes) -> int | None:
+    """Kind by content, or None if this is no long header after all; ``listed`` is what follows the SCID."""
+    if version.layout == LAYOUT_NEGOTIATION and len(listed) % 4 == 0:
+        offers = [version_of(number) for number in read_versions(listed, 0, len(listed))]
+        if any((v.is_known and v.layout != LAYOUT_NEGOTIATION) or v.is_reserved for v in offers):
             return VERSION_NEGOTIATION
     if not version.packet_types:
-        return OTHER_LONG if b[start] >= 0xC0 else None
-    if max(len(invariants.dcid), len(invariants.scid)) > MAX_CID:
+        return OTHER_LONG if first_byte >= 0xC0 else None
+    if len(invariants.dcid) > MAX_CID or len(invariants.scid) > MAX_CID:
         return None
-    return version.packet_types[(b[start] >> 4) & 3]
+    return version.packet_types[(first_byte >> 4) & 3]
 
 
 def read_long_header(b: bytes, start: int, end: int, full_end: int) -> QuicPacket | None:
@@ -130,38 +129,36 @@ def read_long_header(b: bytes, start: int, end: int, full_end: int) -> QuicPacke
 
     b[start:end] was captured; the UDP payload ends at ``full_end``.
     """
-    packet = _read_packet(b, start, end, full_end)
-    if packet is None or packet.first_byte >= 0xC0 or packet.kind == VERSION_NEGOTIATION:
-        return packet
-    # RFC 9287 lets an endpoint clear the fixed bit; then the length field must speak for the packet
-    has_length = packet.kind < RETRY and version_of(packet.version).layout != LAYOUT_Q046
-    return packet if has_length and packet.flaw is Flaw.NONE else None
-
-
-def _read_packet(b: bytes, start: int, end: int, full_end: int) -> QuicPacket | None:
     invariants = read_invariants(b, start, end)
-    kind = None if invariants is None else _kind(b, start, end, invariants)
-    if invariants is None or kind is None:
+    if invariants is None:
         return None
-    version, dcid, scid, at = invariants
+    number, dcid, scid, at = invariants
+    version, first_byte = version_of(number), b[start]
+    kind = _kind(first_byte, version, invariants, b"" if number else b[at:end])
+    if kind is None:
+        return None
     token, behind = b"", end
-    if kind == INITIAL or kind == ZERO_RTT or kind == HANDSHAKE:
-        token, at, behind, flaw = _protected(b, (at, end, full_end), kind, version)
+    if kind < RETRY:
+        token, at, behind, flaw = _protected(b, (at, end, full_end), kind, version.layout)
     elif kind == RETRY and end - at < RETRY_TAG:
         flaw = Flaw.CUT_HEADER
     else:
         token = b[at : end - RETRY_TAG] if kind == RETRY else b""
         flaw = Flaw.CUT if full_end > end else Flaw.NONE
-    return QuicPacket(kind, version, b[start], dcid, scid, token, start, behind, at, flaw)
+    # RFC 9287 lets an endpoint clear the fixed bit; then the length field must speak for the packet
+    has_length = kind < RETRY and version.layout != LAYOUT_Q046 and flaw is Flaw.NONE
+    if first_byte < 0xC0 and kind != VERSION_NEGOTIATION and not has_length:
+        return None
+    return QuicPacket(kind, number, first_byte, dcid, scid, token, start, behind, at, flaw)
 
 
-def _protected(b: bytes, places: tuple[int, int, int], kind: int, version: int) -> tuple[bytes, int, int, Flaw]:
+def _protected(b: bytes, places: tuple[int, int, int], kind: int, layout: int) -> tuple[bytes, int, int, Flaw]:
     """Token, payload offset, end and flaw of a packet that carries a packet number.
 
     ``places``: behind the SCID, end of the captured bytes, end of the UDP payload.
     """
     at, end, full_end = places
-    if version_of(version).layout == LAYOUT_Q046:  # no token, no length
+    if layout == LAYOUT_Q046:  # no token, no length
         flaw = Flaw.CUT if full_end > end else Flaw.TOO_SHORT if end - at < MIN_PROTECTED else Flaw.NONE
         return b"", at, end, flaw
     token = b""
@@ -169,10 +166,11 @@ def _protected(b: bytes, places: tuple[int, int, int], kind: int, version: int) 
         token_length, at = read_varint(b, at, end)
         if token_length < 0:
             return b"", at, end, Flaw.CUT_HEADER
-        token = b[at : min(at + token_length, end)]
-        if at + token_length > end:
-            return token, end, end, Flaw.CUT_HEADER
-        at += token_length
+        if token_length:
+            token = b[at : min(at + token_length, end)]
+            at += token_length
+            if at > end:
+                return token, end, end, Flaw.CUT_HEADER
     length, at = read_varint(b, at, end)
     if length < 0:
         return token, at, end, Flaw.CUT_HEADER

@@ -25,6 +25,7 @@ from analyzer.wire.quic.split import (
 V1 = 0x00000001
 V2 = 0x6B3343CF
 NEGOTIATION = 0x00000000
+Q046 = 0x51303436
 
 _LABELS_V1 = ("quic key", "quic iv", "quic hp")  # RFC 9001 §5.1
 _LABELS_V2 = ("quicv2 key", "quicv2 iv", "quicv2 hp")  # RFC 9369 §3.3.2

@@ -110,12 +110,17 @@ def write_pcap(path: Path, captured: Sequence[Captured], *, snaplen: int = 26214
     return path
 
 
-def ip(source: str, destination: str, protocol: int, body: bytes, *, ident: int = 0, ttl: int = 64) -> bytes:
-    """An IP packet of the family of its addresses, without options; the IPv4 header checksum is left 0."""
+def ip(
+    source: str, destination: str, protocol: int, body: bytes, *, ident: int = 0, ttl: int = 64, fragment: int = 0
+) -> bytes:
+    """An IP packet of the family of its addresses, without options; the IPv4 header checksum is left 0.
+
+    ``fragment`` are the flags and the fragment offset of IPv4.
+    """
     ends = b"".join(ipaddress.ip_address(address).packed for address in (source, destination))
     if len(ends) == 32:
         return struct.pack(">IHBB", 0x60000000, len(body), protocol, ttl) + ends + body
-    return struct.pack(">BBHHHBBH", 0x45, 0, 20 + len(body), ident, 0, ttl, protocol, 0) + ends + body
+    return struct.pack(">BBHHHBBH", 0x45, 0, 20 + len(body), ident, fragment, ttl, protocol, 0) + ends + body
 
 
 def udp(ports: tuple[int, int], payload: bytes = b"") -> bytes:

@@ -171,7 +171,19 @@ POOL = [
         bytes([3, 3, 0, 0, 0, 0, 0, 0]) + ip("192.0.2.1", "192.0.2.2", 17, udp((5000, 443))),
         ident=7,
     ),
+    *(
+        ip("192.0.2.1", "192.0.2.2", 17, udp((5000, 443), bytes([0x40, k]) + bytes(20) + tail * 16))  # resets end alike
+        for k in (1, 2)
+        for tail in (b"r", b"s")
+    ),
+    *(
+        ip("192.0.2.1", "192.0.2.2", 17, udp((5000, 443), b"f" * 16), ident=ident, fragment=fragment)
+        for ident in (1, 2)
+        for fragment in (0x2000, 0x2003, 0x0006)
+    ),
     ip("192.0.2.2", "192.0.2.1", 99, b"other"),
+    b"\x4f" + ip("192.0.2.2", "192.0.2.1", 17, udp((443, 5000)))[1:],  # options that are not there
+    ip("2001:db8::1", "2001:db8::2", 60, b""),  # an extension header that is not there
     b"\x00",
 ]
 STEPS = (0, MS, 25 * MS, SECOND, 2 * SECOND, -MS)

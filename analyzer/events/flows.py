@@ -161,7 +161,7 @@ def write_key(p: Any, r: int, forward: bool, key: Any) -> int:
         key[8] = (p[r, SOURCE_PORT] << 16) | p[r, DESTINATION_PORT]
     else:
         key[8] = (p[r, DESTINATION_PORT] << 16) | p[r, SOURCE_PORT]
-    key[9] = (p[r, PROTOCOL] << 8) | p[r, FAMILY]
+    key[9] = ((p[r, PROTOCOL] & 0xFF) << 8) | p[r, FAMILY]  # not read: 255, which IANA keeps free
     return key_hash(key)
 
 

@@ -18,6 +18,7 @@ from analyzer.events.fragments import reassemble
 from analyzer.events.scan import Scan
 from analyzer.wire.addresses import address_text
 from analyzer.wire.packets import LATER_FRAGMENT
+from analyzer.wire.quic.gquic import Chlo
 from analyzer.wire.tls_hello import ClientHello, ServerHello
 
 if TYPE_CHECKING:
@@ -80,6 +81,7 @@ class Connection:
     paths: int = 1
     client_went_on: bool = False  # the client sent what it can only send after a reply
     hello: ClientHello | None = None
+    chlo: Chlo | None = None  # of gQUIC, in place of a ClientHello
     server_hello: ServerHello | None = None
     close_side: str = ""
     # TCP
@@ -114,7 +116,9 @@ class Connection:
     @property
     def sni(self) -> str:
         """The server name that the client offered."""
-        return self.hello.server_name if self.hello is not None else ""
+        if self.hello is None:
+            return self.chlo.server_name if self.chlo is not None else ""
+        return self.hello.server_name
 
     @property
     def is_attempt(self) -> bool:

@@ -8,6 +8,7 @@ import numpy as np
 
 from analyzer.events.connection import TCP_PROTOCOL, UDP_PROTOCOL, Connection, Flows
 from analyzer.events.elsewhere import join_elsewhere
+from analyzer.events.gquic import gquic_connections, may_be_gquic
 from analyzer.events.icmp import tie_errors
 from analyzer.events.lookups.dns import Lookup, lookups
 from analyzer.events.lookups.neighbours import NeighbourLookup, neighbour_lookups
@@ -35,9 +36,12 @@ def conversations(scan: Scan) -> Conversations:
     rows = scan.rows
     has_long_header = np.zeros(int(scan.table.size[0]), np.bool_)
     has_long_header[rows.flow[(rows.quic != 0) & (rows.flow >= 0)]] = True
-    connections: list[Connection] = []
+    is_large, connections = may_be_gquic(flows), list[Connection]()
     for flow in flows.with_protocol(UDP_PROTOCOL):
-        connections += quic_connections(flows, flow) if has_long_header[flow] else udp_conversation(flows, flow)
+        if has_long_header[flow]:
+            connections += quic_connections(flows, flow)
+        else:
+            connections += (is_large[flow] and gquic_connections(flows, flow)) or udp_conversation(flows, flow)
     for flow in flows.with_protocol(TCP_PROTOCOL):
         connections += tcp_connections(flows, flow)
     connections.sort(key=lambda connection: connection.rows[0])

@@ -17,9 +17,11 @@ connection of their own, whose roles are told by its ports; the exchanges room t
 from __future__ import annotations
 
 from analyzer.events.connection import Connection, Flows, client_by_port
+from analyzer.events.gquic import note_chlo
 from analyzer.wire.codes import close_name
 from analyzer.wire.quic.crypto_stream import CryptoStream
-from analyzer.wire.quic.frames import ConnectionClose, Crypto, read_frames
+from analyzer.wire.quic.frames import ConnectionClose, Crypto
+from analyzer.wire.quic.gquic import find_chlo, initial_frames
 from analyzer.wire.quic.header import QuicPacket, read_datagram
 from analyzer.wire.quic.protection import InitialKeys, initial_keys, is_retry_intact, open_packet
 from analyzer.wire.quic.split import HANDSHAKE, INITIAL, OTHER_LONG, REST, RETRY, VERSION_NEGOTIATION, ZERO_RTT, Flaw
@@ -106,14 +108,18 @@ class Attempt:
         connection = self.connection
         clear = self.open(payload, packet, from_server=False)
         if not clear:
+            if not connection.version_known:  # Q046 has no Initial keys: its CHLO lies in clear
+                note_chlo(connection, find_chlo(payload[packet.payload_offset : packet.end]))
             return False
-        for frame in read_frames(clear).frames:
+        for frame in initial_frames(packet.version, clear).frames:
             if type(frame) is Crypto:
                 self.client_stream.add(frame.offset, frame.piece)
         if connection.version < 0:
             connection.version, connection.version_known = packet.version, True
         prefix = self.client_stream.prefix()
-        if len(prefix) >= 4 and len(prefix) >= 4 + int.from_bytes(prefix[1:4], "big"):
+        if prefix.startswith(b"CHLO"):  # Q050
+            note_chlo(connection, find_chlo(prefix))
+        elif len(prefix) >= 4 and len(prefix) >= 4 + int.from_bytes(prefix[1:4], "big"):
             connection.hello = read_client_hello(prefix)
             connection.hello_complete = connection.hello is not None
             connection.first_repeat = max(len(connection.request_rows), 1)
@@ -123,7 +129,7 @@ class Attempt:
         """Take CRYPTO or CONNECTION_CLOSE of a server Initial."""
         connection = self.connection
         self.server_initials += 1
-        for frame in read_frames(self.open(payload, packet, from_server=True)).frames:
+        for frame in initial_frames(packet.version, self.open(payload, packet, from_server=True)).frames:
             if type(frame) is Crypto:
                 self.server_stream.add(frame.offset, frame.piece)
                 connection.server_crypto = True

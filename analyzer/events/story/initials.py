@@ -12,7 +12,8 @@ from analyzer.events.connection import Connection, Flows
 from analyzer.events.story.steps import Step
 from analyzer.wire.codes import close_name
 from analyzer.wire.quic.crypto_stream import CryptoStream
-from analyzer.wire.quic.frames import Ack, ConnectionClose, Crypto, read_frames
+from analyzer.wire.quic.frames import Ack, ConnectionClose, Crypto
+from analyzer.wire.quic.gquic import initial_frames
 from analyzer.wire.quic.header import QuicPacket, read_datagram, read_long_header, read_versions
 from analyzer.wire.quic.protection import ClearPacket, InitialKeys, Protection, initial_keys, open_packet
 from analyzer.wire.quic.split import HANDSHAKE, INITIAL, OTHER_LONG, RETRY, VERSION_NEGOTIATION, Flaw
@@ -122,7 +123,7 @@ class InitialsReader:
         if packet.token and packet.token in facts.retry_tokens and facts.echo_time < 0:
             facts.echo_time = step.time
         clear = self._open(payload, packet, from_server=False)
-        for frame in read_frames(clear.payload).frames:
+        for frame in initial_frames(packet.version, clear.payload).frames:
             if type(frame) is Crypto:
                 facts.hello.add(frame.offset, frame.piece)
                 facts.hello_numbers.add(clear.packet_number)
@@ -136,7 +137,7 @@ class InitialsReader:
         facts.answered_echo |= facts.echo_time >= 0
         clear = self._open(payload, packet, from_server=True)
         facts.unread += not clear.payload
-        for frame in read_frames(clear.payload).frames:
+        for frame in initial_frames(packet.version, clear.payload).frames:
             if type(frame) is Crypto:
                 facts.server_crypto = True
             elif type(frame) is Ack:

@@ -8,7 +8,7 @@ Q046 has the long header of ``split``, and so have Q050, T050 and T051, whose In
 ``protection``. The client's CHLO lies whole in its first packet, behind frame headers that differ by version: it is
 found by its name. T050 and T051 have a TLS ClientHello in its place, in gQUIC's CRYPTO frames (type 0x08).
 
-Not read here: gQUIC's other frames; the server's messages.
+Not read here: gQUIC's other frames, what its ACK frame acknowledges; the server's messages.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-from analyzer.wire.quic.frames import Crypto, Frame, FrameFlaw, Frames, Padding, Ping
+from analyzer.wire.quic.frames import Crypto, Frame, FrameFlaw, Frames, OtherFrame, Padding, Ping, read_frames
 from analyzer.wire.quic.header import read_varint
 
 #: Q050, T050, T051: Initial packets as in version 1, but with gQUIC's frames in them.
@@ -90,8 +90,14 @@ def find_chlo(payload: bytes) -> Chlo | None:
     return Chlo(tags, values <= len(payload))
 
 
+def initial_frames(version: int, payload: bytes) -> Frames:
+    """The frames of a clear Initial of any version."""
+    return read_gquic_frames(payload) if version in GQUIC_FRAMES else read_frames(payload)
+
+
 def read_gquic_frames(payload: bytes) -> Frames:
-    """PADDING 0x00, PING 0x07 and CRYPTO 0x08 of a clear Initial of GQUIC_FRAMES; any other type ends the reading."""
+    """PADDING 0x00, PING 0x07, CRYPTO 0x08 and ACK 0x40-0x7f (its type and size only) of a clear Initial of
+    GQUIC_FRAMES; any other type ends the reading."""
     frames: list[Frame] = []
     at = 0
     while at < len(payload):
@@ -109,7 +115,31 @@ def read_gquic_frames(payload: bytes) -> Frames:
             if offset < 0 or length < 0 or behind > len(payload):
                 return Frames(frames, FrameFlaw.CUT, at)
             frames.append(Crypto(offset, payload[first:behind]))
+        elif kind & 0xC0 == 0x40:
+            behind = _ack_end(payload, at)
+            if behind > len(payload):
+                return Frames(frames, FrameFlaw.CUT, at)
+            frames.append(OtherFrame(kind, behind - at))
         else:
             return Frames(frames, FrameFlaw.UNKNOWN_TYPE, at)
         at = behind
     return Frames(frames, FrameFlaw.NONE, at)
+
+
+def _ack_end(payload: bytes, at: int) -> int:
+    """Offset behind an ACK frame, past the end of the payload where it is cut.
+
+    type 01n-llmm | largest (ll) | delay (16) | blocks (8, if n) | first length (mm) | blocks x (gap (8), length (mm)) |
+    timestamps (8) | the first: 8 + 32, the others: 8 + 16
+    """
+    kind, beyond = payload[at], len(payload) + 1
+    size = _PACKET_NUMBER_SIZES[kind & 3]
+    at += 1 + _PACKET_NUMBER_SIZES[kind >> 2 & 3] + 2
+    if kind & 0x20 and at >= len(payload):
+        return beyond
+    blocks = payload[at] if kind & 0x20 else 0
+    at += (1 if kind & 0x20 else 0) + size + blocks * (1 + size)
+    if at >= len(payload):
+        return beyond
+    stamps = payload[at]
+    return at + 1 + (5 + 3 * (stamps - 1) if stamps else 0)

@@ -67,7 +67,8 @@ def gquic_connections(flows: Flows, flow: int) -> list[Connection]:
         if header is not None and header.version != connection.version:
             connection.negotiated = False  # the client goes on in a version of the server's list
         _from_client(flows, connection, row, payload)
-    flows.count(found)
+    if found:
+        flows.count(found)
     return found
 
 

@@ -62,7 +62,7 @@ def test_frames_of_t051() -> None:
     payload = b"\x07\x08\x41\x00\x03abc\0\0"
     whole = [Ping(), Crypto(256, b"abc"), Padding(2)]
     assert read_gquic_frames(payload) == (whole, FrameFlaw.NONE, 10)
-    assert read_gquic_frames(payload + b"\x60") == (whole, FrameFlaw.UNKNOWN_TYPE, 10)
+    assert read_gquic_frames(payload + b"\x80") == (whole, FrameFlaw.UNKNOWN_TYPE, 10)
     for n in range(2, 8):
         assert read_gquic_frames(payload[:n]) == ([Ping()], FrameFlaw.CUT, 1)
 

@@ -56,10 +56,10 @@ class Table:
         cls,
         name: str,
         schema: Schema,
-        columns: Mapping[str, list[Any]],
+        columns: Mapping[str, list[Any] | NDArray[Any]],
         lazy: Mapping[str, Callable[[int], Any]] | None = None,
     ) -> Table:
-        """A table from one list per column; every column of the schema is in ``columns`` or in ``lazy``."""
+        """A table from one list or array per column; every column of the schema is in ``columns`` or in ``lazy``."""
         arrays = {c.name: _array(c, columns[c.name]) for c in schema if c.name in columns}
         return cls(name, schema, arrays, lazy or {})
 
@@ -115,9 +115,11 @@ def none_of(column: Column) -> Any:
     return {"text": "", "float": float("nan"), "bool": False, "records": ()}.get(column.kind, -1)
 
 
-def _array(column: Column, values: list[Any]) -> NDArray[Any]:
+def _array(column: Column, values: list[Any] | NDArray[Any]) -> NDArray[Any]:
     if column.kind in _DTYPES:
         return np.array(values, dtype=_DTYPES[column.kind])
+    if column.kind == "text":
+        return np.array(values, dtype=object)
     array = np.empty(len(values), dtype=object)
     for i, value in enumerate(values):
         array[i] = value

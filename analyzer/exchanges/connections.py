@@ -4,7 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from operator import attrgetter
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from analyzer.columns import Table
 from analyzer.events.connection import Connection
@@ -93,9 +97,29 @@ class Judge:
 def connections_table(judge_: Judge) -> Table:
     """The connections in the order of their first records."""
     judged = judge_.judged
-    eager = {name: [value(judge_, j) for j in judged] for name, value in _COLUMNS.items()}
+    eager: dict[str, list[Any] | NDArray[Any]] = {
+        name: list(map(attrgetter(path), judged)) for name, path in _ATTRIBUTES.items()
+    }
+    eager |= {name: [value(judge_, j) for j in judged] for name, value in _COLUMNS.items()}
+    eager |= _of_rows(judge_)
     lazy = {name: (lambda row, value=value: value(judge_, judged[row])) for name, value in _LAZY.items()}
     return Table.from_columns("connections", CONNECTIONS, eager, lazy)
+
+
+def _of_rows(judge_: Judge) -> dict[str, NDArray[Any]]:
+    """Columns that are columns of the connection's first row and of its reply, for all connections at once."""
+    rows, connections = judge_.rows, [j.connection for j in judge_.judged]
+    first = np.array([c.rows[0] for c in connections], np.int64)
+    reply = np.array([c.reply_row for c in connections], np.int64)
+    replied = reply >= 0
+    reply_record = np.full(len(reply), -1)
+    reply_record[replied] = rows.record[reply[replied]]
+    return {
+        "capture": rows.capture[first],
+        "first_record": rows.record[first],
+        "first_time": rows.time[first],
+        "reply_record": reply_record,
+    }
 
 
 def _state(j: Judged) -> str:
@@ -176,50 +200,50 @@ def _evidence(judge_: Judge, j: Judged) -> tuple[tuple[int, int], ...]:
 
 _Value = Callable[[Judge, Judged], Any]
 
+#: Columns that are attributes of what was judged: ``attrgetter`` reads them without a Python call for each row.
+_ATTRIBUTES = {
+    "transport": "connection.transport",
+    "client_address": "connection.client.address",
+    "client_port": "connection.client.port",
+    "server_address": "connection.server.address",
+    "server_port": "connection.server.port",
+    "roles_from": "connection.roles_from",
+    "client_packets": "connection.counters.client_packets",
+    "server_packets": "connection.counters.server_packets",
+    "client_bytes": "connection.counters.client_bytes",
+    "server_bytes": "connection.counters.server_bytes",
+    "outcome": "verdict.outcome",
+    "outcome_reason": "verdict.reason",
+    "sni": "connection.sni",
+    "retry": "connection.retry",
+    "close_side": "connection.close_side",
+    "close_code": "connection.close_code",
+    "close_reason": "connection.close_reason",
+    "paths": "connection.paths",
+    "request_time": "context.request_time",
+    "reply_time": "reply_time",
+    "last_time": "connection.last_time",
+    "refused_by": "refused_by",
+    "icmp": "context.icmp",
+    "handshake_acked": "connection.handshake_acked",
+    "hello_complete": "connection.hello_complete",
+    "largest_request": "connection.largest_request",
+    "version_known": "connection.version_known",
+    "one_way": "context.one_way",
+}
+
 _COLUMNS: dict[str, _Value] = {
     "connection": lambda _, j: f"C{j.number}",
-    "capture": lambda g, j: int(g.rows.capture[j.connection.rows[0]]),
-    "transport": lambda _, j: j.connection.transport,
     "family": lambda _, j: _family(j.connection),
-    "client_address": lambda _, j: j.connection.client.address,
-    "client_port": lambda _, j: j.connection.client.port,
-    "server_address": lambda _, j: j.connection.server.address,
-    "server_port": lambda _, j: j.connection.server.port,
-    "roles_from": lambda _, j: j.connection.roles_from,
-    "first_record": lambda g, j: int(g.rows.record[j.connection.rows[0]]),
-    "first_time": _first_time,
     "duration_s": _duration,
-    "client_packets": lambda _, j: j.connection.counters.client_packets,
-    "server_packets": lambda _, j: j.connection.counters.server_packets,
-    "client_bytes": lambda _, j: j.connection.counters.client_bytes,
-    "server_bytes": lambda _, j: j.connection.counters.server_bytes,
     "state": lambda _, j: _state(j),
-    "outcome": lambda _, j: j.verdict.outcome,
-    "outcome_reason": lambda _, j: j.verdict.reason,
-    "sni": lambda _, j: j.connection.sni,
-    "retry": lambda _, j: j.connection.retry,
-    "close_side": lambda _, j: j.connection.close_side,
-    "close_code": lambda _, j: j.connection.close_code,
-    "close_reason": lambda _, j: j.connection.close_reason,
-    "paths": lambda _, j: j.connection.paths,
-    "reply_record": lambda g, j: int(g.rows.record[j.connection.reply_row]) if j.connection.reply_row >= 0 else -1,
     "reply_latency_s": lambda _, j: _latency(j),
     "replied_from": lambda _, j: str(j.connection.replied_from or ""),
     "rejections": lambda _, j: len(j.connection.rejected_rows),
     "repeats": lambda _, j: max(len(j.connection.request_rows) - j.connection.first_repeat, 0),
-    "request_time": lambda _, j: j.context.request_time,
     "last_request_time": _last_request,
-    "reply_time": lambda _, j: j.reply_time,
-    "last_time": lambda _, j: j.connection.last_time,
-    "refused_by": lambda _, j: j.refused_by,
-    "icmp": lambda _, j: j.context.icmp,
     "syn_ack_repeats": lambda _, j: max(len(j.connection.syn_ack_rows) - 1, 0),
-    "handshake_acked": lambda _, j: j.connection.handshake_acked,
     "client_reset": lambda _, j: j.connection.reset_by == "client",
-    "hello_complete": lambda _, j: j.connection.hello_complete,
-    "largest_request": lambda _, j: j.connection.largest_request,
-    "version_known": lambda _, j: j.connection.version_known,
-    "one_way": lambda _, j: j.context.one_way,
 }
 
 _LAZY: dict[str, _Value] = {

@@ -25,6 +25,22 @@ from analyzer.wire.addresses import address_text
 
 MOST_ADDRESSES = 3
 
+_NEVER = np.iinfo(np.int64).max
+
+
+def _by_address(flows: Flows) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The ends of all flows (all a, then all b) with equal addresses together: their order, and where each begins."""
+    words = np.concatenate([flows.keys[:, 0:4], flows.keys[:, 4:8]]).astype(np.uint64)
+    high, low = (words[:, 0] << np.uint64(32)) | words[:, 1], (words[:, 2] << np.uint64(32)) | words[:, 3]
+    family = np.tile(flows.family, 2)
+    order = np.lexsort((low, high, family))
+    begins = np.ones(len(order), np.bool_)
+    begins[1:] = False
+    for column in (low, high, family):
+        sorted_ = column[order]
+        begins[1:] |= sorted_[1:] != sorted_[:-1]
+    return order, np.flatnonzero(begins)
+
 
 class Hosts:
     """Counts per address, and groups of addresses."""
@@ -80,32 +96,22 @@ class Hosts:
         rows = flows.scan.rows
         discovery = np.flatnonzero(is_discovery(flows) & (rows.reason & fl.IS_DUPLICATE == 0))
         np.subtract.at(packets, (rows.flow[discovery], rows.direction[discovery]), 1)
-        for direction in (0, 1):
-            self._count_direction(flows, direction, packets[:, direction])
-
-    def _count_direction(self, flows: Flows, direction: int, packets: NDArray[np.int64]) -> None:
-        """Add the packets of one direction of all flows: a to b (0) or b to a (1)."""
-        state = flows.scan.table.state[direction::2]
-        sender, receiver = (slice(0, 4), slice(4, 8)) if direction == 0 else (slice(4, 8), slice(0, 4))
-        first, last = state[:, fl.FIRST_TIME], state[:, fl.LAST_TIME]
-        for words, is_sender in ((sender, True), (receiver, False)):
-            ends = np.column_stack([flows.family.astype(np.uint32), flows.keys[:, words]])
-            unique, inverse = np.unique(ends, axis=0, return_inverse=True)
-            inverse = inverse.reshape(-1)
-            total = np.bincount(inverse, weights=packets, minlength=len(unique)).astype(np.int64).tolist()
-            earliest = np.full(len(unique), np.iinfo(np.int64).max)
-            np.minimum.at(earliest, inverse[packets > 0], first[packets > 0])
-            latest = np.full(len(unique), -1)
-            np.maximum.at(latest, inverse[packets > 0], last[packets > 0])
-            for k, (family, *address_words) in enumerate(unique.tolist()):
-                address = address_text(family, *address_words)
-                self.family[address] = f"ipv{family}"
-                if not is_sender:
-                    self.received[address] += total[k]
-                elif total[k]:
-                    known = self.sent.setdefault(address, [0, int(earliest[k]), -1])
-                    known[0] += total[k]
-                    known[1], known[2] = min(known[1], int(earliest[k])), max(known[2], int(latest[k]))
+        # Every end of every flow: all a, then all b. An end sends in its own direction and receives in the other.
+        sent, received = packets.T.reshape(-1), packets.T[::-1].reshape(-1)
+        first, last = (state[:, column].reshape(-1, 2).T.reshape(-1) for column in (fl.FIRST_TIME, fl.LAST_TIME))
+        order, begins = _by_address(flows)
+        earliest = np.minimum.reduceat(np.where(sent > 0, first, _NEVER)[order], begins) if len(begins) else begins
+        latest = np.maximum.reduceat(np.where(sent > 0, last, -1)[order], begins) if len(begins) else begins
+        totals = (np.add.reduceat(column[order], begins) if len(begins) else begins for column in (sent, received))
+        ends = np.concatenate([flows.keys[:, 0:4], flows.keys[:, 4:8]])[order[begins]].tolist()
+        families = np.tile(flows.family, 2)[order[begins]].tolist()
+        columns = (column.tolist() for column in (*totals, earliest, latest))
+        for family, words, n_sent, n_received, since, until in zip(families, ends, *columns, strict=True):
+            address = address_text(family, *words)
+            self.family[address] = f"ipv{family}"
+            self.received[address] = n_received
+            if n_sent:
+                self.sent[address] = [n_sent, since, until]
 
     def _read_neighbours(self, flows: Flows) -> None:
         """Link addresses from ARP and Neighbour Discovery."""

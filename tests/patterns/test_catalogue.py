@@ -14,6 +14,7 @@ import pytest
 from analyzer.errors import UsageError
 from analyzer.patterns import catalogue
 from analyzer.patterns.finding import CONFIDENCES, COUNTS, SEVERITIES, Finding, Pattern
+from tests.patterns.questions import busy_questions
 from tests.patterns.tables import V4, V6, Row, capture, connection, tcp, view
 
 ROOT = Path(__file__).parents[2]
@@ -64,9 +65,11 @@ def busy_view() -> tuple[Finding, ...]:
         connection(V4, 12, server_port=853, transport="udp", outcome="refused", icmp="port-unreachable", refused_by=V4),
         connection("192.0.2.99", 13, outcome="undetermined", outcome_reason="one-way", one_way=True, server_packets=0),
         connection("2001:db8:1::81", 14, server_port=8443, outcome="silent", replied_from=f"[{V6}]:8443", repeats=2),
+        *((silent if i % 4 == 2 else connection)(V6, 15 + i, server_port=4433) for i in range(30)),
     ]
     many = {"cut_records": ((0, 3),), "duplicate_records": tuple((0, 100_000 + i) for i in range(100))}
-    return catalogue.run(view(*rows, captures=[capture(cut="here", ledger={"duplicates": 100}, **many)]))
+    captures = [capture(cut="here", ledger={"duplicates": 100}, **many)]
+    return catalogue.run(view(*rows, captures=captures, **busy_questions()))
 
 
 @pytest.mark.parametrize("path", pattern_files(), ids=lambda path: path.stem)

@@ -1,0 +1,104 @@
+"""A socket's silent and answered attempts as tries, and the stretch of time in which silence goes with the 4-tuple."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from analyzer.exchanges.view import View
+from analyzer.patterns.chance import loss_of_a_try
+from analyzer.patterns.evidence import WAIT, Attempts, Mask, capture_end, unanswered_initials
+from analyzer.patterns.stickiness import Stickiness, Try, share_interval, stickiness, time_of_silence, unlikely_count
+
+_DOUBT = 0.05  # a run of answers with a lesser chance bounds the silence
+
+
+@dataclass(frozen=True)
+class Split:
+    """The attempts in the stretch, and the test over them; times in ns."""
+
+    silent: Attempts
+    answered: Attempts
+    test: Stickiness
+    onset_bounds: tuple[int, int] | None  # None where it may have begun before the capture
+    answered_before: int
+    ended: int  # last try of the last silent attempt, -1 where the silence lasts to the end
+
+    @property
+    def attempts(self) -> int:
+        return len(self.silent) + len(self.answered)
+
+    @property
+    def share_interval(self) -> tuple[float, float]:
+        """95 % interval of the silent share, without the silent attempts that mark where the stretch begins and ends."""
+        marks = (self.onset_bounds is not None) + (self.ended >= 0)
+        return share_interval(len(self.silent) - marks, self.attempts - marks)
+
+
+def answered(view: View) -> Mask:
+    """Attempts that the addressed socket answered."""
+    return np.asarray(view.connections["outcome"] == "answered", dtype=np.bool_)
+
+
+def comparable(silent: Attempts, others: Attempts) -> Attempts:
+    """Those that asked for a name and in a version that others were answered for, and in no larger datagrams."""
+    kinds = set(zip(others.column("sni"), others.column("quic_version"), strict=True))
+    largest = max(others.column("largest_request"), default=0)
+    asked = zip(silent.column("sni"), silent.column("quic_version"), silent.column("largest_request"), strict=True)
+    kept = [(sni, version) in kinds and size <= largest for sni, version, size in asked]
+    return silent.of(silent.rows[np.array(kept, dtype=np.bool_)])
+
+
+def split(silent: Attempts, others: Attempts) -> Split:
+    """The stretch that parts silence best from the rest; attempts that the capture's end cuts short are left out."""
+    rows = np.concatenate([silent.rows, others.rows])
+    tries = _tries(silent, silent=True) + _tries(others, silent=False)
+    known = capture_end(silent.view) - WAIT.ns
+    order = sorted((i for i, each in enumerate(tries) if each.begin <= known), key=lambda i: tries[i].begin)
+    loss = loss_of_a_try([each.tries for each in tries if not each.silent])
+    usual = sorted(each.tries for each in tries if each.silent)[len(silent) // 2]
+    first, last = time_of_silence([tries[i].silent for i in order], loss**usual)
+    inside = order[first : last + 1]
+    needed = unlikely_count(sum(tries[i].silent for i in inside) / len(inside), _DOUBT)
+    ended = len(order) - 1 - last >= needed
+    chosen = inside if ended else order[first:]
+    bounds = (tries[order[first - needed]].begin, tries[order[first]].begin) if first >= needed else None
+    kept = [np.array(sorted(rows[i] for i in chosen if tries[i].silent is flag), np.int64) for flag in (True, False)]
+    return Split(
+        silent=silent.of(kept[0]),
+        answered=others.of(kept[1]),
+        test=stickiness(tries[i] for i in chosen),
+        onset_bounds=bounds,
+        answered_before=first,
+        ended=tries[order[last]].end if ended else -1,
+    )
+
+
+def in_other_family(found: Split) -> tuple[int, int]:
+    """(silent, all) attempts on the same host and port over the other family, in the same time."""
+    view, one = found.silent.view, found.silent
+    table = view.connections
+    times = one.column("request_time") + found.answered.column("request_time")
+    same = (table["transport"] == "quic") & (table["server_port"] == one.port) & (table["family"] != one.family)
+    same &= (table["request_time"] >= min(times)) & (table["request_time"] <= max(times))
+    silent = unanswered_initials(view)
+    rows = np.flatnonzero(same & (silent | answered(view)))
+    host = view.host(one.address)
+    kept = [row for row in rows.tolist() if view.host(table["server_address"][row]) == host]
+    return int(np.count_nonzero(silent[kept])), len(kept)
+
+
+def _tries(attempts: Attempts, *, silent: bool) -> list[Try]:
+    """The attempts as the test takes them."""
+    names = ("client_address", "bursts", "repeats", "request_time", "last_request_time" if silent else "reply_time")
+    rows = zip(*(attempts.column(name) for name in names), strict=True)
+    return [
+        Try(client, silent, _sent(bursts if bursts > 0 else repeats + 1, silent=silent), begin, end)
+        for client, bursts, repeats, begin, end in rows
+    ]
+
+
+def _sent(count: int, *, silent: bool) -> int:
+    """How many tries a server had to answer: the last one of a silent attempt may be the client's close."""
+    return max(1, count - silent)

@@ -1,0 +1,224 @@
+"""Is silence a property of the 4-tuple, or does each try of a request have the same chance to be lost?
+
+How it works
+------------
+Attempts are put in order of time, those of each client address apart: a path, a filter or a ban is a client's own.
+Addresses with fewer than ``FEW`` attempts stand together, and a silent one of them counts once. Silent attempts that
+follow one another without an answer in between count once too, as whatever silenced the first may have silenced all:
+a restart, a ban, an overflow. What is left are *units*, and two models of them are compared:
+
+- loss: every try of a client's requests is lost with a probability of its own, p;
+- sticky: a share q of the 4-tuples is dead and loses every try; the others lose tries as their answered attempts did.
+
+Twice the difference of the log likelihoods is a chi-square with one degree of freedom or zero, half each, because q = 0
+lies on the edge (Self and Liang 1987). The sticky model is taken at a plain estimate, not at its best, which errs
+towards loss. Then silence must be spread over the order of attempts as chance spreads it (runs test, Wald and Wolfowitz
+1940), and over the second (phase test): silence that comes in blocks or beats belongs to a time, not to a 4-tuple.
+
+Limit: outages as short as one attempt, with no attempt answered meanwhile, look sticky; ``answered_meanwhile`` counts
+the units during whose tries the same client was answered on another port, and ``answered_late`` the attempts that such
+outages would have delayed.
+"""
+
+from __future__ import annotations
+
+import bisect
+import cmath
+import itertools
+import math
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
+
+FEW = 4  # attempts of an address that say something about it alone
+LEAST_SILENT_ADDRESSES = 5  # among addresses with few attempts: fewer may be clients with paths of their own
+_PARTS_OF_A_SECOND = (1, 2, 4, 5, 10)  # windows that a repeat after whole seconds meets at the same place
+_Z = 1.96  # two-sided 95 % of the normal distribution
+
+
+class Try(NamedTuple):
+    """One attempt: its client, whether it stayed silent, how often it was sent, and when (ns).
+
+    ``end`` is the time of the reply, or of the last repeat of a silent one.
+    """
+
+    client: str
+    silent: bool
+    tries: int
+    begin: int
+    end: int
+
+
+class Units(NamedTuple):
+    """What is compared of one client address: the tries of silent units and of answered attempts."""
+
+    silent: tuple[int, ...]
+    answered: tuple[int, ...]
+    answered_meanwhile: int  # silent units during which others were answered
+
+
+class Stickiness(NamedTuple):
+    """The test over all clients; ``ratio`` is twice the difference of the log likelihoods, 0 or less for loss."""
+
+    ratio: float
+    p_value: float  # of the ratio if loss were all there is
+    by_time: float  # probability that chance alone orders silence in time as much as it is
+    units: int
+    answered_meanwhile: int
+    answered_late: int  # attempts that had to repeat before they were answered
+
+
+def stickiness(attempts: Iterable[Try]) -> Stickiness:
+    """The test over attempts on one socket within the time of the silence."""
+    clients = _clients(attempts)
+    units = [_units(tries) for tries in clients]
+    ratio = _ratio(units)
+    several = [tries for tries in clients if sum(t.silent for t in tries) > 1]
+    orders = [_chance_of_blocks(tries) for tries in several] + [_chance_of_phase(tries) for tries in several]
+    return Stickiness(
+        ratio=ratio,
+        p_value=0.5 * math.erfc(math.sqrt(ratio / 2)) if ratio > 0 else 1.0,
+        by_time=min(1.0, min(orders, default=1.0) * len(orders)),  # Bonferroni
+        units=sum(len(each.silent) for each in units),
+        answered_meanwhile=sum(each.answered_meanwhile for each in units),
+        answered_late=sum(tries > 1 for each in units for tries in each.answered),
+    )
+
+
+def _clients(attempts: Iterable[Try]) -> list[list[Try]]:
+    """The attempts of each address in order of time; those with few together, where enough of them are silent."""
+    by_client: dict[str, list[Try]] = defaultdict(list)
+    for attempt in sorted(attempts, key=lambda t: (t.begin, t.end, t.client)):
+        by_client[attempt.client].append(attempt)
+    own, few = [], []
+    for tries in by_client.values():
+        if len(tries) >= FEW:
+            own.append(tries)
+        elif all(t.silent for t in tries):
+            few.append([max(tries, key=lambda t: t.tries)])
+        else:
+            few.append(tries)
+    if sum(tries[0].silent and len(tries) == 1 for tries in few) >= LEAST_SILENT_ADDRESSES:
+        own.append(sorted((t for tries in few for t in tries), key=lambda t: (t.begin, t.end, t.client)))
+    return own
+
+
+def _units(tries: Sequence[Try]) -> Units:
+    """Runs of silent attempts, each with the tries of its longest, and the answered attempts."""
+    heard = sorted(t.end for t in tries if not t.silent)
+    silent: list[int] = []
+    meanwhile: list[bool] = []
+    in_run = False
+    for t in tries:
+        if t.silent:
+            during = bisect.bisect_left(heard, t.end) > bisect.bisect_right(heard, t.begin)
+            if not in_run:
+                silent.append(0)
+                meanwhile.append(False)
+            silent[-1], meanwhile[-1] = max(silent[-1], t.tries), meanwhile[-1] or during
+        in_run = t.silent
+    return Units(tuple(silent), tuple(t.tries for t in tries if not t.silent), sum(meanwhile))
+
+
+def _ratio(clients: Sequence[Units]) -> float:
+    """Twice the log likelihood of the sticky model less that of loss."""
+    silent = sum(len(each.silent) for each in clients)
+    attempts = silent + sum(len(each.answered) for each in clients)
+    if not silent or silent == attempts:
+        return 0.0
+    dead = silent / attempts
+    difference = 0.0
+    for each in clients:
+        answered, tries = len(each.answered), sum(each.answered)
+        lost = sum(each.silent) + tries - answered
+        difference -= _binomial(lost, answered)
+        loss = (tries - answered) / tries if tries else 0.0
+        difference += sum(math.log(dead + (1 - dead) * loss**k) for k in each.silent)
+        difference += answered * math.log(1 - dead) + _binomial(tries - answered, answered)
+    return 2 * difference
+
+
+def _binomial(lost: int, kept: int) -> float:
+    """Largest log likelihood of independent tries, of which some were lost and some kept; 0.0 for none."""
+    return sum(n * math.log(n / (lost + kept)) for n in (lost, kept) if n)
+
+
+def _chance_of_blocks(tries: Sequence[Try]) -> float:
+    """Probability that silent attempts in random order form as few runs as these, or fewer."""
+    silent = sum(t.silent for t in tries)
+    answered = len(tries) - silent
+    runs = sum(t.silent and (i == 0 or not tries[i - 1].silent) for i, t in enumerate(tries))
+    whole = _choose(silent + answered, silent)
+    terms = (_choose(silent - 1, r - 1) + _choose(answered + 1, r) - whole for r in range(1, runs + 1))
+    return min(1.0, sum(math.exp(term) for term in terms if term > -math.inf))
+
+
+def _chance_of_phase(tries: Sequence[Try]) -> float:
+    """Probability that silent attempts lie as close together in the second, or in a part of it, by chance.
+
+    A limiter that counts anew in each second drops what comes late in it, and repeats 1, 3 and 7 s later come as late.
+    The vectors of the phases of silent attempts are held against those of all (Rayleigh 1880, without replacement).
+    """
+    silent, whole = sum(t.silent for t in tries), len(tries)
+    if silent == whole:
+        return 1.0
+    least = 1.0
+    for part in _PARTS_OF_A_SECOND:
+        points = [cmath.exp(2j * math.pi * part * (t.begin % 1_000_000_000) / 1e9) for t in tries]
+        mean = sum(points) / whole
+        spread = sum(abs(point - mean) ** 2 for point in points) / whole
+        away = sum((point - mean for point, t in zip(points, tries, strict=True) if t.silent), 0j)
+        variance = silent * spread * (whole - silent) / max(whole - 1, 1)
+        # Attempts at regular times have phases on a line, where the square is a chi-square with one degree of freedom.
+        least = min(least, math.erfc(math.sqrt(abs(away) ** 2 / (2 * variance))) if variance > 0 else 1.0)
+    return min(1.0, least * len(_PARTS_OF_A_SECOND))
+
+
+def _choose(n: int, k: int) -> float:
+    """Logarithm of the binomial coefficient."""
+    if not 0 <= k <= n:
+        return -math.inf
+    return math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
+
+
+def share_interval(part: int, whole: int) -> tuple[float, float]:
+    """95 % interval of a share (Wilson 1927)."""
+    if not whole:
+        return 0.0, 1.0
+    p, z2 = part / whole, _Z * _Z
+    middle, spread = p + z2 / (2 * whole), _Z * math.sqrt(p * (1 - p) / whole + z2 / (4 * whole * whole))
+    return max(0.0, (middle - spread) / (1 + z2 / whole)), min(1.0, (middle + spread) / (1 + z2 / whole))
+
+
+def group_sizes(interval: tuple[float, float]) -> tuple[int, int]:
+    """The least and the largest group of which one dead socket makes a share in the interval; (0, 0) for none."""
+    low, high = interval
+    least = max(2, math.ceil(1 / high - 1e-9)) if high > 0 else 0
+    largest = math.floor(1 / low + 1e-9) if low > 0 else 0
+    return (least, largest) if 2 <= least <= largest else (0, 0)
+
+
+def time_of_silence(silent: Sequence[bool], by_loss: float) -> tuple[int, int]:
+    """(first, last) index of the stretch, from one silent attempt to another, that parts the shares best.
+
+    ``silent`` is in order of time and holds at least one; ``by_loss`` is the probability that loss alone silences an
+    attempt, which is all that does so outside. The beginning is placed first, then the end.
+    """
+    sums = list(itertools.accumulate(silent, initial=0))
+    places = [i for i, is_silent in enumerate(silent) if is_silent]
+    chance = min(max(by_loss, 1e-12), 0.5)
+
+    def parted(first: int, last: int) -> float:
+        within = sums[last + 1] - sums[first]
+        beyond, outside = sums[-1] - within, len(silent) - (last + 1 - first)
+        inside = _binomial(within, last + 1 - first - within)
+        return inside + beyond * math.log(chance) + (outside - beyond) * math.log1p(-chance)
+
+    first = max(places, key=lambda i: parted(i, len(silent) - 1))
+    last = max((i for i in places if i >= first), key=lambda i: parted(first, i))
+    return first, last
+
+
+def unlikely_count(share: float, doubt: float) -> int:
+    """How many answers in a row have a chance below ``doubt`` where that share of attempts is silent."""
+    return math.ceil(math.log(doubt) / math.log1p(-share)) if 0 < share < 1 else 1

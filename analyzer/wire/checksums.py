@@ -37,6 +37,10 @@ def transport_checksum_wrong(packet: bytes) -> bool:
         return False
     if protocol not in (_UDP, _TCP) or end > len(packet) or end - start < (8 if protocol == _UDP else 20):
         return False
+    if protocol == _UDP:  # summed up by its own length (RFC 768); 0 is a jumbogram's or an offloaded one's
+        end = start + (int.from_bytes(packet[start + 4 : start + 6], "big") or end - start)
+        if not start + 8 <= end <= len(packet):
+            return False
     segment = packet[start:end]
     at = 6 if protocol == _UDP else 16
     written = int.from_bytes(segment[at : at + 2], "big")

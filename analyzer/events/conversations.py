@@ -17,7 +17,7 @@ from analyzer.events.scan import Scan
 from analyzer.events.story.paths import join_paths
 from analyzer.events.story.story import tell_all
 from analyzer.events.tcp import tcp_connections
-from analyzer.events.udp import udp_conversation
+from analyzer.events.udp import group_askers, udp_conversation
 
 
 @dataclass(frozen=True)
@@ -36,12 +36,12 @@ def conversations(scan: Scan) -> Conversations:
     rows = scan.rows
     has_long_header = np.zeros(int(scan.table.size[0]), np.bool_)
     has_long_header[rows.flow[(rows.quic != 0) & (rows.flow >= 0)]] = True
-    is_large, connections = may_be_gquic(flows), list[Connection]()
+    is_large, askers, connections = may_be_gquic(flows), group_askers(flows), list[Connection]()
     for flow in flows.with_protocol(UDP_PROTOCOL):
         if has_long_header[flow]:
             connections += quic_connections(flows, flow)
         else:
-            connections += (is_large[flow] and gquic_connections(flows, flow)) or udp_conversation(flows, flow)
+            connections += (is_large[flow] and gquic_connections(flows, flow)) or udp_conversation(flows, flow, askers)
     for flow in flows.with_protocol(TCP_PROTOCOL):
         connections += tcp_connections(flows, flow)
     connections.sort(key=lambda connection: connection.rows[0])

@@ -18,10 +18,14 @@ from dataclasses import dataclass, field
 from itertools import pairwise
 from typing import Any
 
+import numpy as np
+
 from analyzer.columns import Table
+from analyzer.events import flows as fl
 from analyzer.events.connection import ICMP_PROTOCOL, ICMPV6_PROTOCOL
 from analyzer.events.conversations import Conversations
 from analyzer.events.lookups.dns import Lookup
+from analyzer.events.lookups.neighbours import is_discovery
 from analyzer.exchanges.connections import Judge, Judged
 from analyzer.exchanges.judge import ANSWERED, REFUSED, SILENT, UNDETERMINED
 from analyzer.exchanges.schemas import RESOLUTIONS
@@ -145,14 +149,18 @@ def _add_try(judge: Judge, episode: Episode, judged: Judged) -> None:
 
 
 def _other_packets(found: Conversations, wanted: set[str]) -> dict[str, set[str]]:
-    """For each wanted address the addresses that sent it packets of other protocols, such as ICMP echo."""
+    """For each wanted address the addresses that sent it ICMP, such as an echo request; Neighbour Discovery is none."""
+    rows = found.flows.scan.rows
+    discovery = np.flatnonzero(is_discovery(found.flows))
+    packets = found.flows.scan.table.state[:, fl.RECORDS].reshape(-1, 2).copy()
+    np.subtract.at(packets, (rows.flow[discovery], rows.direction[discovery]), 1)
     senders: dict[str, set[str]] = defaultdict(set)
     for protocol in (ICMP_PROTOCOL, ICMPV6_PROTOCOL):
         for flow in found.flows.with_protocol(protocol):
-            a, b = found.flows.ends(flow)
-            for source, target in ((a, b), (b, a)):
-                if target.address in wanted:
-                    senders[target.address].add(source.address)
+            ends = found.flows.ends(flow)
+            for direction in np.flatnonzero(packets[flow] > 0).tolist():
+                if ends[1 - direction].address in wanted:
+                    senders[ends[1 - direction].address].add(ends[direction].address)
     return senders
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from analyzer.columns import Table
-from analyzer.exchanges.schemas import CONNECTIONS, EXCHANGES, SOCKETS
+from analyzer.exchanges.schemas import CONNECTIONS, EXCHANGES, RESOLUTIONS, SOCKETS
 from analyzer.exchanges.view import HOSTS, CaptureView, View
 from analyzer.patterns import catalogue
 from analyzer.patterns.finding import Finding
@@ -108,10 +108,11 @@ def view(
     named = [{"connection": f"C{i}"} | row for i, row in enumerate(ordered, 1)]
     return View(
         connections=Table.from_rows("connections", CONNECTIONS, named),
-        exchanges=Table.from_rows("exchanges", EXCHANGES, []),
+        exchanges=Table.from_rows("exchanges", EXCHANGES, tables.get("exchanges", [])),
         sockets=Table.from_rows("sockets", SOCKETS, tables.get("sockets", socket_rows(ordered))),
         hosts=Table.from_rows("hosts", HOSTS, tables.get("hosts", host_rows(ordered))),
         captures=tuple(captures) or (capture(lasts=lasts),),
+        resolutions=Table.from_rows("resolutions", RESOLUTIONS, tables.get("resolutions", [])),
     )
 
 

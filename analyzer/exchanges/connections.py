@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from operator import attrgetter
@@ -13,6 +14,7 @@ from numpy.typing import NDArray
 from analyzer.columns import Table
 from analyzer.events.connection import Connection
 from analyzer.events.conversations import Conversations
+from analyzer.events.tcp import ACK, RST
 from analyzer.exchanges.history import history_of
 from analyzer.exchanges.hosts import Hosts
 from analyzer.exchanges.judge import ANSWERED, REFUSED, SILENT, Context, Verdict, judge
@@ -50,6 +52,7 @@ class Judge:
         self.hosts = hosts
         self.capture_end = capture_end
         self.rows = found.flows.scan.rows
+        self._connections = found.connections
         self.judged = [self._judge(number, c) for number, c in enumerate(found.connections, start=1)]
 
     def _judge(self, number: int, connection: Connection) -> Judged:
@@ -76,9 +79,28 @@ class Judge:
         return Judged(number, connection, verdict, context, refused_by, reply_time)
 
     def _is_one_way(self, connection: Connection) -> bool:
-        """Whether nothing shows that packets from the server's side to the client can be seen here."""
-        sending = self.hosts.was_seen_sending(connection.server.address)
-        return not sending and not self.hosts.was_seen_receiving(connection.client.address)
+        """Whether nothing shows that packets from the server's side to the client can be seen here.
+
+        Where packets to the client were never seen, although it heard others, those of this server would not be either.
+        """
+        client = connection.client.address
+        if self.hosts.was_seen_receiving(client):
+            return False
+        return not self.hosts.was_seen_sending(connection.server.address) or self.hosts.same(client) in self._unseen
+
+    @functools.cached_property
+    def _unseen(self) -> set[str]:
+        """Hosts that acknowledge, or go on after, packets of which the capture shows none."""
+        return {
+            self.hosts.same(c.client.address)
+            for c in self._connections
+            if not c.counters.server_packets and (c.client_went_on or self._acknowledges(c))
+        }
+
+    def _acknowledges(self, connection: Connection) -> bool:
+        """Whether the acknowledgment number of a TCP client moves: it takes data."""
+        is_ack = [r for r in connection.rows if int(self.rows.tcp_flags[r]) & (ACK | RST) == ACK]
+        return connection.transport == "tcp" and len({int(self.rows.acknowledgment[r]) for r in is_ack}) > 1
 
     def icmp_name(self, row: int) -> str:
         """Name of the ICMP error in a row, "" for none."""

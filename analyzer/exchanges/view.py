@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
 
 from analyzer.columns import Column, Schema, Table
 from analyzer.exchanges.schemas import RESOLUTIONS
@@ -63,6 +65,16 @@ class View:
 
     def __post_init__(self) -> None:
         self._host_of.update({address: row for row, address in enumerate(self.hosts["address"])})
+
+    @cached_property
+    def story_of(self) -> dict[str, dict[str, Any]]:
+        """The rows of the table of stories, by connection."""
+        return {row["connection"]: row for row in self.stories.rows()}
+
+    @cached_property
+    def row_of(self) -> dict[str, int]:
+        """The row of each connection in the table of connections."""
+        return {name: row for row, name in enumerate(self.connections["connection"].tolist())}
 
     def host(self, address: str) -> str:
         """The id of the host behind an address; the address itself where it is not in the table."""

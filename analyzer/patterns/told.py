@@ -1,0 +1,83 @@
+"""What the patterns of QUIC share: a connection with its story, and which connections a question chooses."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from analyzer.exchanges.view import View
+from analyzer.patterns.evidence import WAIT, Attempts, Mask, capture_end
+from analyzer.patterns.words import FAMILIES, counted, share
+
+SECOND = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Told:
+    """One connection: a row of the table of connections and its story."""
+
+    view: View
+    row: int
+    story: dict[str, Any]
+
+    def __getitem__(self, name: str) -> Any:
+        if name in self.story:
+            return self.story[name]
+        value = self.view.connections[name][self.row]
+        return value.item() if isinstance(value, np.generic) else value
+
+    def has_sent(self, side: str, *kinds: str) -> bool:
+        """Whether a side was seen to send a packet of one of these kinds."""
+        return not set(kinds).isdisjoint(self.story[f"{side}_sent"].split(","))
+
+    @property
+    def waited(self) -> int:
+        """ns for which the capture ran on after the first request."""
+        return capture_end(self.view) - int(self["request_time"])
+
+    @property
+    def is_watched(self) -> bool:
+        """The request was seen, and the capture ran on for ``WAIT`` after it."""
+        return int(self["request_time"]) >= 0 and self.waited >= WAIT.ns
+
+    @property
+    def last(self) -> int:
+        """Time of the connection's last record, ns."""
+        return int(self["last_time"])
+
+
+def chosen(view: View, fits: Callable[[Told], bool]) -> Mask:
+    """A mask over the connections: those with a story that fits."""
+    mask = np.zeros(len(view.connections), np.bool_)
+    for name, story in view.story_of.items():
+        row = view.row_of.get(name, -1)
+        if row >= 0 and fits(Told(view, row, story)):
+            mask[row] = True
+    return mask
+
+
+def told(attempts: Attempts) -> list[Told]:
+    """The stories of attempts that all have one."""
+    names = attempts.column("connection")
+    rows = attempts.rows.tolist()
+    return [Told(attempts.view, row, attempts.view.story_of[name]) for row, name in zip(rows, names, strict=True)]
+
+
+def which(attempts: Attempts) -> str:
+    """``2 of 5 QUIC attempts to 192.0.2.80:443 over IPv4``."""
+    part = share(len(attempts), len(attempts.socket_rows), "QUIC attempt")
+    return f"{part} to {attempts.words} over {FAMILIES[attempts.family]}"
+
+
+def between(values: list[float], unit: str) -> str:
+    """``0.204 s``, ``0.204 to 3.1 s``: the smallest and largest of some values."""
+    low, high = f"{min(values):.3g}", f"{max(values):.3g}"
+    return f"{low} {unit}" if low == high else f"{low} to {high} {unit}"
+
+
+def total(stories: list[Told], column: str, noun: str) -> str:
+    """``12 packets``: a column summed over stories."""
+    return counted(sum(int(story[column]) for story in stories), noun)

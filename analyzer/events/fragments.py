@@ -27,8 +27,7 @@ from analyzer.events import flows as fl
 from analyzer.events.scan import Scan
 from analyzer.events.selected import Selected
 from analyzer.wire.packets import LATER_FRAGMENT, TCP, UDP
-from analyzer.wire.quic.split import OTHER_LONG, quic_long_kind
-from analyzer.wire.quic.summary import CLIENT_HELLO_FLOOR, quic_cid_digest, quic_kinds
+from analyzer.wire.quic.summary import datagram_kinds, quic_cid_digest
 
 #: RFC 8200 §4.5: "If insufficient fragments are received to complete reassembly of a packet within 60 seconds".
 REASSEMBLY_NS = 60_000_000_000
@@ -262,11 +261,9 @@ def _lengthen(rows: Selected, state: Any, row: int, more: int) -> None:
 
 def _tell_quic(rows: Selected, row: int, payload: bytes, at_443: bool) -> None:
     """Read the QUIC packets of a whole datagram: the first fragment may have held none of them to the end."""
-    if rows.kind[row] != UDP or not payload or payload[0] < 0x80:
+    kinds = datagram_kinds(payload, 0, len(payload), len(payload), at_443) if rows.kind[row] == UDP else 0
+    if kinds == 0:
         return
-    kind = quic_long_kind(payload, 0, len(payload))
-    if kind < 0 or (kind == OTHER_LONG and not at_443 and len(payload) < CLIENT_HELLO_FLOOR):
-        return
-    rows.quic[row] = quic_kinds(payload, 0, len(payload))
+    rows.quic[row] = kinds
     rows.cid_digest[row] = quic_cid_digest(payload, 0, len(payload))
     rows.reason[row] |= fl.ALWAYS | fl.IS_LONG | fl.WHOLE

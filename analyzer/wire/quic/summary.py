@@ -10,7 +10,7 @@ from typing import Any
 
 from analyzer.kernels import helper
 from analyzer.wire.bytes import u8, u32
-from analyzer.wire.quic.split import long_packet_end, quic_long_kind
+from analyzer.wire.quic.split import MAX_CID, OTHER_LONG, connection_ids, long_packet_end, quic_long_kind
 
 #: A client must expand a datagram that carries an Initial to at least this many bytes (RFC 9000 §14.1).
 CLIENT_HELLO_FLOOR = 1200
@@ -18,7 +18,31 @@ CLIENT_HELLO_FLOOR = 1200
 #: Bits of ``quic_kinds``: 1 << kind of ``split`` for long headers, and this one for a short header packet behind them.
 SHORT_BIT = 64
 
+#: RFC 9000 §7.2: the DCID that a client makes up "MUST be at least 8 bytes in length".
+LEAST_FIRST_DCID = 8
+
 _MAX_COALESCED = 16
+
+
+@helper
+def datagram_kinds(b: Any, start: int, end: int, length: int, at_443: bool) -> int:
+    """Bits as of ``quic_kinds`` for a UDP payload of ``length`` bytes, 0 if it does not begin with a QUIC long header.
+
+    A version that is not known counts with CIDs as QUIC's are, and off port 443 in a client's first datagram only:
+    RDP, DNS and others have bytes in these places, too.
+    """
+    if start >= end or u8(b, start) < 0x80:
+        return 0
+    kind = quic_long_kind(b, start, end)
+    if kind < 0:
+        return 0
+    if kind == OTHER_LONG:
+        _, dcid, _, scid = connection_ids(b, start, end)
+        begins = LEAST_FIRST_DCID <= dcid <= MAX_CID and scid <= MAX_CID
+        answers = LEAST_FIRST_DCID <= scid <= MAX_CID and dcid <= MAX_CID
+        if not (begins or (answers and at_443)) or (length < CLIENT_HELLO_FLOOR and not at_443):
+            return 0
+    return quic_kinds(b, start, end)
 
 
 @helper

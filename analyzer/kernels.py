@@ -54,6 +54,7 @@ KERNEL_MODULES = (
     "analyzer.wire.quic.summary",
     "analyzer.events.selected",
     "analyzer.events.story.endings",
+    "analyzer.events.tcp.segments",
     "analyzer.events.flows",
 )
 

@@ -16,7 +16,7 @@ from analyzer.events.quic import quic_connections
 from analyzer.events.scan import Scan
 from analyzer.events.story.paths import join_paths
 from analyzer.events.story.story import tell_all
-from analyzer.events.tcp import tcp_connections
+from analyzer.events.tcp.reader import tcp_connections
 from analyzer.events.udp import group_askers, udp_conversation
 
 

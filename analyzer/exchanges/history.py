@@ -14,7 +14,7 @@ import itertools
 import math
 
 from analyzer.events.connection import Connection, Flows
-from analyzer.events.tcp import ACK, FIN, RST, SYN
+from analyzer.events.tcp.reader import ACK, FIN, RST, SYN
 from analyzer.wire.quic.split import HANDSHAKE, INITIAL, OTHER_LONG, RETRY, VERSION_NEGOTIATION, ZERO_RTT
 from analyzer.wire.quic.summary import SHORT_BIT
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from analyzer.columns import Table
 from analyzer.events.flows import IS_DUPLICATE
-from analyzer.events.tcp import ACK, FIN, RST, SYN
+from analyzer.events.tcp.reader import ACK, FIN, RST, SYN
 from analyzer.exchanges.connections import Judge
 from analyzer.exchanges.schemas import PACKETS
 from analyzer.wire.icmp import error_name, read_quoted

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from analyzer.columns import Table
 from analyzer.events.connection import Connection
 from analyzer.events.conversations import Conversations
-from analyzer.events.tcp import ACK, RST
+from analyzer.events.tcp.reader import ACK, RST
 from analyzer.exchanges.history import history_of
 from analyzer.exchanges.hosts import Hosts
 from analyzer.exchanges.judge import ANSWERED, REFUSED, SILENT, Context, Verdict, judge

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from analyzer.exchanges.view import View
 from analyzer.patterns.evidence import capture_end
 from analyzer.patterns.finding import MOST_ENTRIES, Argument, Finding, Pattern, Record, Threshold
-from analyzer.patterns.words import frames_filter, one_of_addresses
+from analyzer.patterns.words import one_of_addresses
 
 TIMES = Threshold(
     "times", 3, "answers", "once may be a prefetch or a person who typed a name; three times is a program"
@@ -122,10 +122,6 @@ def finding_of_name(pattern: Pattern, asked: Asked, *, argument: Argument, famil
     addresses = asked.addresses(family)
     times = [*asked.column("first_question_time"), *asked.column("answer_time"), *asked.of_tries("last_request_time")]
     clients = dict.fromkeys(zip(asked.of_tries("client_address"), asked.of_tries("client_port"), strict=True))
-    resolver_family = "ipv6" if ":" in asked.client else "ipv4"
-    shown = frames_filter(
-        [record for _, record in records], f"dns && {one_of_addresses(resolver_family, [asked.client])}"
-    )
     transports = {"tcp" if transport == "tcp" else "udp" for transport in asked.of_tries("transport")}
     return Finding(
         pattern=pattern.id,
@@ -149,11 +145,18 @@ def finding_of_name(pattern: Pattern, asked: Asked, *, argument: Argument, famil
         first_time=min(asked.column("first_question_time")),
         last_time=max(times),
         records=tuple(records[:MOST_ENTRIES]),
-        display_filter=shown,
+        display_filter=_filter(asked),
         limitations=argument.limitations,
         look_alikes=argument.look_alikes,
         remedies=argument.remedies,
     )
+
+
+def _filter(asked: Asked) -> str:
+    """A display filter for the client's DNS and for everything to and from the addresses of the name."""
+    terms = [f"(dns && {one_of_addresses('ipv6' if ':' in asked.client else 'ipv4', [asked.client])})"]
+    terms += [one_of_addresses(family, found) for family in ("ipv4", "ipv6") if (found := asked.addresses(family))]
+    return " || ".join(terms)
 
 
 def record_words(asked: Asked) -> str:

@@ -74,7 +74,9 @@ def stickiness(attempts: Iterable[Try]) -> Stickiness:
     units = [_units(tries) for tries in clients]
     ratio = _ratio(units)
     several = [tries for tries in clients if sum(t.silent for t in tries) > 1]
-    orders = [_chance_of_blocks(tries) for tries in several] + [_chance_of_phase(tries) for tries in several]
+    orders = [chance_of_blocks([t.silent for t in tries]) for tries in several] + [
+        _chance_of_phase(tries) for tries in several
+    ]
     return Stickiness(
         ratio=ratio,
         p_value=0.5 * math.erfc(math.sqrt(ratio / 2)) if ratio > 0 else 1.0,
@@ -143,11 +145,11 @@ def _binomial(lost: int, kept: int) -> float:
     return sum(n * math.log(n / (lost + kept)) for n in (lost, kept) if n)
 
 
-def _chance_of_blocks(tries: Sequence[Try]) -> float:
-    """Probability that silent attempts in random order form as few runs as these, or fewer."""
-    silent = sum(t.silent for t in tries)
-    answered = len(tries) - silent
-    runs = sum(t.silent and (i == 0 or not tries[i - 1].silent) for i, t in enumerate(tries))
+def chance_of_blocks(fates: Sequence[bool]) -> float:
+    """Probability that as many silent attempts (true) among all form as few runs as these, or fewer, by chance."""
+    silent = sum(fates)
+    answered = len(fates) - silent
+    runs = sum(fate and (i == 0 or not fates[i - 1]) for i, fate in enumerate(fates))
     whole = _choose(silent + answered, silent)
     terms = (_choose(silent - 1, r - 1) + _choose(answered + 1, r) - whole for r in range(1, runs + 1))
     return min(1.0, sum(math.exp(term) for term in terms if term > -math.inf))

@@ -66,6 +66,7 @@ def busy_view() -> tuple[Finding, ...]:
         connection("192.0.2.99", 13, outcome="undetermined", outcome_reason="one-way", one_way=True, server_packets=0),
         connection("2001:db8:1::81", 14, server_port=8443, outcome="silent", replied_from=f"[{V6}]:8443", repeats=2),
         *((silent if i % 4 == 2 else connection)(V6, 15 + i, server_port=4433) for i in range(30)),
+        *((silent if i > 14 else connection)(V6, 45 + i / 2, server_port=8853) for i in range(21)),
     ]
     many = {"cut_records": ((0, 3),), "duplicate_records": tuple((0, 100_000 + i) for i in range(100))}
     captures = [capture(cut="here", ledger={"duplicates": 100}, **many)]

@@ -7,7 +7,7 @@ and b by the order of their addresses, which says nothing about client and serve
 and direction, and *selects* the packets that later rooms may need, copying their bytes out of the batch:
 
 * always: SYN, FIN and RST; QUIC long headers; ICMP errors and neighbour discovery; ARP; DNS;
-* the first ``HEAD`` packets of each direction, and the first ``HEAD_PAYLOADS`` that carry payload;
+* the first ``HEAD`` packets of each direction, again behind each SYN, and the first ``HEAD_PAYLOADS`` with payload;
 * fragments among the first ``FRAGMENTS_KEPT`` of them: a first one lies in the flow of its ports, the others, which
   have none, in a flow of both addresses and the protocol with ports 0 (``analyzer.events.fragments`` joins them);
 * the first packet after ``SILENCE_NS`` without one in the same direction;
@@ -32,8 +32,8 @@ from analyzer.capture.records import Records
 from analyzer.events import selected as sel
 from analyzer.events.selected import write_packet
 from analyzer.events.story.endings import FIRST_TAIL, TAILS_KEPT, count_tail, count_unanswered, tail_of
+from analyzer.events.tcp.segments import count_segment
 from analyzer.kernels import Matrix, helper, kernel
-from analyzer.wire.bytes import u8
 from analyzer.wire.packets import (
     ARP,
     DESTINATION_0,
@@ -64,8 +64,7 @@ from analyzer.wire.packets import (
     UDP,
     UNREAD_LINK,
 )
-from analyzer.wire.quic.split import OTHER_LONG, quic_long_kind
-from analyzer.wire.quic.summary import CLIENT_HELLO_FLOOR, initial_bytes_end, quic_cid_digest, quic_kinds
+from analyzer.wire.quic.summary import datagram_kinds, initial_bytes_end, quic_cid_digest
 
 KEY_WORDS = 10
 RING = 4
@@ -102,7 +101,9 @@ LAST_TIME = 5
 CID_DIGEST = 6  # of the DCID of the last QUIC long header
 CID_RUN = 7  # how many long headers in a row carried it
 # 8 to 11: those of story.endings
-RING_DIGEST = 12  # RING digests, -1 where none can prove a duplicate
+SYN_AT = 12  # 1 + the records of this direction at the flow's last SYN or SYN/ACK, 0: none
+# 13 to 15: those of tcp.segments
+RING_DIGEST = 16  # RING digests, -1 where none can prove a duplicate
 RING_TIME = RING_DIGEST + RING
 STATE_COLUMNS = RING_TIME + RING
 
@@ -151,12 +152,8 @@ def write_key(p: Any, r: int, forward: bool, key: Any) -> int:
     a = 0 if forward else 4
     b = 4 - a
     key[a], key[a + 1], key[a + 2], key[a + 3] = p[r, SOURCE_0], p[r, SOURCE_1], p[r, SOURCE_2], p[r, SOURCE_3]
-    key[b], key[b + 1], key[b + 2], key[b + 3] = (
-        p[r, DESTINATION_0],
-        p[r, DESTINATION_1],
-        p[r, DESTINATION_2],
-        p[r, DESTINATION_3],
-    )
+    key[b], key[b + 1] = p[r, DESTINATION_0], p[r, DESTINATION_1]
+    key[b + 2], key[b + 3] = p[r, DESTINATION_2], p[r, DESTINATION_3]
     if forward:
         key[8] = (p[r, SOURCE_PORT] << 16) | p[r, DESTINATION_PORT]
     else:
@@ -235,6 +232,12 @@ def always_selected(p: Any, r: int) -> bool:
 
 
 @helper
+def since_syn(state: Any, d: int) -> int:
+    """How many records of direction ``d`` followed the flow's last SYN; all of them if there was none."""
+    return int(state[d, RECORDS] - max(state[d, SYN_AT] - 1, 0))
+
+
+@helper
 def count_packet(p: Any, r: int, time: int, state: Any, d: int) -> int:
     """Count packet ``r`` in row ``d`` of the flow states; returns its reason bits so far."""
     reason = ALWAYS | WHOLE if always_selected(p, r) else 0
@@ -249,30 +252,25 @@ def count_packet(p: Any, r: int, time: int, state: Any, d: int) -> int:
     else:
         state[d, BYTES] += p[r, PAYLOAD_LENGTH]
         state[d, PAYLOADS] += 1 if p[r, PAYLOAD_LENGTH] > 0 else 0
+    if p[r, KIND] == TCP and p[r, TCP_FLAGS] & 2:
+        state[d, SYN_AT], state[d ^ 1, SYN_AT] = state[d, RECORDS] + 1, state[d ^ 1, RECORDS] + 1
     ring = state[d, RECORDS] % RING
     state[d, RING_DIGEST + ring] = p[r, DIGEST] if provable else -1
     state[d, RING_TIME + ring] = time
     head = HEAD_PAYLOADS if p[r, FRAGMENT] == 0 else FRAGMENTS_KEPT
-    if reason == 0 and p[r, PAYLOAD_LENGTH] > 0 and state[d, PAYLOADS] <= head:
+    if reason == 0 and p[r, PAYLOAD_LENGTH] > 0 and (state[d, PAYLOADS] <= head or since_syn(state, d) <= HEAD):
         reason = WHOLE
     return reason
 
 
 @helper
 def long_header_kinds(b: Any, p: Any, r: int) -> int:
-    """Kinds of the QUIC packets in datagram ``r`` (``quic_kinds``), 0 if it does not begin with a long header.
-
-    A version that is not known counts only on port 443 or in a datagram as large as a client's first must be.
-    """
+    """Kinds of the QUIC packets in datagram ``r`` (``datagram_kinds``), 0 if it does not begin with a long header."""
     start = p[r, PAYLOAD_OFFSET]
-    stop = start + p[r, PAYLOAD_CAPTURED]
-    if p[r, KIND] != UDP or start < 0 or start >= stop or u8(b, start) < 0x80:
+    if p[r, KIND] != UDP or start < 0:
         return 0
-    kind = quic_long_kind(b, start, stop)
     at_443 = p[r, SOURCE_PORT] == 443 or p[r, DESTINATION_PORT] == 443
-    if kind < 0 or (kind == OTHER_LONG and not at_443 and p[r, PAYLOAD_LENGTH] < CLIENT_HELLO_FLOOR):
-        return 0
-    return quic_kinds(b, start, stop)
+    return int(datagram_kinds(b, start, start + p[r, PAYLOAD_CAPTURED], p[r, PAYLOAD_LENGTH], at_443))
 
 
 @helper
@@ -315,7 +313,7 @@ def write_state(state: Any, d: int, out: Any, row: int) -> None:
     out[row, sel.ORDINAL], out[row, sel.PAYLOAD_ORDINAL] = state[d, RECORDS], state[d, PAYLOADS]
     out[row, sel.DUPLICATE_ORDINAL], out[row, sel.BYTES_SO_FAR] = state[d, DUPLICATES], state[d, BYTES]
     out[row, sel.OTHER_RECORDS], out[row, sel.OTHER_DUPLICATES] = state[other, RECORDS], state[other, DUPLICATES]
-    out[row, sel.OTHER_BYTES] = state[other, BYTES]
+    out[row, sel.OTHER_BYTES], out[row, sel.SYN_AT] = state[other, BYTES], state[d, SYN_AT]
 
 
 @kernel
@@ -345,8 +343,7 @@ def track_flows(
         if kind == UNREAD_LINK or kind == NOT_IP:
             continue
         flow, direction, d = -1, 0, 0
-        reason, quic, cid, gap = ALWAYS, 0, 0, -1
-        tail, repeat = 0, 0
+        reason, quic, cid, gap, tail, repeat = ALWAYS, 0, 0, -1, 0, 0
         if kind != ARP:
             forward = a_is_source(p, r)
             flow = find_flow(size, slots, keys, key, write_key(p, r, forward, key))
@@ -359,6 +356,8 @@ def track_flows(
                 gap = times[r] - state[d, LAST_TIME]
             reason = count_packet(p, r, times[r], state, d)
             count_unanswered(state, d, times[r])
+            if kind == TCP:
+                count_segment(p, r, times[r], state, d)
             tail = tail_of(b, p, r)
             if tail:
                 repeat = count_tail(tail, state, d)
@@ -370,7 +369,7 @@ def track_flows(
                 reason = count_long_header(cid, reason, state, d)
             if reason & IS_DUPLICATE:
                 cursor[3 + captures[r]] += 1
-            wanted = reason & (ALWAYS | WHOLE) or state[d, RECORDS] <= HEAD or gap >= SILENCE_NS
+            wanted = reason & (ALWAYS | WHOLE) or since_syn(state, d) <= HEAD or gap >= SILENCE_NS
             if not wanted and not (reason & IS_DUPLICATE and state[d, DUPLICATES] <= DUPLICATES_KEPT):
                 continue
         begin = p[r, IP_OFFSET]
@@ -386,7 +385,7 @@ def track_flows(
         if flow >= 0:
             write_state(state, d, out, rows)
         else:
-            out[rows, sel.ORDINAL : sel.OTHER_BYTES + 1] = 0
+            out[rows, sel.ORDINAL : sel.SYN_AT + 1] = 0
         out[rows, sel.START], out[rows, sel.KEPT] = used, end - begin
         rows += 1
         used += end - begin

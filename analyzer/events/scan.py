@@ -37,6 +37,7 @@ from analyzer.events.flows import (
 )
 from analyzer.events.selected import SELECTED_DTYPES, Selected, each_column
 from analyzer.events.story.endings import FIRST_TAIL, TAILS_KEPT, join_endings, join_tails
+from analyzer.events.tcp.segments import join_segments
 from analyzer.kernels import Matrix, runner
 from analyzer.wire import packets as pk
 from analyzer.wire.packets import LATER_FRAGMENT, NO_FLAW, NOT_IP, UDP, UNREAD_LINK, decode_packets, new_packets
@@ -181,6 +182,7 @@ def merge(first: Scan, second: Scan) -> Scan:
     _find_duplicates(before, after, rows, tracked, ledger)
     follows = (rows.ordinal[tracked] == 1) & (before[own, fl.RECORDS] > 0)
     rows.gap[tracked[follows]] = rows.time[tracked[follows]] - before[own[follows], fl.LAST_TIME]
+    rows.syn_at[tracked] = _syn_at(before[own], rows.syn_at[tracked])
     for column, counter, side in (
         (rows.ordinal, fl.RECORDS, own),
         (rows.payload_ordinal, fl.PAYLOADS, own),
@@ -254,6 +256,11 @@ def _repeats(before: NDArray[np.int64], rows: Selected, row: int) -> bool:
     return False
 
 
+def _syn_at(before: Matrix, syn_at: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The column ``SYN_AT`` of the second piece counted over both, from the states before."""
+    return np.where(syn_at > 0, syn_at + before[:, fl.RECORDS], before[:, fl.SYN_AT])
+
+
 def _join_tails(
     before: Matrix, after: Matrix, rows: Selected, tracked: NDArray[np.int64], own: NDArray[np.int64]
 ) -> None:
@@ -267,8 +274,10 @@ def _add_states(total: Matrix, before: Matrix, after: Matrix) -> None:
     """Write the flow states of both pieces together into ``total``."""
     other_spoke = after.reshape(-1, 2, fl.STATE_COLUMNS)[:, ::-1, fl.RECORDS].reshape(-1) > 0
     join_endings(total, before, after, other_spoke)
+    join_segments(total, before, after)
     for counter in (fl.RECORDS, fl.PAYLOADS, fl.DUPLICATES, fl.BYTES):
         total[:, counter] = before[:, counter] + after[:, counter]
+    total[:, fl.SYN_AT] = _syn_at(before, after[:, fl.SYN_AT])
     n_before, n_after = before[:, fl.RECORDS], after[:, fl.RECORDS]
     total[:, fl.FIRST_TIME] = np.where(n_before > 0, before[:, fl.FIRST_TIME], after[:, fl.FIRST_TIME])
     for value in (fl.LAST_TIME, fl.CID_DIGEST, fl.CID_RUN):
@@ -293,10 +302,11 @@ def settle(scan: Scan) -> Scan:
     duplicate, long_header = rows.reason & IS_DUPLICATE > 0, rows.reason & IS_LONG > 0
     always = rows.reason & ALWAYS > 0
     head = np.where(rows.fragment == 0, fl.HEAD_PAYLOADS, fl.FRAGMENTS_KEPT)
-    payload_head = (rows.payload_length > 0) & (rows.payload_ordinal <= head) & ~duplicate
+    behind_syn = rows.ordinal - np.maximum(rows.syn_at - 1, 0) <= fl.HEAD
+    payload_head = (rows.payload_length > 0) & ((rows.payload_ordinal <= head) | behind_syn) & ~duplicate
     tail = (rows.tail_repeat == FIRST_TAIL) | ((rows.tail_repeat > 0) & (rows.tail_repeat <= TAILS_KEPT))
     whole = np.where(long_header, _cid_runs(rows, long_header) <= fl.HEAD_LONGS, always | payload_head | tail)
-    keep = always | whole | (rows.ordinal <= fl.HEAD) | (rows.gap >= fl.SILENCE_NS)
+    keep = always | whole | behind_syn | (rows.gap >= fl.SILENCE_NS)
     keep |= duplicate & (rows.duplicate_ordinal <= fl.DUPLICATES_KEPT)
     reason = np.where(whole, rows.reason | WHOLE, rows.reason & ~np.int8(WHOLE)).astype(np.int8)
     header_only = rows.header.astype(np.int32) + np.where(rows.kind == UDP, fl.HEADER_KEPT, 0).astype(np.int32)

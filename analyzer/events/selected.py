@@ -50,6 +50,7 @@ class Selected(NamedTuple):
     other_records: NDArray[np.int64]  # the same counters of the other direction
     other_duplicates: NDArray[np.int64]
     other_bytes: NDArray[np.int64]
+    syn_at: NDArray[np.int64]  # 1 + the records of this direction at the flow's last SYN or SYN/ACK, 0: none
     gap: NDArray[np.int64]  # ns since the previous record of this direction, -1: none before
     tail: NDArray[np.int64]  # of story.endings, as the next
     tail_repeat: NDArray[np.int32]
@@ -72,8 +73,8 @@ ORIGINAL_LENGTH, CAPTURED_LENGTH, PAYLOAD_LENGTH, PAYLOAD_CAPTURED = 11, 12, 13,
 TCP_FLAGS, SEQUENCE, ACKNOWLEDGMENT, WINDOW = 15, 16, 17, 18
 ICMP, DIGEST, QUIC, CID_DIGEST = 19, 20, 21, 22
 ORDINAL, PAYLOAD_ORDINAL, DUPLICATE_ORDINAL, BYTES_SO_FAR = 23, 24, 25, 26
-OTHER_RECORDS, OTHER_DUPLICATES, OTHER_BYTES, GAP = 27, 28, 29, 30
-TAIL, TAIL_REPEAT, START, KEPT, TRANSPORT, HEADER = 31, 32, 33, 34, 35, 36
+OTHER_RECORDS, OTHER_DUPLICATES, OTHER_BYTES, SYN_AT, GAP = 27, 28, 29, 30, 31
+TAIL, TAIL_REPEAT, START, KEPT, TRANSPORT, HEADER = 32, 33, 34, 35, 36, 37
 
 
 def each_column(function: Callable[..., NDArray[Any]], *rows: Selected) -> Selected:

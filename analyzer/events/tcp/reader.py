@@ -24,6 +24,7 @@ class _FlowReader:
         self.flows, self.flow = flows, flow
         rows = flows.scan.rows
         self.flags, self.sequence, self.length = rows.tcp_flags, rows.sequence, rows.payload_length
+        self.acknowledgment = rows.acknowledgment
         self.connections: list[Connection] = []
         self.isn: dict[int, int] = {}  # of the current connection, by direction
         self.ended = False
@@ -50,15 +51,14 @@ class _FlowReader:
 
     def _syn(self, row: int, direction: int, *, is_reply: bool) -> None:
         sequence = int(self.sequence[row])
-        sender = 1 - direction if is_reply else direction
         current = self.connections[-1] if self.connections else None
         if is_reply:
-            unasked = current is None or (not current.request_rows and self.isn.get(direction) != sequence)
-            if unasked or current is None or current.client_direction == direction:
-                current = self._begin(sender, "syn")
-            current.syn_ack_rows += (row,)
-            if current.reply_row < 0:
-                current.reply_row = row
+            if current is None or self._is_unasked(current, direction, sequence):
+                current = self._begin(1 - direction, "syn")
+            if direction != current.client_direction:
+                current.syn_ack_rows += (row,)
+                if current.reply_row < 0:
+                    current.reply_row = row
         elif current is None or self._is_new(current, direction, sequence):
             current = self._begin(direction, "syn")
             current.request_rows.append(row)
@@ -69,9 +69,19 @@ class _FlowReader:
 
     def _is_new(self, current: Connection, direction: int, sequence: int) -> bool:
         """Whether a SYN begins another connection on the same sockets."""
+        if not current.request_rows:  # else the SYN/ACK was recorded before its SYN
+            answers = (int(self.acknowledgment[row]) for row in current.syn_ack_rows)
+            return direction != current.client_direction or (sequence + 1) & 0xFFFFFFFF not in answers
         if direction != current.client_direction:
             return bool(current.reply_row >= 0 or self.ended)  # else both sides open at once (RFC 9293 §3.5)
-        return not current.request_rows or self.isn.get(direction) != sequence
+        return self.isn.get(direction) != sequence
+
+    def _is_unasked(self, current: Connection, direction: int, sequence: int) -> bool:
+        """Whether a SYN/ACK answers a SYN of another connection on the same sockets, which was not seen."""
+        known = self.isn.get(direction)
+        if direction == current.client_direction:  # its own, where both sides opened at once
+            return known != sequence or not current.request_rows
+        return known != sequence and (not current.request_rows or (self.ended and known is not None))
 
     def _later(self, row: int, direction: int, flags: int) -> None:
         """A segment that is no SYN."""

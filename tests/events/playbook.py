@@ -1,0 +1,68 @@
+"""Conversations as plays: who says what when, and what the events room makes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from analyzer.events.connection import Connection
+from analyzer.events.conversations import Conversations, conversations
+from analyzer.events.scan import settle
+from tests.crafted import MS, START, Captured, ip, scan_of, tcp, udp
+
+CLIENT, SERVER = ("192.0.2.10", 50660), ("198.51.100.80", 443)
+CLIENT_6, SERVER_6 = ("2001:db8:a::10", 50660), ("2001:db8:b::80", 443)
+
+Socket = tuple[str, int]
+F, S, R, P, A, U = 1, 2, 4, 8, 16, 32
+
+
+class Play:
+    """Packets of two sockets, each ``step`` ms after the one before."""
+
+    def __init__(self, client: Socket = CLIENT, server: Socket = SERVER, *, step: float = 10) -> None:
+        self.client, self.server, self.step = client, server, step
+        self.captured: list[Captured] = []
+        self.now = START
+
+    def say(self, sender: Socket, receiver: Socket, protocol: int, body: bytes) -> Play:
+        raw = ip(sender[0], receiver[0], protocol, body, ident=len(self.captured) + 1)
+        self.captured.append(Captured(raw, self.now))
+        self.now += int(self.step * MS)
+        return self
+
+    def c(self, flags: int, payload: bytes = b"", *, seq: int = 0, ack: int = 0) -> Play:
+        """A TCP segment of the client."""
+        segment = tcp((self.client[1], self.server[1]), flags, payload, seq=seq, ack=ack)
+        return self.say(self.client, self.server, 6, segment)
+
+    def s(self, flags: int, payload: bytes = b"", *, seq: int = 0, ack: int = 0) -> Play:
+        """A TCP segment of the server."""
+        segment = tcp((self.server[1], self.client[1]), flags, payload, seq=seq, ack=ack)
+        return self.say(self.server, self.client, 6, segment)
+
+    def ask(self, payload: bytes) -> Play:
+        """A UDP datagram of the client."""
+        return self.say(self.client, self.server, 17, udp((self.client[1], self.server[1]), payload))
+
+    def reply(self, payload: bytes, *, sender: Socket | None = None) -> Play:
+        """A UDP datagram of the server."""
+        sender = sender or self.server
+        return self.say(sender, self.client, 17, udp((sender[1], self.client[1]), payload))
+
+    def wait(self, ms: float) -> Play:
+        self.now += int(ms * MS)
+        return self
+
+    def played(self) -> list[Connection]:
+        """The connections of the play."""
+        return found_in(self.captured).connections
+
+    def only(self) -> Connection:
+        """The one connection of the play."""
+        (connection,) = self.played()
+        return connection
+
+
+def found_in(captured: Iterable[Captured]) -> Conversations:
+    """What the events room finds in some packets."""
+    return conversations(settle(scan_of(list(captured))))

@@ -75,7 +75,9 @@ def _said(t: Told) -> str:
         return ""
     is_probe = all(_is_reserved(version) for version in offered) and not t["hello_read"]
     if t.has_sent("server", "version-negotiation"):
-        if set(offered) & set(answers) and not t.has_sent("server", "initial", "handshake", "1-rtt"):
+        if any(version in answers and not _is_reserved(version) for version in offered) and not t.has_sent(
+            "server", "initial", "handshake", "1-rtt"
+        ):
             return LISTS_OFFERED
         if t["outcome_reason"] != "version-negotiation":
             return ""

@@ -7,6 +7,7 @@ from typing import Any
 
 from analyzer.columns import Table
 from analyzer.exchanges.schemas import CONNECTIONS, EXCHANGES, RESOLUTIONS, SOCKETS
+from analyzer.exchanges.stories.schema import STORIES
 from analyzer.exchanges.view import HOSTS, CaptureView, View
 from analyzer.patterns import catalogue
 from analyzer.patterns.finding import Finding
@@ -56,6 +57,20 @@ def tcp(server: str = V4, at: float = 1.0, **columns: Any) -> Row:
     return connection(server, at, **(fixed | answered | columns))
 
 
+def story(**facts: Any) -> Row:
+    """What the table of stories says of a connection, as its key ``story``; times are s after T0."""
+    usual: Row = {
+        "client_sent": "initial", "server_sent": "initial", "round_trip_s": 0.02, "hello_read": True,
+        "versions_offered": "0x00000001", "server_version": "0x00000001", "unread_initials": 0, "retries": 0,
+        "client_after": 0, "server_after": 1, "stall_fed": 0, "stall_s": 0.0, "resets": 0,
+    }  # fmt: skip
+    timed = {name: T0 + round(value * SECOND) for name, value in facts.items() if name.endswith(TIMES) and value >= 0}
+    return usual | facts | timed
+
+
+TIMES = ("_time", "_since", "_from", "_until")
+
+
 def socket_rows(rows: Sequence[Row]) -> list[Row]:
     """The sockets table that goes with these connections."""
     sockets: dict[tuple[Any, ...], Row] = {}
@@ -77,7 +92,7 @@ def host_rows(rows: Sequence[Row], seen: Sequence[str] = ()) -> list[Row]:
     """Every address of the connections: servers are one host by name; ``seen`` have sent packets in any case."""
     hosts: dict[str, Row] = {}
     for row in rows:
-        for side, host in (("client", "H2"), ("server", "H1")):
+        for side, host in (("client", "H2"), ("server", row.get("server_host", "H1"))):
             address = row[f"{side}_address"]
             known = hosts.setdefault(
                 address, {"address": address, "family": row["family"], "host": host, "host_reason": "name"}
@@ -112,6 +127,9 @@ def view(
         sockets=Table.from_rows("sockets", SOCKETS, tables.get("sockets", socket_rows(ordered))),
         hosts=Table.from_rows("hosts", HOSTS, tables.get("hosts", host_rows(ordered))),
         captures=tuple(captures) or (capture(lasts=lasts),),
+        stories=Table.from_rows(
+            "stories", STORIES, [{"connection": r["connection"]} | r["story"] for r in named if "story" in r]
+        ),
         resolutions=Table.from_rows("resolutions", RESOLUTIONS, tables.get("resolutions", [])),
     )
 

@@ -264,6 +264,9 @@ def digest_of(b: Any, end: int, out: Any, r: int) -> int:
             h = ((h ^ u32(b, i)) * 0xC2B2AE35) & 0xFFFFFFFF
             h = h ^ (h >> 13)
         i += 4
+    while i < stop:
+        h = ((h ^ u8(b, i)) * 0xC2B2AE35) & 0xFFFFFFFF
+        i += 1
     return h
 
 

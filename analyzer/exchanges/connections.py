@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from operator import attrgetter
 from typing import Any
 
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from analyzer.columns import Table
 from analyzer.events.connection import Connection
 from analyzer.events.conversations import Conversations
+from analyzer.events.tcp.facts import TcpFacts, tcp_facts
 from analyzer.events.tcp.reader import ACK, RST
 from analyzer.exchanges.history import history_of
 from analyzer.exchanges.hosts import Hosts
@@ -124,6 +125,7 @@ def connections_table(judge_: Judge) -> Table:
     }
     eager |= {name: [value(judge_, j) for j in judged] for name, value in _COLUMNS.items()}
     eager |= _of_rows(judge_)
+    eager |= _of_facts(judge_)
     lazy = {name: (lambda row, value=value: value(judge_, judged[row])) for name, value in _LAZY.items()}
     return Table.from_columns("connections", CONNECTIONS, eager, lazy)
 
@@ -142,6 +144,13 @@ def _of_rows(judge_: Judge) -> dict[str, NDArray[Any]]:
         "first_time": rows.time[first],
         "reply_record": reply_record,
     }
+
+
+def _of_facts(judge_: Judge) -> dict[str, list[Any]]:
+    """Columns that say what the segments of TCP connections tell."""
+    facts = tcp_facts(judge_.flows, [j.connection for j in judge_.judged])
+    columns = {field.name: list(map(attrgetter(field.name), facts)) for field in fields(TcpFacts)}
+    return columns | {"tcp_records": [judge_.records(rows) for rows in columns.pop("rows")]}
 
 
 def _state(j: Judged) -> str:

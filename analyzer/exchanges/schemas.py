@@ -20,6 +20,38 @@ _SOCKETS_OF_ROW: Schema = (
     _c("server_port", "int", "", "port that the client addressed", "UDP or TCP header"),
 )
 
+# What ``events.tcp.facts`` reads of a TCP connection; sides are client, server or empty.
+_TCP_FACTS: Schema = (
+    _c("protocol", "text", "", "of the client's first bytes: tls, http, ocsp, dns or empty", public=False),
+    _c("client_acked", "text", "", "client data acknowledged: all, some, none; empty: unknown", public=False),
+    _c("server_acked", "text", "", "server data acknowledged: all, some, none; empty: unknown", public=False),
+    _c("first_client_data", "time", "ns", "time of the client's first data", public=False),
+    _c("first_server_data", "time", "ns", "time of the server's first data", public=False),
+    _c("last_client_data", "time", "ns", "time of the client's last data", public=False),
+    _c("last_server_data", "time", "ns", "time of the server's last data", public=False),
+    _c("client_fin", "time", "ns", "time of the client's first FIN", public=False),
+    _c("server_fin", "time", "ns", "time of the server's first FIN", public=False),
+    _c("client_rst", "time", "ns", "time of the client's first RST", public=False),
+    _c("server_rst", "time", "ns", "time of the server's first RST", public=False),
+    _c("reset_ttl_gap", "int", "", "how far the RST's TTL is from its sender's other ones", public=False),
+    _c("alert_by", "text", "", "side that sent a TLS alert in clear", "RFC 8446 §6", public=False),
+    _c("alert_code", "int", "", "description of that alert", "RFC 8446 §6", public=False),
+    _c("server_spoke_tls", "bool", "", "the server's first bytes are a TLS record", public=False),
+    _c("hello_segments", "int", "", "TCP segments of the ClientHello", public=False),
+    _c("zero_window_by", "text", "", "side that took no more data", "RFC 9293 §3.8.6.1", public=False),
+    _c("zero_window_ns", "duration", "ns", "how long", public=False),
+    _c("stuck_by", "text", "", "side whose unacknowledged segment was sent again", public=False),
+    _c("stuck_length", "int", "bytes", "payload of that segment", public=False),
+    _c("stuck_repeats", "int", "", "repeats of that segment that are known", public=False),
+    _c("stuck_ns", "duration", "ns", "from the first to the last of them", public=False),
+    _c("small_passed", "bool", "", "smaller segments of that side got through", public=False),
+    _c("hole_by", "text", "", "side whose first bytes never came by here", public=False),
+    _c("hole_length", "int", "bytes", "how many bytes are missing before later ones", public=False),
+    _c("challenged", "bool", "", "a SYN met a bare ACK, and that a RST", "RFC 5961 §4.2", public=False),
+    _c("syn_acks_after_ack", "int", "", "SYN/ACKs repeated after the client's ACK and data", public=False),
+    _c("tcp_records", "records", "", "records that tell all this", public=False),
+)
+
 CONNECTIONS: Schema = (
     _c("connection", "text", "", "C1, C2, ... in order of the first record"),
     _c("capture", "int", "", "index of the capture file, from 0"),
@@ -79,6 +111,7 @@ CONNECTIONS: Schema = (
     _c("largest_request", "int", "bytes", "largest UDP payload among the client's Initials", public=False),
     _c("version_known", "bool", "", "the QUIC version is one whose Initials can be opened", public=False),
     _c("one_way", "bool", "", "nothing from the server's host in this family could be seen", public=False),
+    *_TCP_FACTS,
 )
 
 SOCKETS: Schema = (

@@ -16,13 +16,15 @@ Rules of that subset (each was broken once before it became a rule):
   NamedTuple whose fields are annotated ``NDArray[np.<type>]`` (one dimension). A NamedTuple is unpacked at the head of
   a kernel: handing a tuple of thirty arrays to a helper cost ten times the work that the helper did.
 
-Signatures are made from the annotations, so compilation happens once and is cached on disk. numba's own
-cache notices a change in a kernel's file but not in a helper of another file; the folder is therefore named
-after a hash of all kernel sources and the numba version.
+Signatures are made from the annotations. A kernel is compiled once, by numba, to machine code that stands alone: it
+calls nothing of numba or Python, allocates nothing and is called through its C interface. The code is kept on disk and
+loaded by llvmlite, without numba, whose import alone would cost a third of a second and 70 MB in every run. The folder
+is named after a hash of all kernel sources and the numba version, the files after the processor.
 """
 
 from __future__ import annotations
 
+import ctypes
 import functools
 import hashlib
 import inspect
@@ -30,7 +32,7 @@ import os
 import sys
 import types
 import typing
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -58,10 +60,11 @@ KERNEL_MODULES = (
     "analyzer.events.flows",
 )
 
-#: Below this many bytes the interpreted kernels finish before numba would be loaded.
+#: Below this many bytes the interpreted kernels finish before compiled ones would be loaded.
 COMPILE_FROM_BYTES = 3_000_000
 
 _registered: dict[Callable[..., Any], bool] = {}
+_bodies: dict[Callable[..., Any], Any] = {}
 
 
 def kernel(function: F) -> F:
@@ -76,6 +79,16 @@ def helper(function: F) -> F:
     return function
 
 
+def compiled_as(loop: Callable[..., Any]) -> Callable[[F], F]:
+    """Mark a helper that is compiled from another body, for the rare case that one is slow where the other is fast."""
+
+    def mark(function: F) -> F:
+        _bodies[function] = loop
+        return helper(function)
+
+    return mark
+
+
 def registered_kernels() -> list[Callable[..., Any]]:
     """All kernels of the imported modules, in the order of their definition."""
     return [function for function, is_kernel in _registered.items() if is_kernel]
@@ -88,17 +101,7 @@ def worth_compiling(size: int) -> bool:
 
 def runner(function: F, compiled: bool) -> F:
     """The function itself, or its compiled twin (built or loaded from the cache on first use)."""
-    return typing.cast(F, _compile(function)) if compiled else function
-
-
-@functools.cache
-def _numba() -> Any:
-    """Import numba with its cache in a folder of ours; done late, since it costs a noticeable start-up."""
-    os.environ.setdefault("NUMBA_CACHE_DIR", str(cache_folder()))
-    import numba
-
-    numba.config.CACHE_DIR = os.environ["NUMBA_CACHE_DIR"]
-    return numba
+    return typing.cast(F, _compiled(function)) if compiled else function
 
 
 @functools.cache
@@ -129,22 +132,16 @@ def cache_folder() -> Path:
 
 
 @functools.cache
-def _compile(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compiled twin of one function; its registered callees are compiled and put in its namespace."""
-    numba = _numba()
-    namespace = dict(function.__globals__)
-    for name in function.__code__.co_names:
-        callee = namespace.get(name)
-        if isinstance(callee, types.FunctionType) and callee in _registered:
-            namespace[name] = _compile(callee)
-    twin = types.FunctionType(function.__code__, namespace, function.__name__)
-    twin.__module__, twin.__qualname__ = function.__module__, function.__qualname__
-    if not _registered[function]:
-        return typing.cast(Callable[..., Any], numba.njit(twin, inline="never"))
-    if not any(cache_folder().rglob("*.nbi")):
-        _say_once("halfshake: compiling the packet kernels for this machine, once per version (some seconds)\n")
-    dispatcher = numba.njit(_signature(function), cache=True)(twin)
-    return typing.cast(Callable[..., Any], dispatcher)
+def _compiled(function: Callable[..., Any]) -> Callable[..., int]:
+    """The compiled twin of a kernel, from the cache or built for it."""
+    kept = cache_folder() / f"{function.__module__}.{function.__name__}.{_processor()}.o"
+    symbol, code = _read_code(kept)
+    if not code:
+        if not any(kept.parent.glob("*.o")):
+            _say_once("halfshake: compiling the packet kernels for this machine, once per version (some seconds)\n")
+        symbol, code = _build(function)
+        _write_code(kept, symbol, code)
+    return _callable(_load(symbol, code), _parameters(function), function.__name__)
 
 
 @functools.cache
@@ -152,24 +149,169 @@ def _say_once(sentence: str) -> None:
     sys.stderr.write(sentence)
 
 
-def _signature(function: Callable[..., Any]) -> Any:
-    """numba's types of the parameters, read off the annotations."""
+def _read_code(kept: Path) -> tuple[str, bytes]:
+    """Symbol and machine code of a file; empty where there is none, or not what was written."""
+    try:
+        head, _, code = kept.read_bytes().partition(b"\n")
+    except OSError:
+        return "", b""
+    digest, _, symbol = head.decode("ascii", "replace").partition(" ")
+    return (symbol, code) if digest == hashlib.sha256(code).hexdigest() else ("", b"")
+
+
+def _write_code(kept: Path, symbol: str, code: bytes) -> None:
+    """Keep machine code, where files can be written; whoever reads meanwhile finds a whole file or none."""
+    unfinished = kept.with_suffix(f".{os.getpid()}")
+    try:
+        kept.parent.mkdir(parents=True, exist_ok=True)
+        unfinished.write_bytes(f"{hashlib.sha256(code).hexdigest()} {symbol}\n".encode() + code)
+        unfinished.replace(kept)
+    except OSError:
+        unfinished.unlink(missing_ok=True)
+
+
+def _build(function: Callable[..., Any]) -> tuple[str, bytes]:
+    """Symbol and machine code of a kernel and the helpers that it calls."""
+    dispatcher = _dispatcher(function)
+    (result,) = dispatcher.overloads.values()
+    if str(result.signature.return_type) != "int64":
+        raise TypeError(f"kernel {function.__name__} returns {result.signature.return_type}, not int64")
+    return result.fndesc.llvm_func_name, bytes(result.library._get_compiled_object())
+
+
+@functools.cache
+def _dispatcher(function: Callable[..., Any]) -> Any:
+    """numba's twin of one function; its registered callees are in its namespace as such twins."""
+    import numba
+
+    namespace, code = dict(function.__globals__), _bodies.get(function, function).__code__
+    for name in code.co_names:
+        callee = namespace.get(name)
+        if isinstance(callee, types.FunctionType) and callee in _registered:
+            namespace[name] = _dispatcher(callee)
+    twin = types.FunctionType(code, namespace, function.__name__)
+    twin.__module__, twin.__qualname__ = function.__module__, function.__qualname__
+    if not _registered[function]:
+        return numba.njit(twin, inline="never", _nrt=False)
+    # Without numba's run-time (reference counts) and its wrappers for Python, the code needs no symbol from outside.
+    options = {"_nrt": False, "no_cpython_wrapper": True, "no_cfunc_wrapper": True}
+    return numba.njit(_signature(function), **options)(twin)
+
+
+class _Parameter(typing.NamedTuple):
+    """One flat parameter: an array of a type and number of dimensions, or (None, 0) an integer."""
+
+    dtype: np.dtype[Any] | None
+    dimensions: int
+
+
+def _parameters(function: Callable[..., Any]) -> list[_Parameter]:
+    """The parameters of a kernel, those of its NamedTuples one by one."""
     hints = typing.get_type_hints(function, include_extras=True)
-    return tuple(_numba_type(hints[name]) for name in inspect.signature(function).parameters)
+    return [leaf for name in inspect.signature(function).parameters for leaf in _leaves(hints[name])]
 
 
-def _numba_type(hint: Any) -> Any:
-    types_ = _numba().types
+def _leaves(hint: Any) -> list[_Parameter]:
     if hint is int:
-        return types_.int64
+        return [_Parameter(None, 0)]
     if isinstance(hint, type) and issubclass(hint, tuple):
-        fields = typing.get_type_hints(hint, include_extras=True)
-        members = [_numba_type(fields[name]) for name in hint._fields]  # type: ignore[attr-defined]
-        return types_.BaseTuple.from_types(members, hint)
+        return [leaf for field in typing.get_type_hints(hint, include_extras=True).values() for leaf in _leaves(field)]
     dimensions = 1
     if hasattr(hint, "__metadata__"):  # Annotated[NDArray[x], dimensions]
         dimensions, hint = hint.__metadata__[0], hint.__origin__
     # NDArray[x] is ndarray[shape, dtype[x]] up to numpy 2.4, and an alias with the one argument x from 2.5 on
     last = typing.get_args(hint)[-1]
-    dtype = (typing.get_args(last) or (last,))[0]
-    return types_.Array(_numba().from_dtype(np.dtype(dtype)), dimensions, "C")
+    return [_Parameter(np.dtype((typing.get_args(last) or (last,))[0]), dimensions)]
+
+
+def _signature(function: Callable[..., Any]) -> Any:
+    """numba's types of the parameters."""
+    hints = typing.get_type_hints(function, include_extras=True)
+    return tuple(_numba_type(hints[name]) for name in inspect.signature(function).parameters)
+
+
+def _numba_type(hint: Any) -> Any:
+    import numba
+
+    if isinstance(hint, type) and issubclass(hint, tuple):
+        fields = typing.get_type_hints(hint, include_extras=True).values()
+        return numba.types.BaseTuple.from_types([_numba_type(field) for field in fields], hint)
+    (leaf,) = _leaves(hint)
+    if leaf.dtype is None:
+        return numba.types.int64
+    return numba.types.Array(numba.from_dtype(leaf.dtype), leaf.dimensions, "C")
+
+
+@functools.cache
+def _llvm() -> Any:
+    """llvmlite's binding, with this machine's code generator."""
+    import llvmlite.binding as llvm
+
+    llvm.initialize_native_target()
+    llvm.initialize_native_asmprinter()
+    return llvm
+
+
+@functools.cache
+def _processor() -> str:
+    """A word for the processor and its features, for which code is built."""
+    llvm = _llvm()
+    return hashlib.sha256(f"{llvm.get_host_cpu_name()} {llvm.get_host_cpu_features().flatten()}".encode()).hexdigest()[
+        :8
+    ]
+
+
+@functools.cache
+def _engine() -> Any:
+    """What holds loaded machine code, for as long as the program runs."""
+    llvm = _llvm()
+    return llvm.create_mcjit_compiler(
+        llvm.parse_assembly(""), llvm.Target.from_default_triple().create_target_machine()
+    )
+
+
+def _load(symbol: str, code: bytes) -> int:
+    """Address of a kernel in memory."""
+    engine = _engine()
+    engine.add_object_file(_llvm().ObjectFileRef.from_data(code))
+    engine.finalize_object()
+    return int(engine.get_function_address(symbol))
+
+
+def _callable(address: int, parameters: list[_Parameter], name: str) -> Callable[..., int]:
+    """A kernel as a function of arrays, NamedTuples of arrays and integers; other threads run while it does.
+
+    The interface is numba's: pointers to the result and to an error; then an integer as it is, and of an array its
+    owner (two pointers, none here), number and size of its items, address, shape and strides.
+    """
+    word, pointer = ctypes.c_int64, ctypes.c_void_p
+    kinds: list[Any] = [pointer, pointer]
+    for dtype, dimensions in parameters:
+        kinds += [word] if dtype is None else [pointer, pointer, word, word, pointer, *[word] * (2 * dimensions)]
+    native = ctypes.CFUNCTYPE(ctypes.c_int32, *kinds)(address)
+
+    def run(*arguments: Any) -> int:
+        result, error = word(), pointer()
+        flat: list[Any] = []
+        for value, parameter in zip(_flat(arguments), parameters, strict=True):
+            flat += [value] if parameter.dtype is None else _array_words(value, parameter)
+        if native(ctypes.byref(result), ctypes.byref(error), *flat):
+            raise RuntimeError(f"the compiled kernel {name} failed")
+        return result.value
+
+    return run
+
+
+def _flat(arguments: tuple[Any, ...]) -> Iterator[Any]:
+    for value in arguments:
+        if isinstance(value, tuple):
+            yield from _flat(value)
+        else:
+            yield value
+
+
+def _array_words(array: NDArray[Any], parameter: _Parameter) -> list[int | None]:
+    """What a kernel gets of an array; machine code believes what it is told, so the array is checked here."""
+    if array.dtype != parameter.dtype or array.ndim != parameter.dimensions or not array.flags.c_contiguous:
+        raise TypeError(f"a kernel wants a contiguous array of {parameter}, not {array.dtype} of {array.ndim}")
+    return [None, None, array.size, array.itemsize, array.ctypes.data, *array.shape, *array.strides]

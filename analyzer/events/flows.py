@@ -34,6 +34,7 @@ from analyzer.events.selected import write_packet
 from analyzer.events.story.endings import FIRST_TAIL, TAILS_KEPT, count_tail, count_unanswered, tail_of
 from analyzer.events.tcp.segments import count_segment
 from analyzer.kernels import Matrix, helper, kernel
+from analyzer.wire.bytes import copy_bytes
 from analyzer.wire.packets import (
     ARP,
     DESTINATION_0,
@@ -89,6 +90,7 @@ class FlowTable(NamedTuple):
     slots: NDArray[np.int32]  # flow at this slot, -1 if free; the length is a power of two
     keys: NDArray[np.uint32]  # KEY_WORDS per flow: a's address, b's address, ports, protocol << 8 | family
     state: Matrix
+    key: NDArray[np.int64]  # of KEY_WORDS: the key that is being looked up
 
 
 # Columns of ``FlowTable.state``, one row per flow and direction.
@@ -113,7 +115,7 @@ def new_flow_table(flows: int) -> FlowTable:
     state = np.zeros((2 * flows, STATE_COLUMNS), np.int64)
     state[:, RING_DIGEST : RING_DIGEST + RING] = -1
     slots, keys = np.full(2 * flows, -1, np.int32), np.zeros(KEY_WORDS * flows, np.uint32)
-    return FlowTable(np.zeros(1, np.int64), slots, keys, state)
+    return FlowTable(np.zeros(1, np.int64), slots, keys, state, np.zeros(KEY_WORDS, np.int64))
 
 
 @helper
@@ -190,7 +192,7 @@ def find_flow(size: Any, slots: Any, keys: Any, key: Any, h: int) -> int:
 @kernel
 def insert_keys(keys: NDArray[np.uint32], flows: int, table: FlowTable, mapping: NDArray[np.int64]) -> int:
     """Insert ``flows`` keys into a table that has room for them; ``mapping`` gets the index of each."""
-    key = np.zeros(KEY_WORDS, np.int64)
+    key = table.key
     for flow in range(flows):
         for word in range(KEY_WORDS):
             key[word] = keys[flow * KEY_WORDS + word]
@@ -335,8 +337,7 @@ def track_flows(
     """
     offset, captured, original, times = records.offset, records.captured_length, records.original_length, records.time
     captures, numbers, positions = records.capture, records.number, records.position
-    size, slots, keys, state = table.size, table.slots, table.keys, table.state
-    key = np.zeros(KEY_WORDS, np.int64)
+    size, slots, keys, state, key = table.size, table.slots, table.keys, table.state, table.key
     rows, used = cursor[1], cursor[2]
     for r in range(cursor[0], len(offset)):
         kind = p[r, KIND]
@@ -374,7 +375,7 @@ def track_flows(
                 continue
         begin = p[r, IP_OFFSET]
         end = min(bytes_kept_until(b, p, r, reason, with_secrets), offset[r] + captured[r])
-        arena[used : used + end - begin] = b[begin:end]
+        copy_bytes(b, begin, end, arena, used)
         out[rows, sel.CAPTURE], out[rows, sel.RECORD], out[rows, sel.POSITION] = captures[r], numbers[r], positions[r]
         out[rows, sel.TIME], out[rows, sel.FLOW] = times[r], flow
         out[rows, sel.DIRECTION], out[rows, sel.REASON] = direction, reason

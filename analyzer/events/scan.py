@@ -165,7 +165,7 @@ def _trim(table: FlowTable) -> FlowTable:
     """The table cut to its flows; its slots are dropped."""
     flows = int(table.size[0])
     keys, state = table.keys[: flows * KEY_WORDS].copy(), table.state[: 2 * flows].copy()
-    return FlowTable(np.array([flows]), np.zeros(0, np.int32), keys, state)
+    return FlowTable(np.array([flows]), np.zeros(0, np.int32), keys, state, np.zeros(KEY_WORDS, np.int64))
 
 
 def merge(first: Scan, second: Scan) -> Scan:

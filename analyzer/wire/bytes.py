@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from analyzer.kernels import helper
+from analyzer.kernels import compiled_as, helper
 
 
 @helper
@@ -48,3 +48,15 @@ def le16(b: Any, i: int) -> int:
 def le32(b: Any, i: int) -> int:
     """Four bytes at ``i``, little endian."""
     return (int(b[i]) | (int(b[i + 1]) << 8) | (int(b[i + 2]) << 16) | (int(b[i + 3]) << 24)) & 0xFFFFFFFF
+
+
+def _copy_loop(source: Any, begin: int, end: int, target: Any, at: int) -> None:
+    for i in range(end - begin):
+        target[at + i] = source[begin + i]
+
+
+# Compiled, a slice assignment allocates where source and target might overlap; interpreted, a loop takes ages.
+@compiled_as(_copy_loop)
+def copy_bytes(source: Any, begin: int, end: int, target: Any, at: int) -> None:
+    """Copy ``source[begin:end]`` to ``target``, from ``at`` on; they are different arrays."""
+    target[at : at + end - begin] = source[begin:end]

@@ -80,6 +80,7 @@ class Connection:
     rejected_rows: tuple[int, ...] = ()  # the client's ICMP errors that quote a reply from elsewhere
     paths: int = 1
     client_went_on: bool = False  # the client sent what it can only send after a reply
+    went_on_row: int = -1  # the first row of that
     hello: ClientHello | None = None
     chlo: Chlo | None = None  # of gQUIC, in place of a ClientHello
     server_hello: ServerHello | None = None

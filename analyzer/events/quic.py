@@ -93,6 +93,12 @@ class Attempt:
         return self.began_early and not connection.client_dcid and direction == connection.client_direction
 
     @property
+    def is_nameless(self) -> bool:
+        """Whether no connection ID is known yet: the capture began with short headers, or with headers that are cut."""
+        connection = self.connection
+        return not (connection.client_dcid or connection.client_scid or connection.server_scid)
+
+    @property
     def wants_client(self) -> bool:
         """Whether the ClientHello is not whole yet."""
         return not self.connection.hello_complete
@@ -145,9 +151,9 @@ class Attempt:
         """A Retry: the client's next Initials carry its SCID, and keys come from that (RFC 9001 §5.2)."""
         if is_retry_intact(packet.version, self.connection.client_dcid, payload[packet.start : packet.end]) is False:
             return
-        self.connection.retry = True
-        self.key_dcid = packet.scid
         self.dcids.add(packet.scid)
+        if not self.connection.retry:  # a client takes one Retry, and one comes for each of its Initials (§17.2.5.2)
+            self.connection.retry, self.key_dcid = True, packet.scid
 
 
 class _FlowReader:
@@ -274,18 +280,21 @@ class _FlowReader:
     def _stranger(self, i: int) -> Attempt:
         """A connection of which no client Initial was seen."""
         row, direction, bits = self.listed.row[i], self.listed.direction[i], self.listed.quic[i]
-        client, how = client_by_port(*self.flows.ends(self.flow), direction)
-        connection = self.flows.new_connection("quic", self.flow, client, how)
+        if self.attempts and self.attempts[-1].is_nameless:
+            attempt = self.attempts[-1]
+        else:
+            client, how = client_by_port(*self.flows.ends(self.flow), direction)
+            attempt = Attempt(self.flows.new_connection("quic", self.flow, client, how))
+            self.attempts.append(attempt)
+        connection = attempt.connection
         if bits:
             packet = self.packets(row)[1][0]
-            if direction == client:
+            if direction == connection.client_direction:
                 connection.client_scid, connection.server_scid = packet.scid, packet.dcid
             else:
                 connection.client_scid, connection.server_scid = packet.dcid, packet.scid
-        attempt = Attempt(connection)
         attempt.dcids.add(connection.server_scid)
-        attempt.began_early = direction == client and bool(bits & 1 << ZERO_RTT)
-        self.attempts.append(attempt)
+        attempt.began_early = direction == connection.client_direction and bool(bits & 1 << ZERO_RTT)
         return attempt
 
     def _take_from_client(self, attempt: Attempt, i: int) -> None:
@@ -303,6 +312,8 @@ class _FlowReader:
             connection.client_went_on = True
         if bits & _HANDSHAKE_BIT:
             connection.client_went_on = True
+        if connection.client_went_on and connection.went_on_row < 0:
+            connection.went_on_row = row
 
     def _take_from_server(self, attempt: Attempt, i: int) -> None:
         """Add a row of the server to its attempt."""

@@ -204,7 +204,9 @@ def _bursts(judge_: Judge, j: Judged) -> int:
 
 
 def _alpn(c: Connection) -> str:
-    return ",".join(p.decode("utf-8", "backslashreplace") for p in c.hello.alpn) if c.hello is not None else ""
+    if c.hello is None:
+        return c.chlo.alpn if c.chlo is not None else ""
+    return ",".join(p.decode("utf-8", "backslashreplace") for p in c.hello.alpn)
 
 
 def _ja4(c: Connection) -> str:

@@ -23,7 +23,7 @@ Q050 = 0x51303530
 
 
 def chlo(name: bytes = b"www.example.org") -> bytes:
-    tags = {b"PAD\0": b"-" * LEAST_CHLO, b"SNI\0": name, b"VER\0": b"Q043"}
+    tags = {b"PAD\0": b"-" * LEAST_CHLO, b"SNI\0": name, b"VER\0": b"Q043", b"ALPN": b"h1q"}
     entries, values = b"", b""
     for tag, value in tags.items():
         values += value
@@ -65,7 +65,7 @@ def alarms(analysis: Analysis) -> set[str]:
     return {f["pattern"] for f in analysis.document["findings"] if f["severity"] != "info"}
 
 
-WHO = ("transport", "client_address", "server_port", "quic_version", "sni", "client_dcid", "roles_from")
+WHO = ("transport", "client_address", "server_port", "quic_version", "sni", "alpn", "client_dcid", "roles_from")
 
 
 @pytest.mark.parametrize("version", [b"Q039", b"Q043"])
@@ -73,7 +73,7 @@ def test_an_answered_connection(tmp_path: Path, version: bytes) -> None:
     steps = [(0, True, first_packet(version)), (30, False, REPLY), (40, True, GOING_ON), (60, False, REPLY + b"!")]
     analysis = analysed(tmp_path, steps)
     number = f"0x{version.hex()}"
-    assert row_of(analysis, *WHO) == [("quic", CLIENT, 443, number, "www.example.org", CID.hex(), "initial")]
+    assert row_of(analysis, *WHO) == [("quic", CLIENT, 443, number, "www.example.org", "h1q", CID.hex(), "initial")]
     assert row_of(analysis, "outcome", "state", "client_packets", "server_packets") == [
         ("answered", "established", 2, 2)
     ]

@@ -52,6 +52,11 @@ class Chlo(NamedTuple):
         return self.tags.get(b"SNI\0", b"").decode("ascii", "backslashreplace")
 
     @property
+    def alpn(self) -> str:
+        """The application protocol of tag ALPN, which few clients send."""
+        return self.tags.get(b"ALPN", b"").decode("utf-8", "backslashreplace")
+
+    @property
     def user_agent(self) -> str:
         """What tag UAID says of the client software."""
         return self.tags.get(b"UAID", b"").decode("utf-8", "backslashreplace")

@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from analyzer.capture.source import CaptureSet, open_captures
 from analyzer.columns import Table
 from analyzer.errors import UsageError
@@ -23,12 +25,14 @@ from analyzer.wire.keylog import NO_SECRETS, KeyLog, read_keylog
 class Analysis:
     """One analysis of one or more captures: ``document`` is the report document, the tables are columns.
 
-    ``failures`` lists the files that could not be read at all, each with its error; the others were analysed.
+    ``failures`` lists the files that could not be read at all, each with its error; the others were analysed: ``paths``
+    are theirs, by capture index.
     """
 
     def __init__(self, found: Exchanges, captures: CaptureSet) -> None:
         self._found = found
         self.failures = list(captures.failures)
+        self.paths = [facts.path for facts in captures.captures]
         self.warnings = [
             sentence
             for capture in found.view.captures
@@ -79,6 +83,15 @@ class Analysis:
     def findings(self) -> Table:
         """The scalar fields of the findings, a row each."""
         return Table.from_rows("findings", FINDINGS, findings_table_rows(self.found))
+
+    def position(self, capture: int, record: int) -> tuple[int, int, int] | None:
+        """Of a selected record: byte offset of its header in the decompressed file, captured bytes, time in ns."""
+        rows = self._found.judge.rows
+        found = np.flatnonzero((rows.capture == capture) & (rows.record == record))
+        if not len(found):
+            return None
+        row = int(found[0])
+        return int(rows.position[row]), int(rows.captured_length[row]), int(rows.time[row])
 
 
 def analyse(

@@ -49,6 +49,7 @@ def analyze(
     from analyzer.reports.bundle import check_folder, write_reports
     from analyzer.reports.export import document_json
     from analyzer.reports.terminal import verdict
+    from analyzer.reports.text import visible
 
     try:
         if output is not None:
@@ -62,8 +63,10 @@ def analyze(
             _reconfigure_stdout()
             click.echo(verdict(analysis, color=color, width=width, full=full), nl=False, color=color)
         if output is not None:
-            write_reports(analysis, output, force=force, full=full)
+            missing = write_reports(analysis, output, force=force, full=full)
             if not quiet:
+                for sentence in missing:
+                    click.echo(f"halfshake: warning: {visible(sentence)}", err=True)
                 click.echo(f"report written to {click.format_filename(output)}", err=True)
     except UsageError as error:
         raise click.UsageError(str(error)) from error

@@ -9,6 +9,7 @@ from analyzer.version import __version__
 _COMMANDS = {
     "analyze": "analyzer.cli.analyze:analyze",
     "export": "analyzer.cli.export:export",
+    "excerpt": "analyzer.cli.excerpt:excerpt",
     "explain": "analyzer.cli.explain:explain",
 }
 
@@ -39,5 +40,6 @@ def main() -> None:
     halfshake analyze server.pcap                 the verdict
     halfshake analyze server.pcap -o report       with a report to attach to a ticket
     halfshake export connections server.pcap      a table, as CSV
+    halfshake excerpt server.pcap --finding F1 -o f1.pcapng
     halfshake explain quic-initial-no-reply       what a pattern means
     """

@@ -1,4 +1,4 @@
-"""The report folder: ``report.md``, ``report.html``, ``report.json`` and ``plots/``, with a marker that it is ours.
+"""The report folder: the reports, ``plots/`` and ``evidence.pcapng``, with a marker that it is ours.
 
 A new folder appears whole or not at all: it is made beside its place under another name and then renamed. In a folder
 that exists each file is replaced by a rename; whatever else lies there is left alone. Renaming a whole folder over
@@ -7,12 +7,14 @@ an existing one would lose the notes that people put beside a report, and is not
 
 from __future__ import annotations
 
+import io
 import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 from analyzer.errors import UsageError
+from analyzer.reports.evidence.copy import write_evidence
 from analyzer.reports.export import document_json
 from analyzer.reports.html import html_of
 from analyzer.reports.markdown import markdown_of
@@ -20,16 +22,23 @@ from analyzer.reports.plots import drawn, png_of, svg_of
 from analyzer.reports.summary import Analysed
 
 MARKER = ".halfshake"
+EVIDENCE = "evidence.pcapng"
 _MARKER_TEXT = "halfshake made this folder; its next report may replace the files of this one.\n"
 
 
-def write_reports(analysis: Analysed, folder: Path, *, force: bool, full: bool) -> None:
+def write_reports(analysis: Analysed, folder: Path, *, force: bool, full: bool) -> list[str]:
     """Write all reports into ``folder`` and make it where it is missing; ``full`` is that of ``report.md``.
 
-    Raises UsageError where ``check_folder`` does, and where the file system does not let us write.
+    Returns a sentence for each file that could not be made: evidence of what can be read only once. Raises UsageError
+    where ``check_folder`` does, and where the file system does not let us write.
     """
     check_folder(folder, force=force)
     files = dict(_files(analysis, full=full))
+    missing = []
+    try:
+        files[EVIDENCE] = _evidence(analysis)
+    except UsageError as error:
+        missing.append(f"{EVIDENCE} was not written: {error}")
     try:
         if folder.is_dir():
             _replace(folder, files)
@@ -38,6 +47,7 @@ def write_reports(analysis: Analysed, folder: Path, *, force: bool, full: bool) 
             _make(folder, files)
     except OSError as error:
         raise UsageError(f"{folder}: the report cannot be written: {error.strerror}") from error
+    return missing
 
 
 def check_folder(folder: Path, *, force: bool) -> None:
@@ -59,6 +69,12 @@ def _files(analysis: Analysed, *, full: bool) -> Iterator[tuple[str, bytes]]:
         yield f"plots/{name}.svg", svgs[name].encode()
         yield f"plots/{name}.png", png_of(figure)
     yield "report.html", html_of(analysis, svgs=svgs).encode()
+
+
+def _evidence(analysis: Analysed) -> bytes:
+    content = io.BytesIO()
+    write_evidence(content, analysis, analysis.document["findings"])
+    return content.getvalue()
 
 
 def _write(folder: Path, files: dict[str, bytes]) -> None:
@@ -84,5 +100,8 @@ def _replace(folder: Path, files: dict[str, bytes]) -> None:
         for name in files:
             (folder / name).parent.mkdir(exist_ok=True)
             (partial / name).replace(folder / name)
+        if EVIDENCE not in files:
+            # That of an earlier report proves nothing of this one.
+            (folder / EVIDENCE).unlink(missing_ok=True)
     finally:
         shutil.rmtree(partial, ignore_errors=True)

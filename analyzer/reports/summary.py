@@ -33,7 +33,10 @@ LEDGER = {
 
 
 class Analysed(Protocol):
-    """What a report needs of an analysis: the document of ``report.json`` and the tables."""
+    """What a report needs of an analysis: the document of ``report.json``, the tables, and where the records lie.
+
+    ``paths`` are the capture files by index; ``position`` is where a record lies in its decompressed file.
+    """
 
     @property
     def document(self) -> dict[str, Any]: ...
@@ -51,6 +54,9 @@ class Analysed(Protocol):
     def resolutions(self) -> Table: ...
     @property
     def hosts(self) -> Table: ...
+    @property
+    def paths(self) -> Sequence[str]: ...
+    def position(self, capture: int, record: int) -> tuple[int, int, int] | None: ...
 
 
 @dataclass(frozen=True, slots=True)

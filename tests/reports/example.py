@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -42,6 +43,8 @@ ATTEMPTS = [
 ]
 
 
+#: The recorded capture whose records the examples cite.
+SILENT_CAPTURE = Path(__file__).parents[2] / "captures/02-caddy-ipv4-silent/nft-output-drop/server.pcap"
 NO_HOSTS = Table.from_rows("hosts", HOSTS, [])
 
 
@@ -57,6 +60,11 @@ class Example:
     findings: Table
     resolutions: Table
     hosts: Table = NO_HOSTS
+    paths: Sequence[str] = (str(SILENT_CAPTURE),)
+
+    def position(self, capture: int, record: int) -> tuple[int, int, int] | None:
+        """As if each record were 100 bytes long and the first began behind the header of a pcap file."""
+        return (24 + 116 * (record - 1), 100, START) if capture == 0 else None
 
 
 def history(transport: str, repeats: int, answered: bool) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,10 @@ from analyzer.reports import bundle
 from analyzer.reports.bundle import MARKER, check_folder, write_reports
 from tests.reports import example
 
-FILES = [MARKER, "plots/timeline.png", "plots/timeline.svg", "report.html", "report.json", "report.md"]
+FILES = [
+    *(MARKER, "evidence.pcapng", "plots/timeline.png", "plots/timeline.svg"),
+    *("report.html", "report.json", "report.md"),
+]
 
 
 def files(folder: Path) -> list[str]:
@@ -40,6 +44,14 @@ def test_the_same_analysis_gives_the_same_files(tmp_path: Path) -> None:
         write_reports(example.silent(), tmp_path / name, force=False, full=True)
     for name in FILES:
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()
+
+
+def test_evidence_that_cannot_be_read_again_is_said_and_leaves_none_of_an_earlier_report(tmp_path: Path) -> None:
+    write_reports(example.silent(), tmp_path, force=False, full=False)
+    assert (tmp_path / "evidence.pcapng").is_file()
+    (sentence,) = write_reports(replace(example.silent(), paths=("-",)), tmp_path, force=False, full=False)
+    assert "standard input" in sentence
+    assert files(tmp_path) == [name for name in FILES if name != "evidence.pcapng"]
 
 
 def test_a_folder_of_others_needs_force(tmp_path: Path) -> None:

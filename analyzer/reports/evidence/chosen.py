@@ -1,0 +1,141 @@
+"""Which records prove the findings, and why: what they cite, and the handshakes of the connections that they are about.
+
+What findings cite comes first, then the selected packets of their connections, in the order of the report; no more than
+``MOST_RECORDS`` and ``MOST_BYTES``, so that the copy can be attached to a ticket. What is left out is counted.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from analyzer.reports.summary import Analysed, Finding
+from analyzer.reports.text import visible
+
+Record = tuple[int, int]  # (capture index, record number)
+
+MOST_RECORDS = 20_000
+MOST_BYTES = 64 << 20
+MOST_OF_A_CONNECTION = 40  # selected packets; a handshake takes about ten
+MOST_NAMED = 6  # findings in one comment
+
+_QUESTIONS = ("arp", "ndp", "dns")
+
+
+@dataclass(frozen=True, slots=True)
+class Chosen:
+    """The comment of each chosen record, and how many records found no room."""
+
+    comments: dict[Record, str]
+    left_out: int
+
+
+def chosen_records(analysis: Analysed, findings: Sequence[Finding]) -> Chosen:
+    """The records that prove these findings, each with what it is to them."""
+    packets = _Packets(analysis, findings)
+    reasons: dict[Record, list[str]] = {}
+    size, left_out = 0, set()
+    for record, finding in _wanted(findings, packets):
+        if record not in reasons:
+            length = packets.length(record)
+            if len(reasons) >= MOST_RECORDS or size + length > MOST_BYTES:
+                left_out.add(record)
+                continue
+            size += length
+            reasons[record] = []
+        label = f"{finding['id']} {finding['pattern']}"
+        if label not in reasons[record]:
+            reasons[record].append(label)
+    roles = _roles(analysis, findings)
+    names = [capture["name"] for capture in analysis.document["captures"]]
+    return Chosen(
+        {
+            record: _comment(record, reasons[record], roles.get(record) or packets.role(record), names)
+            for record in sorted(reasons)
+        },
+        len(left_out),
+    )
+
+
+def _comment(record: Record, reasons: Sequence[str], role: str, names: Sequence[str]) -> str:
+    more = f" and {len(reasons) - MOST_NAMED} more" if len(reasons) > MOST_NAMED else ""
+    name = names[record[0]] if record[0] < len(names) else f"capture {record[0]}"
+    return visible(f"{', '.join(reasons[:MOST_NAMED])}{more}: {role} [{name}, record {record[1]}]")
+
+
+def _wanted(findings: Sequence[Finding], packets: _Packets) -> Iterator[tuple[Record, Finding]]:
+    for finding in findings:
+        for capture, number in finding.get("records") or []:
+            yield (capture, number), finding
+    for finding in findings:
+        for name in finding.get("connections") or []:
+            for record in packets.records_of(name):
+                yield record, finding
+
+
+class _Packets:
+    """The rows of the table of packets that matter to some findings."""
+
+    def __init__(self, analysis: Analysed, findings: Sequence[Finding]) -> None:
+        cited = {(capture, number) for finding in findings for capture, number in finding.get("records") or []}
+        named = {name for finding in findings for name in finding.get("connections") or []}
+        self._rows: dict[Record, dict[str, Any]] = {}
+        self._of: dict[str, list[Record]] = {}
+        if not cited and not named:
+            return
+        table = analysis.packets
+        keys = zip(*(table[name].tolist() for name in ("capture", "record", "connection")), strict=True)
+        rows = [i for i, (capture, number, name) in enumerate(keys) if name in named or (capture, number) in cited]
+        for row in table.rows(rows):
+            record = row["capture"], row["record"]
+            self._rows.setdefault(record, row)
+            if len(self._of.setdefault(row["connection"], [])) < MOST_OF_A_CONNECTION:
+                self._of[row["connection"]].append(record)
+
+    def records_of(self, connection: str) -> list[Record]:
+        return self._of.get(connection, [])
+
+    def length(self, record: Record) -> int:
+        """Captured bytes; of a record that is not in the table the most that Ethernet carries."""
+        row = self._rows.get(record)
+        return row["captured_length"] if row else 1514
+
+    def role(self, record: Record) -> str:
+        """What the packet is, for a record that is neither request nor reply."""
+        row = self._rows.get(record)
+        if row is None:
+            return "cited"
+        whose = f"{row['connection']} " if row["connection"] else ""
+        if row["kind"] == "icmp":
+            return f"{whose}ICMP: {row['detail']}"
+        side = f"from the {row['direction']}: " if row["direction"] else ""
+        return f"{whose}{side}{', '.join(filter(None, [row['kind'], row['detail']]))}"
+
+
+def _roles(analysis: Analysed, findings: Sequence[Finding]) -> dict[Record, str]:
+    """Requests, their repeats and replies, of the connections of findings and of questions that they cite."""
+    named = {name for finding in findings for name in finding.get("connections") or []}
+    roles: dict[Record, str] = {}
+    table = analysis.connections
+    rows = [row for row, name in enumerate(table["connection"].tolist()) if name in named]
+    columns = ("connection", "capture", "reply_record", "request_records", "transport")
+    for name, capture, reply, requests, transport in zip(*(table.at(column, rows) for column in columns), strict=True):
+        _exchange(roles, f"{name} {transport} ", requests, (capture, reply))
+    cited = {(capture, number) for finding in findings for capture, number in finding.get("records") or []}
+    questions = analysis.exchanges
+    rows = np.flatnonzero(np.isin(questions["kind"].astype(str), _QUESTIONS)).tolist()
+    columns = ("kind", "capture", "request_record", "reply_record", "request_records")
+    for kind, capture, first, reply, requests in zip(*(questions.at(column, rows) for column in columns), strict=True):
+        if (capture, first) in cited or (capture, reply) in cited:
+            _exchange(roles, f"{kind} ", requests or ((capture, first),), (capture, reply))
+    return roles
+
+
+def _exchange(roles: dict[Record, str], whose: str, requests: Sequence[Record], reply: Record) -> None:
+    for repeat, request in enumerate(requests):
+        roles[tuple(request)] = f"{whose}request" + (f", repeat {repeat}" if repeat else "")  # type: ignore[index]
+    if reply[1] > 0:
+        roles[reply] = f"{whose}reply"

@@ -25,4 +25,5 @@ def busy_quic() -> list[Row]:
         held_up(1), holed(2), left(at=3), closed(4), stalled(5), acked(6), small(7), moved(8), retried(9),
         without_initial(10), reset(11), negotiated(12),
     ]  # fmt: skip
-    return [row | {"server_address": SERVER, "server_host": "H3", "client_port": 50000 + i} for i, row in enumerate(rows)]
+    own = {"server_address": SERVER, "server_host": "H3"}
+    return [row | own | {"client_port": 50000 + i} for i, row in enumerate(rows)]

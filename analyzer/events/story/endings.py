@@ -1,9 +1,9 @@
 """How a flow ends: which direction went on without an answer since when, and datagrams that end in the same 16 bytes.
 
 A stateless reset is made to look like a short header packet; its last 16 bytes are a token that the peer knows (RFC
-9000 §10.3). Any other short header packet ends in an authentication tag or in bytes under protection, so two different
-ones that end alike are resets. The helpers run inside the kernel of ``flows``; ``join_endings`` and ``join_tails`` do
-their part of merging two pieces.
+9000 §10.3). Any other short header packet ends in an authentication tag, so two that end alike are resets, unless they
+are one packet seen twice: then the bytes before are the same as well, which are random in resets. The helpers run
+inside the kernel of ``flows``; ``join_endings`` and ``join_tails`` do their part of merging two pieces.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from analyzer.wire.packets import KIND, PAYLOAD_CAPTURED, PAYLOAD_LENGTH, PAYLOA
 # Columns of ``FlowTable.state``, after its counters.
 UNANSWERED = 8  # records of this direction since the last of the other, copies included
 UNANSWERED_SINCE = 9  # time of the first of them, 0 where there is none
-TAIL = 10  # of the last small short header datagram: digest of its last 16 bytes << 31 | mark of its first 9; 0: none
+TAIL = 10  # of the last small short header datagram: digest of its last 16 bytes << 31 | the 4 before them; 0: none
 TAIL_REPEATS = 11  # how often such a datagram ended like the one before it
 
 TAILS_KEPT = 8  # datagrams of one direction that ended like the one before, selected and kept whole
@@ -52,8 +52,7 @@ def tail_of(b: Any, p: Any, r: int) -> int:
     for at in range(end - 16, end, 4):
         tail = ((tail ^ u32(b, at)) * 0x9E3779B1) & 0xFFFFFFFF
         tail = tail ^ (tail >> 15)
-    mark = ((u32(b, start) ^ u32(b, start + 4) ^ u8(b, start + 8)) * 0x85EBCA6B) & 0x7FFFFFFF
-    return (tail << 31) | mark | 1
+    return (tail << 31) | (u32(b, end - 20) & 0x7FFFFFFF) | 1
 
 
 @helper

@@ -145,27 +145,33 @@ def resets_of(flows: Flows, connection: Connection) -> Resets:
     found = NO_RESETS
     own = (connection.flow, connection.client_direction, tuple(connection.rows))
     for flow, client, rows in (own, *((p.flow, p.client_direction, p.rows) for p in connection.other_paths)):
-        for direction in (0, 1):
-            resets = _resets(flows, flow, direction, rows)
+        for direction, cid in ((client, connection.server_scid), (client ^ 1, connection.client_scid)):
+            resets = _resets(flows, flow, [row for row in rows if flows.scan.rows.direction[row] == direction], cid)
             if resets.repeats > found.repeats:
                 side = "client" if direction == client else "server"
                 found = resets._replace(side=side, on_new_path=flow != connection.flow)
     return found
 
 
-def _resets(flows: Flows, flow: int, direction: int, rows: tuple[int, ...]) -> Resets:
-    table, selected = flows.scan.table, flows.scan.rows
-    mine = [row for row in rows if selected.direction[row] == direction]
+def _resets(flows: Flows, flow: int, mine: list[int], cid: bytes) -> Resets:
+    """The resets among the rows of one direction, whose packets carry ``cid``: a reset has random bytes there."""
+    selected = flows.scan.rows
     repeats = [row for row in mine if selected.tail_repeat[row] > 0]
     if not repeats:
         return NO_RESETS
     token = flows.payload(repeats[0])[-_TOKEN:]
-    same = [
-        row
-        for row in mine
-        if selected.payload_length[row] == len(payload := flows.payload(row)) and payload.endswith(token)
-    ]
+    heads: dict[bytes, int] = {}
+    for row in mine:
+        payload = flows.payload(row)
+        if len(payload) == selected.payload_length[row] and payload.endswith(token):
+            heads.setdefault(payload[1:5], row)
+    used = {flows.payload(row)[1:5] for row in mine if not flows.payload(row).endswith(token)} | {cid[:4]}
+    is_single = len(heads) == 1  # the one before it was not kept: it must at least lack the connection's ID
+    if not used.isdisjoint(heads) or len(heads) < len(repeats) or (is_single and len(cid) < _LEAST_CID):
+        return NO_RESETS
+    same = sorted(heads.values())
+    direction = int(selected.direction[repeats[0]])
     # The first of them is kept only where it stands near the head of its flow.
-    count = int(table.state[2 * flow + direction, TAIL_REPEATS]) + 1
+    count = int(flows.scan.table.state[2 * flow + direction, TAIL_REPEATS]) + 1
     times = [int(selected.time[row]) for row in same]
     return Resets("", count, tuple(same), times[0], times[-1], len(same) > 1, on_new_path=False)

@@ -11,8 +11,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from analyzer.events import flows as fl
 from analyzer.events.connection import Connection, Flows
+from analyzer.events.story.endings import TAIL_REPEATS, UNANSWERED, UNANSWERED_SINCE
 from analyzer.events.story.initials import Close, Initials, InitialsReader
 from analyzer.events.story.paths import (
     NO_ENDING,
@@ -61,8 +65,8 @@ class Story:
     rows: tuple[int, ...] = ()  # evidence
 
 
-def needs_story(flows: Flows, connection: Connection) -> bool:
-    """Whether a connection's patterns need more than its own reader found."""
+def needs_story(flows: Flows, connection: Connection, restless: NDArray[np.bool_]) -> bool:
+    """Whether a connection's patterns need more than its own reader found; ``restless``: flows with such an end."""
     c = connection
     if c.transport != "quic" or not c.request_rows or c.replied_from is not None:
         return False
@@ -70,19 +74,21 @@ def needs_story(flows: Flows, connection: Connection) -> bool:
         return True
     if c.reply_row < 0:
         return not c.hello_complete
-    if not c.client_kinds & SHORT_BIT or not c.server_kinds & SHORT_BIT:
+    if not c.client_kinds & SHORT_BIT or not c.server_kinds & SHORT_BIT or c.went_on_row < 0:
         return True
-    return _was_slow(flows, c) or _is_left(ending_of(flows, c)) or has_resets(flows, c)
+    time = flows.scan.rows.time
+    if time[c.went_on_row] - time[c.request_rows[0]] > _SLOW_NS:
+        return True
+    return bool(restless[c.flow]) and (_is_left(ending_of(flows, c)) or has_resets(flows, c))
 
 
-def _was_slow(flows: Flows, connection: Connection) -> bool:
-    """Whether the client's first packet beyond Initials came late."""
-    rows = flows.scan.rows
-    for row in connection.rows:
-        quic = int(rows.quic[row])
-        if (quic == 0 or quic & (HANDSHAKE_BIT | SHORT_BIT)) and rows.direction[row] == connection.client_direction:
-            return int(rows.time[row] - rows.time[connection.request_rows[0]]) > _SLOW_NS
-    return True
+def restless_flows(flows: Flows) -> NDArray[np.bool_]:
+    """Flows that one side left while the other went on, or with datagrams that end alike."""
+    state = flows.scan.table.state
+    left = state[:, UNANSWERED] >= _LEAST_UNANSWERED
+    left &= state[:, fl.LAST_TIME] - state[:, UNANSWERED_SINCE] >= _LEAST_SILENCE_NS
+    left |= state[:, TAIL_REPEATS] > 0
+    return np.asarray(left[0::2] | left[1::2], np.bool_)
 
 
 def _is_left(ending: Ending) -> bool:
@@ -179,8 +185,9 @@ def _evidence(
 
 def tell_all(flows: Flows, connections: list[Connection]) -> None:
     """Give a story to the connections that need one; a close that only the story read becomes the connection's."""
+    restless = restless_flows(flows)
     for connection in connections:
-        if not needs_story(flows, connection):
+        if not needs_story(flows, connection, restless):
             continue
         connection.story = story = tell(flows, connection)
         if story.close is not None and not connection.close_side:

@@ -36,8 +36,11 @@ def stories_table(judge: Judge) -> Table:
 
 def _row(connection: Connection, story: Story) -> dict[str, Any]:
     """All columns but the first."""
-    read, stall, ending, resets = story.initials, story.stall, story.ending, story.resets
-    offered = _parameters(connection)
+    return _handshake(connection, story) | _stall(story) | _ending(connection, story) | _resets(story)
+
+
+def _handshake(connection: Connection, story: Story) -> dict[str, Any]:
+    read, offered = story.initials, _parameters(connection)
     return {
         "client_sent": _words(story.client_kinds),
         "server_sent": _words(story.server_kinds),
@@ -59,6 +62,12 @@ def _row(connection: Connection, story: Story) -> dict[str, Any]:
         "echo_answered": read.answered_echo,
         "close_by_application": story.close is not None and story.close.by_application,
         "close_shape": story.close_shape,
+    }
+
+
+def _stall(story: Story) -> dict[str, Any]:
+    stall = story.stall
+    return {
         "server_first_time": story.server_first,
         "client_last_time": story.client_last,
         "server_last_time": story.server_last,
@@ -70,16 +79,28 @@ def _row(connection: Connection, story: Story) -> dict[str, Any]:
         "stall_server_bytes": stall.server_bytes,
         "stall_fed": stall.fed,
         "stall_client_spoke": stall.client_spoke,
+    }
+
+
+def _ending(connection: Connection, story: Story) -> dict[str, Any]:
+    ending = story.ending
+    return {
         "silent_side": ending.silent,
         "silent_since": ending.since,
         "unanswered_from": ending.first,
         "unanswered_until": ending.last,
         "unanswered_packets": ending.packets,
-        "idle_timeout_s": _idle_timeout(offered),
+        "idle_timeout_s": _idle_timeout(_parameters(connection)),
         "silent_path": str(story.silent_path.client) if story.silent_path is not None else "",
         "silent_path_packets": story.path_packets,
         "silent_path_from": story.path_first,
         "silent_path_until": story.path_last,
+    }
+
+
+def _resets(story: Story) -> dict[str, Any]:
+    resets = story.resets
+    return {
         "resets": resets.repeats,
         "resets_side": resets.side,
         "resets_from": resets.first,

@@ -17,6 +17,7 @@ Not read here: fragments of a tunnel's outer packets; packets other than UDP and
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -40,7 +41,7 @@ MOST_BYTES = 65_535
 MISSING, CONTRADICTORY, CUT = "fragments-missing", "fragments-contradict", "fragments-cut"
 FLAW_WORDS = {
     MISSING: "the others were not seen, as where a capture filter names a port, which only the first fragment has",
-    CONTRADICTORY: "they overlap and differ, or end in two places",
+    CONTRADICTORY: "they overlap and differ, end in two places, or reach beyond 65,535 bytes",
     CUT: "the snapshot length cut them",
 }
 
@@ -95,7 +96,8 @@ def read_fragment(packet: bytes) -> Fragment | None:
 class _Packet:
     """The fragments of one packet as they come."""
 
-    def __init__(self, time: int) -> None:
+    def __init__(self, addresses: bytes, time: int) -> None:
+        self.addresses = addresses
         self.began = self.latest = time
         self.rows: list[int] = []
         self.first = -1  # row of the first fragment
@@ -164,7 +166,7 @@ class _Reassembly:
             time = int(columns.time[row])
             packet = waiting.get(fragment.key)
             if packet is None or not packet.takes(time):
-                packet = waiting[fragment.key] = _Packet(time)
+                packet = waiting[fragment.key] = _Packet(fragment.key[1], time)
                 self.packets.append(packet)
             packet.add(row, time, fragment, raw[fragment.start : fragment.start + fragment.length])
 
@@ -175,15 +177,24 @@ class _Reassembly:
             word = CONTRADICTORY
         elif any(rows.captured_length[row] < rows.original_length[row] for row in packet.rows):
             word = CUT
-        elif packet.is_cut or any(self._addresses(row) in self.unread for row in packet.rows[:1]):
+        elif packet.is_cut or packet.addresses in self.unread:
             return
+        elif packet.first < 0 and packet.addresses not in self._talking:
+            return  # of a tunnel's outer packet: its first fragment was read as an inner one, of other addresses
         else:
             word = MISSING
         yield from ((row, word) for row in packet.rows)
 
-    def _addresses(self, row: int) -> bytes:
-        fragment = read_fragment(self.scan.row_bytes(row))
-        return b"" if fragment is None else fragment.key[1]
+    @functools.cached_property
+    def _talking(self) -> set[bytes]:
+        """Both addresses of the flows that have ports, in either order."""
+        keys = self.scan.table.keys.reshape(-1, fl.KEY_WORDS)
+        pairs = set()
+        for key in keys[(keys[:, 8] != 0) & np.isin(keys[:, 9] >> 8, (6, 17))].astype(">u4"):
+            words = slice(0, 4) if key[9] & 0xFF == 6 else slice(3, 4)
+            a, b = key[0:4][words].tobytes(), key[4:8][words].tobytes()
+            pairs |= {a + b, b + a}
+        return pairs
 
 
 def reassemble(scan: Scan) -> tuple[Scan, Fragments]:

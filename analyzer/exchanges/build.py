@@ -88,7 +88,8 @@ def _capture_view(flows: Flows, index: int, facts: CaptureFacts, vantage: Vantag
         warnings.append(f"{facts.name}: {count} records of link type {', '.join(unread)}, which is not read here")
     pieces = Counter(word for row, word in flows.fragments.flaw.items() if scan.rows.capture[row] == index)
     for word, count in sorted(pieces.items()):
-        warnings.append(f"{facts.name}: {count} IP fragments could not be put together ({word}): {FLAW_WORDS[word]}")
+        what = "IP fragment" if count == 1 else "IP fragments"
+        warnings.append(f"{facts.name}: {count} {what} could not be put together ({word}): {FLAW_WORDS[word]}")
     return CaptureView(
         index=index,
         name=facts.name,

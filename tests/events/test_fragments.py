@@ -167,9 +167,12 @@ def test_a_hole_is_said(ends: tuple[str, str]) -> None:
     payload = random.Random(1).randbytes(2000)
     pieces = datagram(ends, payload, 700)
     assert read(pieces) == ([payload], {})
+    other = Captured(ip(*ends, 17, udp((5000, 6000), b"whole")))
     for missing in range(len(pieces)):
         rest = pieces[:missing] + pieces[missing + 1 :]
-        assert read(rest) == ([], dict.fromkeys(range(len(rest)), MISSING))
+        assert read([other, *rest]) == ([b"whole"], dict.fromkeys(range(1, len(rest) + 1), MISSING))
+    # Without a flow between the addresses it may be a tunnel's, whose first fragment was read as the packet inside.
+    assert read(pieces[1:]) == ([], {})
 
 
 def changed(one: Captured, at: int) -> Captured:
@@ -323,7 +326,7 @@ def test_any_order_and_any_selection(data: st.DataObject, ends: tuple[str, str])
         assert payloads[0] == payload
     else:
         assert payloads == []
-        assert set(flaw.values()) == {MISSING}
+        assert set(flaw.values()) == ({MISSING} if 0 in drawn else set())
 
 
 def test_link_layer_of_fragments_does_not_matter() -> None:

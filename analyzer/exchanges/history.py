@@ -36,24 +36,48 @@ def history_of(flows: Flows, connection: Connection) -> str:
     """The history string of a connection."""
     repeats, errors = set(connection.request_rows[connection.first_repeat :]), set(connection.icmp_rows)
     bulk = "D" if connection.transport == "tcp" else "O"
-    own = set(connection.rows)
+    own, hello_rows = set(connection.rows), _first_data(flows, connection)
+    on_other_paths = {row for path in connection.other_paths for row in path.rows}
     runs: list[tuple[str, int]] = []
     seen: list[int] = []  # packets from client and server up to the last row
+    elsewhere = [0, 0]  # of them on other paths: the counters of the connection include those
     for row in sorted({*connection.rows, *connection.elsewhere_rows, *errors}):
         if row in errors:
             runs.append(("U", 1))
             continue
-        is_client = int(flows.scan.rows.direction[row]) == connection.client_direction
+        is_client = is_from_client(flows, connection, row)
         if row in own:
             before = _packets_before(flows, connection, row)
             runs += _bulk(bulk, seen or before, before)
             seen = [before[0] + is_client, before[1] + (not is_client)]
-        word = "Q" if row in repeats else _letters(flows, connection, row)
+        elif row in on_other_paths:
+            elsewhere[not is_client] += 1
+        word = "Q" if row in repeats else _letters(flows, connection, row, is_hello=row in hello_rows)
         runs += [(letter if is_client else letter.lower(), 1) for letter in word]
     first = _packets_before(flows, connection, connection.rows[0])
     total = connection.counters
+    seen = [seen[0] + elsewhere[0], seen[1] + elsewhere[1]]
     runs += _bulk(bulk, seen, [first[0] + total.client_packets, first[1] + total.server_packets])
     return _written(runs)
+
+
+def is_from_client(flows: Flows, connection: Connection, row: int) -> bool:
+    """Whether the client sent a row of its connection, be it on another path or about a reply from elsewhere."""
+    flow, direction = int(flows.scan.rows.flow[row]), int(flows.scan.rows.direction[row])
+    if flow == connection.flow:
+        return direction == connection.client_direction
+    ends, client = flows.ends(flow), connection.client.address
+    sender, receiver = ends[direction], ends[1 - direction]
+    return receiver == connection.server or (sender.address == client and receiver.address != client)
+
+
+def _first_data(flows: Flows, connection: Connection) -> set[int]:
+    """The first row with payload of each side of a TCP connection whose ClientHello was read."""
+    rows, first = flows.scan.rows, dict[int, int]()
+    for row in connection.rows if connection.transport == "tcp" and connection.hello is not None else ():
+        if rows.payload_length[row] > 0:
+            first.setdefault(int(rows.direction[row]), row)
+    return set(first.values())
 
 
 def _packets_before(flows: Flows, connection: Connection, row: int) -> list[int]:
@@ -68,7 +92,7 @@ def _bulk(letter: str, seen: list[int], before: list[int]) -> list[tuple[str, in
     return [(run, n) for run, n in ((letter, client), (letter.lower(), server)) if n > 0]
 
 
-def _letters(flows: Flows, connection: Connection, row: int) -> str:
+def _letters(flows: Flows, connection: Connection, row: int, *, is_hello: bool) -> str:
     """The letters of one packet, upper case."""
     rows = flows.scan.rows
     if connection.transport != "tcp":
@@ -81,7 +105,6 @@ def _letters(flows: Flows, connection: Connection, row: int) -> str:
         return "A" if flags & ACK else "S"
     if rows.window[row] == 0:
         return "W"
-    is_hello = has_data and connection.hello is not None and rows.payload_ordinal[row] == 1
     word = "T" if is_hello else ("D" if has_data else "A")
     return ("" if word == "A" and flags & FIN else word) + ("F" if flags & FIN else "")
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from analyzer.columns import Table
+from analyzer.events.connection import Connection
 from analyzer.events.flows import IS_DUPLICATE
 from analyzer.events.tcp.reader import ACK, FIN, RST, SYN
 from analyzer.exchanges.connections import Judge
+from analyzer.exchanges.history import is_from_client
 from analyzer.exchanges.schemas import PACKETS
 from analyzer.wire.icmp import error_name, read_quoted
 from analyzer.wire.neighbours import read_arp
@@ -28,11 +30,11 @@ _DISCOVERY |= {136: "neighbour advertisement", 137: "redirect"}
 
 def packets_table(judge: Judge) -> Table:
     """One row per selected packet, in the order of the records."""
-    owner: dict[int, tuple[str, int]] = {}
+    owner: dict[int, tuple[str, Connection]] = {}
     for judged in judge.judged:
         c = judged.connection
         for row in (*c.rows, *c.elsewhere_rows, *c.icmp_rows):
-            owner[row] = f"C{judged.number}", c.client_direction
+            owner[row] = f"C{judged.number}", c
     fragments = judge.flows.fragments
     for first, later in fragments.later.items():
         if first in owner:
@@ -51,12 +53,13 @@ def packets_table(judge: Judge) -> Table:
     }
     columns |= {name: [] for name in ("connection", "direction", "kind", "family", "detail")}
     families = judge.flows.family
-    for row, (flow, direction) in enumerate(zip(rows.flow.tolist(), rows.direction.tolist(), strict=True)):
-        name, client_direction = owner.get(row, ("", -1))
-        kind, detail = _kind(judge, row), _detail(judge, row)
+    for row, flow in enumerate(rows.flow.tolist()):
+        name, connection = owner.get(row, ("", None))
+        kind, detail, side = _kind(judge, row), _detail(judge, row), ""
+        if connection is not None and not kind.startswith("icmp"):
+            side = "client" if is_from_client(judge.flows, connection, row) else "server"
         columns["connection"].append(name)
-        sides = "client" if direction == client_direction else "server"
-        columns["direction"].append(sides if name and not kind.startswith("icmp") else "")
+        columns["direction"].append(side)
         columns["kind"].append(kind)
         columns["family"].append(f"ipv{families[flow]}" if flow >= 0 else "")
         columns["detail"].append(detail)

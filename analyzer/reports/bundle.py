@@ -19,6 +19,7 @@ from analyzer.reports.export import document_json
 from analyzer.reports.html import html_of
 from analyzer.reports.markdown import markdown_of
 from analyzer.reports.plots import drawn, png_of, svg_of
+from analyzer.reports.programs.sarif import sarif_json
 from analyzer.reports.summary import Analysed
 
 MARKER = ".halfshake"
@@ -62,6 +63,7 @@ def check_folder(folder: Path, *, force: bool) -> None:
 def _files(analysis: Analysed, *, full: bool) -> Iterator[tuple[str, bytes]]:
     yield MARKER, _MARKER_TEXT.encode()
     yield "report.json", document_json(analysis.document).encode()
+    yield "report.sarif", sarif_json(analysis).encode()
     yield "report.md", markdown_of(analysis, full=full).encode()
     svgs = {}
     for name, figure in drawn(analysis):

@@ -15,7 +15,7 @@ from tests.reports import example
 
 FILES = [
     *(MARKER, "evidence.pcapng", "plots/timeline.png", "plots/timeline.svg"),
-    *("report.html", "report.json", "report.md"),
+    *("report.html", "report.json", "report.md", "report.sarif"),
 ]
 
 

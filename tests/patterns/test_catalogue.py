@@ -16,6 +16,7 @@ from analyzer.patterns import catalogue
 from analyzer.patterns.finding import CONFIDENCES, COUNTS, SEVERITIES, Finding, Pattern
 from tests.patterns.busy_quic import busy_quic
 from tests.patterns.questions import busy_questions
+from tests.patterns.segments import busy_tcp
 from tests.patterns.tables import V4, V6, Row, capture, connection, tcp, view
 
 ROOT = Path(__file__).parents[2]
@@ -69,7 +70,7 @@ def busy_view() -> tuple[Finding, ...]:
         *((silent if i % 4 == 2 else connection)(V6, 15 + i, server_port=4433) for i in range(30)),
         *((silent if i > 14 else connection)(V6, 45 + i / 2, server_port=8853) for i in range(21)),
     ]
-    rows += busy_quic()
+    rows += busy_quic() + busy_tcp()
     many = {"cut_records": ((0, 3),), "duplicate_records": tuple((0, 100_000 + i) for i in range(100))}
     captures = [capture(cut="here", ledger={"duplicates": 100}, **many)]
     return catalogue.run(view(*rows, captures=captures, **busy_questions()))

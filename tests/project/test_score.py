@@ -18,10 +18,6 @@ from tests.running import run
 
 CAPTURES = Path(__file__).resolve().parents[2] / "captures"
 
-#: Captures whose patterns are not built yet; may only shrink, and one that passes must leave.
-NOT_YET = (
-)
-
 Finding = dict[str, Any]
 
 

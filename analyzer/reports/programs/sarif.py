@@ -1,9 +1,9 @@
 """``report.sarif``: the findings in SARIF 2.1.0, for what shows the results of analysers beside code and in pipelines.
 
 A result lies where its first cited record lies: the base name of the capture, with byte offset and length of the
-record's header and captured bytes. Offsets count the bytes of the decompressed file. Severity becomes the level (info is
-``note``); confidence, record numbers and the display filter are properties. Rules are the pages of the patterns that
-were found.
+record's header and captured bytes. Offsets count the bytes of the decompressed file. Severity becomes the level (info
+is ``note``); confidence, record numbers and the display filter are properties. Rules are the pages of the patterns
+that were found.
 """
 
 from __future__ import annotations

@@ -71,7 +71,7 @@ def _argument(attempts: Attempts) -> Argument:
         confidence=LIKELY if sum(attempts.tries) > 1 else POSSIBLE,
         title=f"QUIC over {FAMILIES[attempts.family]} to {attempts.words}: the ClientHello is not whole here",
         because=sentence(
-            f"{which(attempts)} show a ClientHello with a hole ({missing}), so that no answer can be expected; "
+            f"{which(attempts)} showed a ClientHello with a hole ({missing}), so that no answer can be expected; "
             f"the first is {first_request(attempts)}"
         ),
         limitations=advice.vantage_limits(attempts.view),

@@ -101,7 +101,7 @@ def _argument(attempts: Attempts, stories: list[Told], *, natural: bool) -> Argu
         confidence=POSSIBLE if natural or lossy else LIKELY,
         title=f"QUIC over {FAMILIES[attempts.family]} with {attempts.words}: established, then the {side} fell silent",
         because=sentence(
-            f"{which(attempts)} were established and then heard nothing of the {side} while the other sent "
+            f"{which(attempts)} completed the handshake and then heard nothing of the {side} while the other sent "
             f"{total(stories, 'unanswered_packets', 'packet')} over {spans}"
             f"{', which may be the end of the connection' if natural else ''}; the first is {first_request(attempts)}"
         ),

@@ -100,7 +100,7 @@ def _argument(attempts: Attempts) -> Argument:
         confidence=CERTAIN,
         title=f"QUIC over {FAMILIES[attempts.family]} with {attempts.words}: closed with {reason or hex(code)}",
         because=sentence(
-            f"{which(attempts)} were closed before the handshake completed: {listed(words)}; the first is "
+            f"{which(attempts)} met a close before the handshake completed: {listed(words)}; the first is "
             f"{first_request(attempts)}"
         ),
         limitations=("Why the side that closed decided so is in its log; the reason phrase is its own word for it.",),
@@ -125,9 +125,9 @@ def _by_shape(attempts: Attempts) -> Argument:
     return Argument(
         severity=ERROR,
         confidence=POSSIBLE,
-        title=f"QUIC over {FAMILIES[attempts.family]} with {attempts.words}: the clients seem to close early",
+        title=f"QUIC over {FAMILIES[attempts.family]} with {attempts.words}: the client seems to close early",
         because=sentence(
-            f"{which(attempts)} end after the server's flight and a few Handshake packets of the client, sent once, "
+            f"{which(attempts)} ended after the server's flight and a few Handshake packets of the client, sent once, "
             f"with silence of both sides: the shape of a CONNECTION_CLOSE; the first is {first_request(attempts)}"
         ),
         limitations=("The packet is under protection: with `--keylog` its code could be read.",),

@@ -103,7 +103,7 @@ def _argument(attempts: Attempts, *, went_on: bool) -> Argument:
         title=f"QUIC over {FAMILIES[attempts.family]} with {attempts.words}: the handshake stands still",
         because=sentence(
             f"{which(attempts)} never completed the handshake: missing is {missing}; after the server's first packet "
-            f"the clients sent {total(stories, 'client_after', 'datagram')} and the server "
+            f"the client side sent {total(stories, 'client_after', 'datagram')} and the server "
             f"{total(stories, 'server_after', 'datagram')} over {lasted} ({repeats}); the first is "
             f"{first_request(attempts)}"
         ),

@@ -72,8 +72,8 @@ def _argument(attempts: Attempts) -> Argument:
         confidence=LIKELY,
         title=f"QUIC over {FAMILIES[attempts.family]} to {attempts.words}: ClientHello acknowledged, no ServerHello",
         because=sentence(
-            f"{which(attempts)} got acknowledgments of the whole ClientHello and no CRYPTO, although the clients sent "
-            f"{total(stories, 'client_after', 'further packet')} and the capture ran on; the first is "
+            f"{which(attempts)} got acknowledgments of the whole ClientHello and no CRYPTO, although the client side "
+            f"sent {total(stories, 'client_after', 'further packet')} and the capture ran on; the first is "
             f"{first_request(attempts)}"
         ),
         limitations=advice.vantage_limits(attempts.view),

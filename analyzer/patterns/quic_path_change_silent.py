@@ -77,7 +77,7 @@ def _argument(attempts: Attempts) -> Argument:
         title=f"QUIC over {FAMILIES[attempts.family]} to {attempts.words}: no reply on the client's new path",
         because=sentence(
             f"{which(attempts)} went on from another socket of the client ({paths}) with "
-            f" {total(stories, 'silent_path_packets', 'packet')} over {spans} and got no reply there{still}; the "
+            f"{total(stories, 'silent_path_packets', 'packet')} over {spans} and got no reply there{still}; the "
             f"first is {first_request(attempts)}"
         ),
         limitations=advice.vantage_limits(attempts.view),

@@ -67,8 +67,8 @@ def _argument(attempts: Attempts) -> Argument:
         confidence=LIKELY if sum(t["client_after"] for t in stories) else POSSIBLE,
         title=f"QUIC over {FAMILIES[attempts.family]} from {attempts.words}: Handshake packets without an Initial",
         because=sentence(
-            f"{which(attempts)} were answered with {total(stories, 'server_after', 'datagram')} of Handshake or 1-RTT "
-            f"packets and no Initial; the clients went on with {total(stories, 'client_after', 'Initial datagram')}; "
+            f"{which(attempts)} got {total(stories, 'server_after', 'datagram')} of Handshake or 1-RTT "
+            f"packets and no Initial; the client side sent {total(stories, 'client_after', 'Initial datagram')}; "
             f"the first is {first_request(attempts)}"
         ),
         limitations=advice.vantage_limits(attempts.view),

@@ -35,17 +35,30 @@ from collections.abc import Iterator
 from functools import partial
 
 from analyzer.exchanges.view import View
-from analyzer.patterns.evidence import WAIT, Attempts, attempts_by_socket, finding_of, first_request
-from analyzer.patterns.finding import CERTAIN, ERROR, INFO, LIKELY, POSSIBLE, Argument, Finding, LookAlike, Pattern
+from analyzer.patterns.evidence import WAIT, Attempts, attempts_by_socket, capture_end, finding_of, first_request
+from analyzer.patterns.finding import (
+    CERTAIN,
+    ERROR,
+    INFO,
+    LIKELY,
+    POSSIBLE,
+    Argument,
+    Finding,
+    LookAlike,
+    Pattern,
+    Threshold,
+)
 from analyzer.patterns.told import Told, chosen, told, which
 from analyzer.patterns.words import FAMILIES, listed, sentence
+
+NEXT_TRY = Threshold("next-try", 0.25, "s", "a client goes on in a listed version at once, which takes a round trip")
 
 PATTERN = Pattern(
     "quic-version-mismatch",
     ERROR,
     "no QUIC version in common, or a Version Negotiation that cannot work",
     ("RFC 8999 §6", "RFC 9000 §6", "RFC 9368 §2"),
-    (WAIT,),
+    (WAIT, NEXT_TRY),
 )
 
 LISTS_OFFERED = "the Version Negotiation lists the version that was offered, so a client must ignore it"
@@ -79,7 +92,7 @@ def _said(t: Told) -> str:
             "server", "initial", "handshake", "1-rtt"
         ):
             return LISTS_OFFERED
-        if t["outcome_reason"] != "version-negotiation":
+        if t["outcome_reason"] != "version-negotiation" or capture_end(t.view) - t["reply_time"] < NEXT_TRY.ns:
             return ""
         return PROBE if is_probe else NOTHING_AFTER
     if t["outcome"] == "silent" and not t["version_known"] and t.is_watched:

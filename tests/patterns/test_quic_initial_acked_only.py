@@ -22,7 +22,7 @@ def test_acknowledged_and_nothing_else() -> None:
     assert (finding.severity, finding.confidence, finding.family) == ("error", "likely", "ipv4")
     assert finding.because == (
         "2 of 3 QUIC attempts to 192.0.2.80:443 over IPv4 got acknowledgments of the whole ClientHello and no CRYPTO, "
-        "although the clients sent 14 further packets and the capture ran on; the first is record 101."
+        "although the client side sent 14 further packets and the capture ran on; the first is record 101."
     )
     assert all(alike(finding).values())
 

@@ -71,4 +71,6 @@ def test_near_misses(near_miss: dict[str, object]) -> None:
 
 
 def test_capture_that_stopped_early() -> None:
+    assert not found(ID, view(negotiated(1), lasts=1.26))
+    assert found(ID, view(negotiated(1), lasts=1.28))
     assert not found(ID, view(negotiated(server_sent="", versions_offered="0x12345678", columns=SILENT), lasts=3.9))

@@ -26,8 +26,7 @@ def cases() -> list[Any]:
     for key in sorted(CAPTURES.rglob("expected.json")):
         for name, expected in json.loads(key.read_text()).items():
             case = (key.parent / name).relative_to(CAPTURES).as_posix()
-            late = [pytest.mark.xfail(strict=True, reason="patterns that are not built yet")] * (case in NOT_YET)
-            found.append(pytest.param(case, expected, id=case, marks=late))
+            found.append(pytest.param(case, expected, id=case))
     return found
 
 
@@ -67,7 +66,3 @@ def test_finds_what_is_wrong_and_nothing_else(case: str, expected: dict[str, Any
     if "onset" in expected:
         at, tolerance = expected["onset"]
         assert any(abs(onset - at) <= tolerance for onset in onsets_of(findings, expected))
-
-
-def test_what_is_not_built_yet_is_a_capture_that_exists() -> None:
-    assert [case for case in NOT_YET if not (CAPTURES / case).exists()] == []

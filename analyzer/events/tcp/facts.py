@@ -24,9 +24,12 @@ from analyzer.events.tcp.reader import ACK, FIN, RST, SYN
 from analyzer.events.tcp.segments import LastSegment, last_segment
 from analyzer.events.tcp.streams import first_bytes
 from analyzer.wire.dns import PORT as DNS_PORT
-from analyzer.wire.tls import ALERT, is_record, read_records
+from analyzer.wire.tls import ALERT, Alert, is_record, read_records
 
 CLIENT, SERVER = "client", "server"
+FATAL = 2  # RFC 8446 §6
+#: A SYN/ACK that comes again sooner is a copy: servers wait 1 s or more (RFC 6298 §2.1).
+SYN_ACK_AGAIN_NS = 500_000_000
 _SACK, _END, _PADDING = 5, 0, 1  # TCP options
 _METHODS = (b"GET ", b"POST ", b"HEAD ", b"PUT ", b"DELETE ", b"OPTIONS ", b"PATCH ", b"CONNECT ", b"PRI * HTTP/2")
 _NO_LAST = LastSegment(-1, -1, -1, -1)
@@ -139,14 +142,14 @@ def _facts(flows: Flows, connection: Connection, *, is_last: bool) -> TcpFacts:
     stuck_by = "" if not stuck.repeats else CLIENT if stuck.side is client else SERVER
     holes = _hole(client, server), _hole(server, client)
     challenge = _challenge(connection, client, server)
-    syn_acks = _syn_acks_after_ack(connection, client)
+    syn_acks = _syn_acks_after_ack(connection, client, server)
     words = _Words(flows, connection, client, server)
     return TcpFacts(
         protocol=words.protocol,
         client_acked=client.acknowledged_by(server),
         server_acked=server.acknowledged_by(client),
-        first_client_data=client.data[0].time if client.data else -1,
-        first_server_data=server.data[0].time if server.data else -1,
+        first_client_data=_first_data(client, server),
+        first_server_data=_first_data(server, client),
         last_client_data=client.last_data,
         last_server_data=server.last_data,
         client_fin=fins[0].time if fins[0] else -1,
@@ -171,6 +174,15 @@ def _facts(flows: Flows, connection: Connection, *, is_last: bool) -> TcpFacts:
         syn_acks_after_ack=len(syn_acks),
         rows=tuple(sorted({*zero_rows, *stuck.rows, *challenge, *syn_acks, *words.rows, *_rows_of(resets, fins)})),
     )
+
+
+def _first_data(side: _Side, other: _Side) -> int:
+    """Time of a side's first data, or else of the first segment that proves that some was sent and not seen."""
+    if side.data:
+        return side.data[0].time
+    own = [s.time for s in side.segments if s.begin > 1 and not s.flags & RST]
+    acknowledging = [s.time for s in other.segments if s.acknowledged > 2 and not s.flags & RST]  # 2: a FIN, perhaps
+    return min(own + acknowledging, default=-1)
 
 
 def _rows_of(*groups: Iterable[_Segment | None]) -> list[int]:
@@ -297,10 +309,11 @@ def _challenge(connection: Connection, client: _Side, server: _Side) -> tuple[in
     return ()
 
 
-def _syn_acks_after_ack(connection: Connection, client: _Side) -> list[int]:
+def _syn_acks_after_ack(connection: Connection, client: _Side, server: _Side) -> list[int]:
     """SYN/ACKs that came again although the client had acknowledged one and sent data."""
     acks = [s.row for s in client.segments if s.flags & (ACK | RST | SYN) == ACK and s.acknowledged == 1]
-    return [row for row in connection.syn_ack_rows if acks and client.data and row > acks[0]]
+    late = [s.row for s in server.segments if s.time >= server.segments[0].time + SYN_ACK_AGAIN_NS]
+    return [row for row in connection.syn_ack_rows if acks and client.data and row > acks[0] and row in late]
 
 
 def _ttl_gap(flows: Flows, server: _Side, reset: _Segment | None) -> int:
@@ -328,17 +341,21 @@ class _Words:
             self._find_alert(flows, (SERVER, server, came), (CLIENT, client, sent))
 
     def _find_alert(self, flows: Flows, *sides: tuple[str, _Side, bytes]) -> None:
-        """The first alert in clear that is no close_notify, read off the stream or off a segment of its own."""
+        """The first fatal alert in clear, read off the stream or off a segment of its own."""
         for name, side, stream in sides:
-            alerts = [alert for alert in read_records(stream).alerts if alert.level >= 0 and alert.description > 0]
+            alerts = _fatal(stream)
             own = [s for s in side.data if s.length == 7 and flows.payload(s.row)[:3] in _ALERT_HEADS]
             if not alerts and own:
-                payload = flows.payload(own[0].row)
-                alerts = [a for a in read_records(payload).alerts if a.level >= 0 and a.description > 0]
+                alerts = _fatal(flows.payload(own[0].row))
             if alerts:
                 self.alert = name, alerts[0].description
                 self.rows = [own[0].row if own else side.data[-1].row]
                 return
+
+
+def _fatal(stream: bytes) -> list[Alert]:
+    """The fatal alerts of a stream. A warning ends nothing: servers that do not know the name say so, and go on."""
+    return [alert for alert in read_records(stream).alerts if alert.level == FATAL and alert.description > 0]
 
 
 _ALERT_HEADS = tuple(bytes((ALERT, 3, minor)) for minor in range(5))

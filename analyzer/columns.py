@@ -41,6 +41,10 @@ Schema = tuple[Column, ...]
 _DTYPES = {"int": np.int64, "float": np.float64, "bool": np.bool_, "time": np.int64, "duration": np.int64}
 
 
+#: Rows that are made at once, column by column.
+_BLOCK = 1024
+
+
 @dataclass(frozen=True)
 class Table:
     """Equally long arrays under the names of a schema."""
@@ -86,18 +90,19 @@ class Table:
         """A column as plain Python values in the given rows; a costly column is computed for these alone."""
         if name in self.lazy:
             return [self.lazy[name](int(row)) for row in rows]
-        values: list[Any] = self.arrays[name][rows].tolist()
+        values: list[Any] = self.arrays[name][np.asarray(rows, np.int64)].tolist()
         return values
 
-    def rows(self, index: Sequence[int] | NDArray[np.int64] | None = None) -> Iterator[dict[str, Any]]:
-        """Rows as dictionaries of plain Python values, all columns, in the given order."""
-        for i in range(len(self)) if index is None else index:
-            yield {
-                column.name: self.lazy[column.name](int(i))
-                if column.name in self.lazy
-                else _plain(self.arrays[column.name][i])
-                for column in self.schema
-            }
+    def rows(
+        self, index: Sequence[int] | NDArray[np.int64] | None = None, *, schema: Schema = ()
+    ) -> Iterator[dict[str, Any]]:
+        """Rows as dictionaries of plain Python values, in the given order; all columns, or those of ``schema``."""
+        names = [column.name for column in schema or self.schema]
+        chosen = np.arange(len(self)) if index is None else np.asarray(index, np.int64)
+        for begin in range(0, len(chosen), _BLOCK):
+            block = chosen[begin : begin + _BLOCK]
+            for values in zip(*[self.at(name, block) for name in names], strict=True):
+                yield dict(zip(names, values, strict=True))
 
     def public(self) -> Schema:
         """The columns that users see."""
@@ -124,7 +129,3 @@ def _array(column: Column, values: list[Any] | NDArray[Any]) -> NDArray[Any]:
     for i, value in enumerate(values):
         array[i] = value
     return array
-
-
-def _plain(value: Any) -> Any:
-    return value.item() if isinstance(value, np.generic) else value

@@ -69,10 +69,10 @@ def episodes(silent: Attempts, spoke: Attempts) -> list[Episode]:
 
 def _same_clients(silent: Attempts, before: np.ndarray[tuple[int], np.dtype[np.int64]], after: object) -> bool:
     """Whether a client that was answered before is among those that are not any more."""
-    addresses = silent.view.connections["client_address"]
-    outcome = silent.view.connections["outcome"]
-    heard = {addresses[row] for row in before if outcome[row] == "answered"}
-    return any(addresses[row] in heard for row in np.asarray(after, np.int64))
+    table = silent.view.connections
+    spoken_to = before[table["outcome"][before] == "answered"]
+    heard = set(table.at("client_address", spoken_to))
+    return not heard.isdisjoint(table.at("client_address", np.asarray(after, np.int64)))
 
 
 def _by_loss(silent: Attempts, spoke: Attempts, places: int) -> float:

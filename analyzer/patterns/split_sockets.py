@@ -84,8 +84,9 @@ def in_other_family(found: Split) -> tuple[int, int]:
     same &= (table["request_time"] >= min(times)) & (table["request_time"] <= max(times))
     silent = unanswered_initials(view)
     rows = np.flatnonzero(same & (silent | answered(view)))
-    host = view.host(one.address)
-    kept = [row for row in rows.tolist() if view.host(table["server_address"][row]) == host]
+    addresses, host = table.at("server_address", rows), view.host(one.address)
+    on_host = {address for address in set(addresses) if view.host(address) == host}
+    kept = [row for row, address in zip(rows.tolist(), addresses, strict=True) if address in on_host]
     return int(np.count_nonzero(silent[kept])), len(kept)
 
 

@@ -110,26 +110,38 @@ def write_pcap(path: Path, captured: Sequence[Captured], *, snaplen: int = 26214
     return path
 
 
+def _checksum(summed: bytes) -> bytes:
+    """RFC 1071, of the pseudo-header and what follows it."""
+    padded = summed + b"\0" * (len(summed) % 2)
+    total = sum(struct.unpack(f">{len(padded) // 2}H", padded))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return struct.pack(">H", (total ^ 0xFFFF) or 0xFFFF)
+
+
 def ip(
     source: str, destination: str, protocol: int, body: bytes, *, ident: int = 0, ttl: int = 64, fragment: int = 0
 ) -> bytes:
     """An IP packet of the family of its addresses, without options; the IPv4 header checksum is left 0.
 
-    ``fragment`` are the flags and the fragment offset of IPv4.
+    A UDP or TCP checksum that is 0 is filled in. ``fragment`` are the flags and the fragment offset of IPv4.
     """
     ends = b"".join(ipaddress.ip_address(address).packed for address in (source, destination))
+    at, least = {17: (6, 8), 6: (16, 20)}.get(protocol, (0, 0))
+    if at and not fragment and len(body) >= least and body[at : at + 2] == b"\0\0":
+        body = body[:at] + _checksum(ends + struct.pack(">II", protocol, len(body)) + body) + body[at + 2 :]
     if len(ends) == 32:
         return struct.pack(">IHBB", 0x60000000, len(body), protocol, ttl) + ends + body
     return struct.pack(">BBHHHBBH", 0x45, 0, 20 + len(body), ident, fragment, ttl, protocol, 0) + ends + body
 
 
 def udp(ports: tuple[int, int], payload: bytes = b"") -> bytes:
-    """A UDP datagram; its checksum is left 0."""
+    """A UDP datagram; ``ip`` fills in its checksum."""
     return struct.pack(">HHHH", *ports, 8 + len(payload), 0) + payload
 
 
 def tcp(
     ports: tuple[int, int], flags: int, payload: bytes = b"", *, seq: int = 0, ack: int = 0, window: int = 65000
 ) -> bytes:
-    """A TCP segment without options; its checksum is left 0."""
+    """A TCP segment without options; ``ip`` fills in its checksum."""
     return struct.pack(">HHIIBBHHH", *ports, seq, ack, 0x50, flags, window, 0, 0) + payload

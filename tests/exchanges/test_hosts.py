@@ -13,6 +13,7 @@ from analyzer.events.conversations import conversations
 from analyzer.events.scan import scan, settle
 from analyzer.exchanges.hosts import MOST_ADDRESSES, Hosts
 from tests.crafted import ETHERNET, MS, START, Captured, batches_of, ip, scan_of, udp
+from tests.wire.layers import MACS
 
 GATEWAY, SERVER = "02:00:00:00:00:01", "02:00:00:00:00:80"
 ROUTER_4 = "192.0.2.254"
@@ -34,12 +35,12 @@ def datagram(source: str, destination: str, *, ident: int = 0) -> bytes:
 
 
 def arp(address: str, link_address: str) -> Packet:
-    return Ether() / ARP(op=2, hwsrc=link_address, psrc=address, pdst="192.0.2.200")
+    return Ether(**MACS) / ARP(op=2, hwsrc=link_address, psrc=address, pdst="192.0.2.200")
 
 
 def ndp(address: str, link_address: str) -> Packet:
     return (
-        Ether()
+        Ether(**MACS)
         / IPv6(src=address, dst="2001:db8::200")
         / ICMPv6ND_NA(tgt=address)
         / ICMPv6NDOptDstLLAddr(lladdr=link_address)
@@ -105,9 +106,9 @@ def test_a_link_local_address_joins_but_does_not_count() -> None:
 
 
 def test_who_asks_tells_its_link_address() -> None:
-    question = Ether() / ARP(op=1, hwsrc=SERVER, psrc="192.0.2.80", pdst="192.0.2.1")
-    probe = Ether() / ARP(op=1, hwsrc=GATEWAY, psrc="0.0.0.0", pdst="192.0.2.9")
-    solicitation = Ether() / IPv6(src="2001:db8::80", dst="ff02::1:ff00:1") / ICMPv6ND_NS(tgt="2001:db8::1")
+    question = Ether(**MACS) / ARP(op=1, hwsrc=SERVER, psrc="192.0.2.80", pdst="192.0.2.1")
+    probe = Ether(**MACS) / ARP(op=1, hwsrc=GATEWAY, psrc="0.0.0.0", pdst="192.0.2.9")
+    solicitation = Ether(**MACS) / IPv6(src="2001:db8::80", dst="ff02::1:ff00:1") / ICMPv6ND_NS(tgt="2001:db8::1")
     rows = table(hosts_of(question, probe, solicitation / ICMPv6NDOptSrcLLAddr(lladdr=SERVER)))
     assert rows["192.0.2.80"]["link_address"] == rows["2001:db8::80"]["link_address"] == SERVER
     assert "0.0.0.0" not in rows

@@ -16,6 +16,7 @@ from analyzer.events.scan import Scan, scan, settle
 from analyzer.exchanges.build import Exchanges, Given, exchanges
 from analyzer.exchanges.schemas import FINDINGS
 from analyzer.kernels import worth_compiling
+from analyzer.knowledge.incidents import with_causes
 from analyzer.patterns.catalogue import run
 from analyzer.patterns.finding import Finding
 from analyzer.reports.document import document_of, findings_table_rows
@@ -42,7 +43,7 @@ class Analysis:
     @functools.cached_property
     def found(self) -> tuple[Finding, ...]:
         """The findings, most important first."""
-        return run(self._found.view)
+        return with_causes(run(self._found.view), self._found.view)
 
     @functools.cached_property
     def document(self) -> dict[str, Any]:

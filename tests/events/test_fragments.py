@@ -146,6 +146,18 @@ def test_the_result_does_not_depend_on_where_the_capture_was_cut() -> None:
         assert [whole[0].row_bytes(n) for n in range(40)] == [again[0].row_bytes(n) for n in range(40)]
 
 
+def test_the_fragments_of_a_datagram_may_lie_in_two_files(tmp_path: Path) -> None:
+    captured = [one for group in in_pieces(recorded(), 600)[:60] for one in group]
+    kinds = [one.raw[20:22] for one in captured]  # IPv4 flags and offset
+    split = 1 + kinds.index(b"\x20\0", 8)  # behind a first fragment
+    parts = [
+        str(write_pcap(tmp_path / f"{n}.pcap", part)) for n, part in enumerate((captured[:split], captured[split:]))
+    ]
+    whole = analysed(tmp_path / "whole.pcap", captured)
+    assert rows_of(analyse(parts)) == rows_of(whole)
+    assert flaws_of(analyse(parts)) == set()
+
+
 def datagram(ends: tuple[str, str], payload: bytes, size: int, *, ident: int = 7) -> list[Captured]:
     """A datagram from port 5000 to port 6000 in fragments, a millisecond apart."""
     pieces = cut_by_scapy(ip(*ends, 17, udp((5000, 6000), payload)), size, ident)

@@ -1,8 +1,8 @@
 """``report.md``: CommonMark with GFM tables and nothing else, for tickets on GitHub and GitLab.
 
 No raw HTML, no image, no link but those of known causes. Short form: ``MOST_SOCKETS`` sockets, the findings with what
-could still be mistaken for them, the notes in a line each; ``full`` adds all sockets, every look-alike with its reason,
-what speaks for and against each cause, and every limit.
+could still be mistaken for them and a ladder, the notes in a line each; ``full`` adds all sockets, every look-alike
+with its reason, what speaks for and against each cause, every limit, and the ladders as text.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from analyzer.patterns.words import FAMILIES, counted, listed
+from analyzer.reports.ladder import Ladder, first_steps, ladders_of_findings, mermaid, text_lines
 from analyzer.reports.summary import (
     OUTCOMES,
     Analysed,
@@ -35,6 +36,7 @@ from analyzer.reports.text import code, prose, seconds, visible
 MOST_SOCKETS = 24
 MOST_FINDINGS = 10
 MOST_LIMITS = 5
+MOST_STEPS = 12  # of a ladder
 
 _URL = re.compile(r"https?://[\w./#?=&%~+:-]+")
 _LABELS = {"undetermined": "not judged"}
@@ -104,8 +106,9 @@ def _findings(analysis: Analysed, *, full: bool) -> Iterator[str]:
     branches = tree(analysis.document["findings"])
     detailed = [each for each in branches if full or each.finding["severity"] != "info"]
     shown = detailed if full else detailed[:MOST_FINDINGS]
+    ladders = ladders_of_findings(analysis, list(_all_findings(shown)))
     for branch in shown:
-        yield from _branch(analysis, branch, depth=3, full=full)
+        yield from _branch(analysis, branch, ladders=ladders, depth=3, full=full)
     if len(detailed) > len(shown):
         yield f"{counted(len(detailed) - len(shown), 'more finding')} in `report.html` and with `--full`."
         yield ""
@@ -116,7 +119,15 @@ def _findings(analysis: Analysed, *, full: bool) -> Iterator[str]:
         yield ""
 
 
-def _branch(analysis: Analysed, branch: Branch, *, depth: int, full: bool) -> Iterator[str]:
+def _all_findings(branches: Sequence[Branch]) -> Iterator[Finding]:
+    for branch in branches:
+        yield branch.finding
+        yield from _all_findings(branch.parts)
+
+
+def _branch(
+    analysis: Analysed, branch: Branch, *, ladders: Mapping[str, Ladder], depth: int, full: bool
+) -> Iterator[str]:
     finding = branch.finding
     part = f", part of {finding['part_of']}" if depth > 3 else ""
     yield f"{'#' * min(depth, 6)} {finding['id']} {finding['severity']}: {prose(finding['title'])}"
@@ -127,9 +138,24 @@ def _branch(analysis: Analysed, branch: Branch, *, depth: int, full: bool) -> It
     yield from _evidence(finding, analysis.document["captures"], most=100 if full else 12)
     yield from _argument(finding, full=full)
     yield ""
+    if finding["id"] in ladders:
+        yield from _ladder(ladders[finding["id"]], full=full)
     for each in branch.parts:
         told = each if full else Branch(untold(each.finding, finding), each.parts)
-        yield from _branch(analysis, told, depth=depth + 1, full=full)
+        yield from _branch(analysis, told, ladders=ladders, depth=depth + 1, full=full)
+
+
+def _ladder(ladder: Ladder, *, full: bool) -> Iterator[str]:
+    """The drawing, and under ``full`` the same as text; neither holds a backtick that could end its fence."""
+    yield "```mermaid"
+    yield from mermaid(ladder if full else first_steps(ladder, MOST_STEPS))
+    yield "```"
+    yield ""
+    if full:
+        yield "```text"
+        yield from (line.replace("`", "'").rstrip() for line in text_lines(ladder))
+        yield "```"
+        yield ""
 
 
 def _evidence(finding: Finding, captures: Sequence[Mapping[str, Any]], *, most: int) -> Iterator[str]:

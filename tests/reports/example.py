@@ -67,6 +67,30 @@ class Example:
         return (24 + 116 * (record - 1), 100, START) if capture == 0 else None
 
 
+def packet_rows(connections: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The requests and replies of connections that have their request records, as selected packets."""
+    rows = []
+    for connection in connections:
+        is_quic = connection["transport"] == QUIC
+        same = {"capture": 0, "connection": connection["connection"], "family": connection["family"]}
+        for _, record in connection.get("request_records", ()):
+            kind, detail = (
+                ("quic-initial", "Initial; 1200 bytes of payload") if is_quic else ("tcp-syn", "SYN; 0 bytes of data")
+            )
+            time = connection["request_time"] + SECOND * (record - connection["first_record"])
+            rows.append({**same, "record": record, "time": time, "direction": "client", "kind": kind, "detail": detail})
+        if connection.get("reply_record") and connection.get("request_records"):
+            kind, detail = (
+                ("quic-initial", "Initial + Handshake; 1200 bytes of payload") if is_quic else ("tcp-syn-ack", "")
+            )
+            time = connection["reply_time"]
+            rows.append(
+                {**same, "record": connection["reply_record"], "time": time, "direction": "server", "kind": kind}
+                | {"detail": detail}
+            )
+    return rows
+
+
 def history(transport: str, repeats: int, answered: bool) -> str:
     if not answered:
         return "I" + "Q" * repeats
@@ -305,7 +329,7 @@ def analysis_of(
         "connections": connections,
         "findings": [{**row, "onset": -1} for row in flat],
         "exchanges": [],
-        "packets": [],
+        "packets": packet_rows(connections),
         "resolutions": [],
     }
     made = {name: Table.from_rows(name, SCHEMAS[name], rows) for name, rows in tables.items()}

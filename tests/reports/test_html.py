@@ -150,6 +150,35 @@ def test_tables_sort_and_filter(browser: Page, pages: dict[str, str], tmp_path: 
     assert browser.complaints == []
 
 
+def test_a_click_on_a_connection_opens_its_ladder(browser: Page, pages: dict[str, str], tmp_path: Path) -> None:
+    opened(browser, pages["silent"], tmp_path)
+    dialog = "document.querySelector('dialog')"
+    assert browser.run(f"{dialog}.open") is False
+    browser.run("document.querySelector('tr#C6 button').click()")
+    assert browser.run(f"{dialog}.open") is True
+    assert browser.run(f"{dialog}.querySelector('h2').textContent") == "C6: TCP over IPv4, answered"
+    rows = f"[...{dialog}.querySelectorAll('tbody tr')]"
+    assert browser.run(f"{rows}.map((row) => row.textContent)") == [
+        "290 sSYN from the client",
+        "30+21 µstcp-syn-ack from the server",
+    ]
+    browser.run(f"{dialog}.querySelector('.close').click()")
+    assert browser.run(f"{dialog}.open") is False
+    # The same from a finding, about the connection of its first record.
+    browser.run("document.querySelector('#F1 dd button').click()")
+    assert browser.run(f"{rows}.length") == 5
+    assert browser.run(f"{dialog}.querySelector('.more').textContent") == "no reply of 192.0.2.80:443 was seen"
+    assert browser.complaints == []
+
+
+def test_a_hostile_name_in_a_ladder_stays_text(browser: Page, pages: dict[str, str], tmp_path: Path) -> None:
+    opened(browser, pages["hostile"], tmp_path)
+    browser.run("document.querySelector('tr#C1 button').click()")
+    assert "<script>" in browser.run("document.querySelectorAll('dialog th span')[1].textContent")
+    assert browser.run("document.querySelectorAll('dialog script, dialog a').length") == 0
+    assert browser.complaints == []
+
+
 def test_the_page_fits_a_phone(browser: Page, pages: dict[str, str], tmp_path: Path) -> None:
     browser.send("Emulation.setDeviceMetricsOverride", width=360, height=800, deviceScaleFactor=1, mobile=True)
     for case in ("silent", "hostile"):

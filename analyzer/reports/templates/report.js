@@ -1,5 +1,5 @@
 "use strict";
-// Sorting and filtering of the two tables; without this script they are plain tables.
+// Sorting and filtering of the two tables, and ladders on click; without this script they are plain tables.
 const valueOf = (row, column) => {
   const cell = row.cells[column];
   return cell.dataset.value ?? cell.textContent;
@@ -63,6 +63,60 @@ function prepare(table) {
   tools.querySelector("button").addEventListener("click", () => { tools.dataset.all = "yes"; show(table, tools); });
   show(table, tools);
 }
+
+// A connection's packets in order, each an arrow between the lines of client and server.
+const ladder = document.getElementById("ladder");
+const listed = (id) => [...document.getElementById(id).children].map((item) => item.textContent);
+const element = (name, className, text) => Object.assign(document.createElement(name), { className, textContent: text });
+
+function duration(microseconds) {
+  const size = Math.abs(microseconds);
+  const [scale, unit] = size >= 1e6 ? [1e6, "s"] : size >= 1e3 ? [1e3, "ms"] : [1, "µs"];
+  return microseconds === 0 ? "0 s" : `${microseconds > 0 ? "+" : ""}${Number((microseconds / scale).toPrecision(4))} ${unit}`;
+}
+
+function stepRow(step, words, captures) {
+  const [capture, record, after, sender, word] = step.split(",");
+  const side = { c: "client", s: "server" }[sender] ?? "third";
+  const row = document.createElement("tr");
+  const of = captures.length > 1 ? ` of ${captures[Number(capture)]}` : "";
+  const lane = element("td", `lane ${side}`, "");
+  lane.append(element("span", "what", words[Number(word)]), element("span", "arrow", side === "third" ? "" : ` from the ${side}`));
+  row.append(element("td", "n", record + of), element("td", "n", duration(Number(after))), lane);
+  return row;
+}
+
+function openLadder(name) {
+  const row = document.getElementById(name);
+  const [words, captures] = [listed("ladder-words"), listed("ladder-captures")];
+  const [client, server, asked] = [3, 4, 5].map((column) => row.cells[column].textContent);
+  ladder.querySelector("h2").textContent = `${name}: ${row.cells[1].textContent} over ${row.cells[2].textContent}, ${row.cells[6].textContent}`;
+  const [left, right] = ladder.querySelectorAll("th.lane span");
+  left.textContent = `client ${client}`;
+  right.textContent = `server ${server}${asked ? ` ${asked}` : ""}`;
+  ladder.querySelector("tbody").replaceChildren(...row.dataset.steps.split(" ").map((step) => stepRow(step, words, captures)));
+  ladder.querySelector(".more").textContent = row.dataset.ending ?? "";
+  ladder.showModal();
+}
+
+function prepareLadders() {
+  for (const row of document.querySelectorAll("tr[data-steps]")) {
+    const button = element("button", "ladder", row.cells[0].textContent);
+    button.type = "button";
+    button.title = "show its packets";
+    button.dataset.connection = row.id;
+    row.cells[0].replaceChildren(button);
+  }
+  for (const button of document.querySelectorAll("dd button.ladder")) {
+    button.hidden = !document.getElementById(button.dataset.connection)?.dataset.steps;
+  }
+  document.addEventListener("click", (event) => {
+    const button = event.target.closest("button.ladder");
+    if (button) openLadder(button.dataset.connection);
+    if (event.target === ladder || event.target.closest("dialog .close")) ladder.close();
+  });
+}
+if (ladder) prepareLadders();
 
 // A finding may point at a row that is not drawn yet.
 function reveal() {

@@ -203,7 +203,7 @@ def traffic(draw: st.DrawFn) -> list[Captured]:
     return captured
 
 
-@settings(max_examples=500)
+@settings(max_examples=250)
 @given(captured=traffic(), data=st.data())
 def test_made_traffic_cut_anywhere_gives_the_same_scan(captured: list[Captured], data: st.DataObject) -> None:
     batch = batch_of(captured)

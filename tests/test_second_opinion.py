@@ -1,4 +1,4 @@
-"""A second opinion: Wireshark's dissectors count the same records, SYNs and RSTs (QUIC: tests/test_tshark_parity.py)."""
+"""A second opinion: Wireshark counts the same records, SYNs and RSTs. Of QUIC: tests/test_tshark_parity.py."""
 
 from __future__ import annotations
 

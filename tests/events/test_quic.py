@@ -226,7 +226,7 @@ def test_records_cut_by_the_snaplen(snaplen: int) -> None:
 
 def test_every_snaplen_is_survived() -> None:
     packets = packets_of(ANSWERED, 0)[:6]
-    for snaplen in range(len(packets[0].raw) + 1):
+    for snaplen in (*range(120), *range(120, len(packets[0].raw) + 1, 25)):
         cut = [one._replace(raw=one.raw[:snaplen], wire=len(one.raw)) for one in packets]
         assert len(quic(found_in(cut))) <= 1
 

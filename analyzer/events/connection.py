@@ -104,6 +104,7 @@ class Connection:
     retry: bool = False
     negotiated: bool = False  # a Version Negotiation came, and nothing after it
     server_crypto: bool = False
+    left_closed: bytes = b""  # the DCID that opens the server's Initials, where nothing in them could change a verdict
     close_code: int = -1
     close_reason: str = ""
     close_space: str = ""  # initial, handshake or 1-rtt: where CONNECTION_CLOSE was read

@@ -12,7 +12,7 @@ from analyzer.events.gquic import gquic_connections, may_be_gquic
 from analyzer.events.icmp import tie_errors
 from analyzer.events.lookups.dns import Lookup, lookups
 from analyzer.events.lookups.neighbours import NeighbourLookup, neighbour_lookups
-from analyzer.events.quic import quic_connections
+from analyzer.events.quic.reader import quic_connections
 from analyzer.events.scan import Scan
 from analyzer.events.story.paths import join_paths
 from analyzer.events.story.story import tell_all

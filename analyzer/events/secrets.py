@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from analyzer.events.connection import Connection, Flows
+from analyzer.events.quic.attempt import server_hello_of
 from analyzer.wire import keylog
 from analyzer.wire.certificates import CERTIFICATE, ENCRYPTED_EXTENSIONS, read_certificates, read_encrypted_extensions
 from analyzer.wire.codes import close_name
@@ -23,6 +24,7 @@ from analyzer.wire.quic.protection import Keys, Protection, open_packet
 from analyzer.wire.quic.secrets import AES_128_GCM, AES_256_GCM, CHACHA20_POLY1305, keys_of_secret, updated
 from analyzer.wire.quic.split import HANDSHAKE, SHORT, Flaw
 from analyzer.wire.tls import handshake_messages
+from analyzer.wire.tls_hello import ServerHello
 
 _LABELS = {
     ("handshake", False): keylog.CLIENT_HANDSHAKE,
@@ -121,7 +123,7 @@ def open_with_secrets(flows: Flows, connections: Iterable[Connection], log: keyl
         secrets = log.secrets.get(hello.random) if hello is not None and connection.transport == "quic" else None
         if not secrets:
             continue
-        opened = _Opened(connection, secrets, _suites(connection, secrets))
+        opened = _Opened(connection, secrets, _suites(server_hello_of(flows, connection), secrets))
         for row in sorted((*connection.rows, *connection.elsewhere_rows)):
             payload = flows.payload(row)
             full = int(flows.scan.rows.payload_length[row])
@@ -132,10 +134,10 @@ def open_with_secrets(flows: Flows, connections: Iterable[Connection], log: keyl
         opened.finish()
 
 
-def _suites(connection: Connection, secrets: Mapping[str, bytes]) -> tuple[int, ...]:
+def _suites(hello: ServerHello | None, secrets: Mapping[str, bytes]) -> tuple[int, ...]:
     """The cipher suites that may be in use: the ServerHello's, else those whose hash is as long as the secrets."""
-    if connection.server_hello is not None:
-        return (connection.server_hello.cipher_suite,)
+    if hello is not None:
+        return (hello.cipher_suite,)
     is_long = len(next(iter(secrets.values()))) == 48
     return (AES_256_GCM,) if is_long else (AES_128_GCM, CHACHA20_POLY1305)
 

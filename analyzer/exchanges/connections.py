@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from analyzer.columns import Table
 from analyzer.events.connection import Connection
 from analyzer.events.conversations import Conversations
+from analyzer.events.quic.attempt import server_hello_of
 from analyzer.events.tcp.facts import TcpFacts, tcp_facts
 from analyzer.events.tcp.reader import ACK, RST
 from analyzer.exchanges.history import history_of
@@ -24,6 +25,7 @@ from analyzer.wire.checksums import transport_checksum_wrong
 from analyzer.wire.codes import tls_version_name
 from analyzer.wire.icmp import error_name
 from analyzer.wire.ja4 import ja4
+from analyzer.wire.tls_hello import ServerHello
 
 MOST_RECORDS = 100  # of each list of records that a row keeps
 
@@ -213,6 +215,10 @@ def _ja4(c: Connection) -> str:
     return ja4(c.hello, "q" if c.transport == "quic" else "t") if c.hello is not None else ""
 
 
+def _tls_version(hello: ServerHello | None) -> str:
+    return tls_version_name(hello.tls_version) if hello is not None else ""
+
+
 def _hex_version(version: int) -> str:
     return f"0x{version:08x}" if version >= 0 else ""
 
@@ -288,9 +294,7 @@ _LAZY: dict[str, _Value] = {
     "client_scid": lambda _, j: j.connection.client_scid.hex(),
     "server_scid": lambda _, j: j.connection.server_scid.hex(),
     "alpn": lambda _, j: _alpn(j.connection),
-    "tls_version": lambda _, j: (
-        tls_version_name(j.connection.server_hello.tls_version) if j.connection.server_hello is not None else ""
-    ),
+    "tls_version": lambda g, j: _tls_version(server_hello_of(g.flows, j.connection)),
     "ja4": lambda _, j: _ja4(j.connection),
     "request_records": lambda g, j: g.records(j.connection.request_rows),
     "evidence_records": _evidence,

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from analyzer.events.connection import Connection
 from analyzer.events.conversations import Conversations
+from analyzer.events.quic.attempt import server_hello_of
 from tests.conftest import ROOT
 from tests.crafted import MS, START, Captured, batches_of, captured_of, ip, joined, udp
 from tests.events.playbook import found_in
@@ -92,7 +93,7 @@ def test_answered_connections() -> None:
         assert c.reply_row == c.request_rows[-1] + 1
         assert c.client_went_on
         assert c.server_crypto
-        assert c.server_hello is not None
+        assert server_hello_of(found(ANSWERED).flows, c) is not None
         assert c.server.port == 443
     assert {c.sni for c in connections} == {"example.com", "www.example.com", "api.example.com"}
 
@@ -150,7 +151,7 @@ def test_a_client_that_got_two_retries_took_the_first() -> None:
     """One came for each of Chromium's two Initials; the keys of all that follows come from the first (§17.2.5.2)."""
     for c in quic(found(RETRY)):
         assert c.server_crypto
-        assert c.server_hello is not None
+        assert server_hello_of(found(RETRY).flows, c) is not None
 
 
 def test_a_forged_retry_changes_nothing() -> None:

@@ -7,9 +7,6 @@ The rows of a flow are read in order. A client Initial whose keys come from its 
 DCID is one that the attempt uses (its first, a Retry's, the server's own) or if its SCID is the attempt's; a server's
 if its DCID is the client's SCID. Short headers carry no readable length of their CID and belong to the latest attempt.
 
-Packets are opened for what can still change a verdict, and no further: the client's Initials until its ClientHello is
-whole, the server's until CRYPTO or CONNECTION_CLOSE was read. Repeated and late Initials are counted, not opened.
-
 Long headers that fit no attempt (the reply of a socket that was not asked, or a capture that began late) make a
 connection of their own, whose roles are told by its ports; the exchanges room tries to join it by connection ID.
 """
@@ -17,143 +14,18 @@ connection of their own, whose roles are told by its ports; the exchanges room t
 from __future__ import annotations
 
 from analyzer.events.connection import Connection, Flows, client_by_port
-from analyzer.events.gquic import note_chlo
-from analyzer.wire.codes import close_name
-from analyzer.wire.quic.crypto_stream import CryptoStream
-from analyzer.wire.quic.frames import ConnectionClose, Crypto
-from analyzer.wire.quic.gquic import find_chlo, initial_frames
+from analyzer.events.quic.attempt import Attempt
 from analyzer.wire.quic.header import QuicPacket, read_datagram
-from analyzer.wire.quic.protection import InitialKeys, initial_keys, is_retry_intact, open_packet
+from analyzer.wire.quic.protection import open_packet
 from analyzer.wire.quic.split import HANDSHAKE, INITIAL, OTHER_LONG, REST, RETRY, VERSION_NEGOTIATION, ZERO_RTT, Flaw
 from analyzer.wire.quic.summary import SHORT_BIT
-from analyzer.wire.tls_hello import read_client_hello, read_server_hello
+from analyzer.wire.tls_hello import read_client_hello
 
 _INITIAL_BIT, _HANDSHAKE_BIT = 1 << INITIAL, 1 << HANDSHAKE
 _REQUEST_BITS = _INITIAL_BIT | 1 << OTHER_LONG  # of an unknown version nothing else can be told
 _READABLE_BITS = _INITIAL_BIT | 1 << RETRY | 1 << VERSION_NEGOTIATION
 
-#: Opening a server's Initials stops here: acknowledgments without CRYPTO repeat for as long as the client does.
-_MAX_SERVER_INITIALS = 4
-
-
 _NO_PACKET = QuicPacket(REST, -1, 0, b"", b"", b"", 0, 0, -1, Flaw.CUT_HEADER)
-
-
-class Attempt:
-    """One connection while its rows are read: keys, crypto streams and the CIDs that belong to it."""
-
-    __slots__ = (
-        "began_early",
-        "client_stream",
-        "connection",
-        "dcids",
-        "key_dcid",
-        "keys",
-        "opened",
-        "server_initials",
-        "server_stream",
-    )
-
-    def __init__(self, connection: Connection) -> None:
-        self.connection = connection
-        self.dcids: set[bytes] = set()  # that the client puts on its packets
-        self.key_dcid = b""
-        self.keys: dict[tuple[int, bytes], InitialKeys | None] = {}
-        self.client_stream = CryptoStream()
-        self.server_stream = CryptoStream()
-        self.server_initials = 0
-        self.opened: tuple[QuicPacket, bytes] | None = None  # the Initial that told that this is an attempt
-        self.began_early = False  # with 0-RTT, before the Initial that it was sent with or after
-
-    def keys_for(self, version: int, dcid: bytes) -> InitialKeys | None:
-        """Initial keys of a version from a DCID, derived once."""
-        if (version, dcid) not in self.keys:
-            self.keys[version, dcid] = initial_keys(version, dcid)
-        return self.keys[version, dcid]
-
-    def open(self, payload: bytes, packet: QuicPacket, *, from_server: bool) -> bytes:
-        """The clear payload of an Initial, b"" if no keys of this attempt fit."""
-        if self.opened is not None and self.opened[0] is packet:
-            return self.opened[1]
-        for dcid in (self.key_dcid, packet.dcid):
-            keys = None if from_server and dcid is packet.dcid else self.keys_for(packet.version, dcid)
-            if keys is None:
-                continue
-            side = keys.server if from_server else keys.client
-            clear = open_packet(payload[packet.start : packet.end], packet.payload_offset - packet.start, side)
-            if clear.payload:
-                if not from_server:
-                    self.key_dcid = dcid
-                return clear.payload
-        return b""
-
-    def awaits_initial_of(self, direction: int) -> bool:
-        """Whether this side's 0-RTT packets were seen, and not yet an Initial of it."""
-        connection = self.connection
-        return self.began_early and not connection.client_dcid and direction == connection.client_direction
-
-    @property
-    def is_nameless(self) -> bool:
-        """Whether no connection ID is known yet: the capture began with short headers, or with headers that are cut."""
-        connection = self.connection
-        return not (connection.client_dcid or connection.client_scid or connection.server_scid)
-
-    @property
-    def wants_client(self) -> bool:
-        """Whether the ClientHello is not whole yet."""
-        return not self.connection.hello_complete
-
-    @property
-    def wants_server(self) -> bool:
-        """Whether the server's Initials can still change a verdict."""
-        c = self.connection
-        return not c.server_crypto and not c.close_side and self.server_initials < _MAX_SERVER_INITIALS
-
-    def read_client_initial(self, payload: bytes, packet: QuicPacket) -> bool:
-        """Take the CRYPTO of a client Initial; whether it was authentic."""
-        connection = self.connection
-        clear = self.open(payload, packet, from_server=False)
-        if not clear:
-            if not connection.version_known:  # Q046 has no Initial keys: its CHLO lies in clear
-                note_chlo(connection, find_chlo(payload[packet.payload_offset : packet.end]))
-            return False
-        for frame in initial_frames(packet.version, clear).frames:
-            if type(frame) is Crypto:
-                self.client_stream.add(frame.offset, frame.piece)
-        if connection.version < 0:
-            connection.version, connection.version_known = packet.version, True
-        prefix = self.client_stream.prefix()
-        if prefix.startswith(b"CHLO"):  # Q050
-            note_chlo(connection, find_chlo(prefix))
-        elif len(prefix) >= 4 and len(prefix) >= 4 + int.from_bytes(prefix[1:4], "big"):
-            connection.hello = read_client_hello(prefix)
-            connection.hello_complete = connection.hello is not None
-            connection.first_repeat = max(len(connection.request_rows), 1)
-        return True
-
-    def read_server_initial(self, payload: bytes, packet: QuicPacket) -> None:
-        """Take CRYPTO or CONNECTION_CLOSE of a server Initial."""
-        connection = self.connection
-        self.server_initials += 1
-        for frame in initial_frames(packet.version, self.open(payload, packet, from_server=True)).frames:
-            if type(frame) is Crypto:
-                self.server_stream.add(frame.offset, frame.piece)
-                connection.server_crypto = True
-                connection.server_hello = read_server_hello(self.server_stream.prefix())
-            elif type(frame) is ConnectionClose and not connection.close_side:
-                connection.close_side, connection.close_code = "server", frame.code
-                connection.close_space = "initial"
-                reason = frame.reason.decode("utf-8", "replace")
-                words = close_name(frame.by_application, frame.code)
-                connection.close_reason = f"{words}: {reason}" if reason else words
-
-    def read_retry(self, payload: bytes, packet: QuicPacket) -> None:
-        """A Retry: the client's next Initials carry its SCID, and keys come from that (RFC 9001 §5.2)."""
-        if is_retry_intact(packet.version, self.connection.client_dcid, payload[packet.start : packet.end]) is False:
-            return
-        self.dcids.add(packet.scid)
-        if not self.connection.retry:  # a client takes one Retry, and one comes for each of its Initials (§17.2.5.2)
-            self.connection.retry, self.key_dcid = True, packet.scid
 
 
 class _FlowReader:
@@ -344,7 +216,7 @@ class _FlowReader:
             if packet.kind == INITIAL:
                 self._note_server(attempt, packet)
                 if packet.flaw == Flaw.NONE and attempt.wants_server:
-                    attempt.read_server_initial(payload, packet)
+                    attempt.server_initials.append((payload, packet, attempt.key_dcid))
             elif packet.kind == RETRY:
                 attempt.read_retry(payload, packet)
             elif packet.kind == VERSION_NEGOTIATION:
@@ -362,6 +234,7 @@ class _FlowReader:
     def _finish(self, attempt: Attempt) -> None:
         """What is known at the end: a hello that stayed incomplete, the version of an Initial that stayed closed."""
         connection = attempt.connection
+        attempt.read_server_initials()
         if not connection.hello_complete:
             prefix = attempt.client_stream.prefix()
             connection.hello = read_client_hello(prefix) if prefix else None

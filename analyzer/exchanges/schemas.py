@@ -20,7 +20,7 @@ _SOCKETS_OF_ROW: Schema = (
     _c("server_port", "int", "", "port that the client addressed", "UDP or TCP header"),
 )
 
-# What ``events.tcp.facts`` reads of a TCP connection; sides are client, server or empty.
+# What ``events.tcp.facts`` reads of a TCP connection in which something may be amiss; sides: client, server or empty.
 _TCP_FACTS: Schema = (
     _c("protocol", "text", "", "of the client's first bytes: tls, http, ocsp, dns or empty", public=False),
     _c("client_acked", "text", "", "client data acknowledged: all, some, none; empty: unknown", public=False),
@@ -36,7 +36,6 @@ _TCP_FACTS: Schema = (
     _c("reset_ttl_gap", "int", "", "how far the RST's TTL is from its sender's other ones", public=False),
     _c("alert_by", "text", "", "side that sent a TLS alert in clear", "RFC 8446 §6", public=False),
     _c("alert_code", "int", "", "description of that alert", "RFC 8446 §6", public=False),
-    _c("server_spoke_tls", "bool", "", "the server's first bytes are a TLS record", public=False),
     _c("hello_segments", "int", "", "TCP segments of the ClientHello", public=False),
     _c("zero_window_by", "text", "", "side that took no more data", "RFC 9293 §3.8.6.1", public=False),
     _c("zero_window_ns", "duration", "ns", "how long", public=False),

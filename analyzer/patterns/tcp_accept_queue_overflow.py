@@ -68,7 +68,7 @@ def _is_full(waiting: Attempts, dropped: Attempts) -> bool:
     later = [time for time in dropped.column("request_time") if time > min(waiting.column("request_time"))]
     if not later:
         return False
-    answered = waiting.where(np.asarray(waiting.view.connections["first_server_data"] >= 0, np.bool_))
+    answered = waiting.where(np.asarray(waiting.view.connections["server_bytes"] > 0, np.bool_))
     return all(time < min(later) for time in answered.column("request_time"))
 
 

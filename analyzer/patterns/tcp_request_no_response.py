@@ -66,7 +66,7 @@ def find(view: View) -> Iterator[Finding]:
 
 def _no_response(attempts: Attempts, *, known: bool) -> Argument:
     family, port = FAMILIES[attempts.family], attempts.port
-    spoke = attempts.where(attempts.view.connections["first_server_data"] >= 0)
+    spoke = attempts.where(attempts.view.connections["server_bytes"] > 0)
     return Argument(
         severity=ERROR if known else INFO,
         confidence=LIKELY if known else POSSIBLE,

@@ -56,7 +56,7 @@ def find(view: View) -> Iterator[Finding]:
 
 def _no_hello(attempts: Attempts) -> Argument:
     family = FAMILIES[attempts.family]
-    spoke = attempts.where(attempts.view.connections["server_spoke_tls"])
+    spoke = attempts.where(attempts.view.connections["server_bytes"] > 0)
     segments = sorted(set(attempts.column("hello_segments")))
     return Argument(
         severity=ERROR,
@@ -66,7 +66,7 @@ def _no_hello(attempts: Attempts) -> Argument:
             f"{share(len(attempts), len(attempts.socket_rows), 'TCP connection')} to {attempts.words} over {family} "
             f"sent a ClientHello ({' or '.join(str(n) for n in segments)} segments), which was acknowledged whole, and "
             f"got no TLS record before the client gave up or the capture ended; "
-            f"{counted(len(spoke), 'other connection')} to it got one; the first is {first_request(attempts)}"
+            f"{counted(len(spoke), 'other connection')} to it got an answer; the first is {first_request(attempts)}"
         ),
         limitations=(
             "Whether the process hangs or waits for more bytes (PROXY protocol): only the server shows.",

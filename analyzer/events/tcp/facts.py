@@ -19,18 +19,22 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import numpy as np
+from numpy.typing import NDArray
+
 from analyzer.events.connection import Connection, Flows
 from analyzer.events.tcp.reader import ACK, FIN, RST, SYN
 from analyzer.events.tcp.segments import LastSegment, last_segment
-from analyzer.events.tcp.streams import first_bytes
 from analyzer.wire.dns import PORT as DNS_PORT
-from analyzer.wire.tls import ALERT, Alert, is_record, read_records
+from analyzer.wire.tls import ALERT, is_record, read_records
 
 CLIENT, SERVER = "client", "server"
 FATAL = 2  # RFC 8446 §6
 #: A SYN/ACK that comes again sooner is a copy: servers wait 1 s or more (RFC 6298 §2.1).
 SYN_ACK_AGAIN_NS = 500_000_000
 _SACK, _END, _PADDING = 5, 0, 1  # TCP options
+_MUCH = 20_000  # bytes of a server: more than its side of a TLS handshake, which alerts in clear end
+_ALERT_BYTES = 7  # a TLS record with one alert
 _METHODS = (b"GET ", b"POST ", b"HEAD ", b"PUT ", b"DELETE ", b"OPTIONS ", b"PATCH ", b"CONNECT ", b"PRI * HTTP/2")
 _NO_LAST = LastSegment(-1, -1, -1, -1)
 
@@ -53,7 +57,6 @@ class TcpFacts:
     reset_ttl_gap: int = 0  # how far the TTL of the server's RST is from that of its other segments
     alert_by: str = ""
     alert_code: int = -1
-    server_spoke_tls: bool = False
     hello_segments: int = 0
     zero_window_by: str = ""
     zero_window_ns: int = 0
@@ -78,7 +81,7 @@ class _Segment(NamedTuple):
     flags: int
     begin: int  # counted from the side's initial sequence number
     length: int
-    acknowledged: int  # of the other side's, -1 without ACK
+    acknowledged: int  # counted from the other side's, -1 without ACK
     window: int
 
     @property
@@ -116,16 +119,31 @@ class _Side:
 
 
 def tcp_facts(flows: Flows, connections: Sequence[Connection]) -> list[TcpFacts]:
-    """The facts of each connection; ``NO_FACTS`` for those of other transports and attempts that met nothing."""
+    """The facts of each connection; ``NO_FACTS`` for other transports, attempts that met nothing, and plain ones."""
     last = {connection.flow: k for k, connection in enumerate(connections) if connection.transport == "tcp"}
     return [
-        _facts(flows, c, is_last=last[c.flow] == k) if c.transport == "tcp" and _is_two_way(c) else NO_FACTS
+        _facts(flows, c, is_last=last[c.flow] == k)
+        if c.transport == "tcp" and _is_two_way(c) and not (last[c.flow] == k and _is_plain(flows, c))
+        else NO_FACTS
         for k, c in enumerate(connections)
     ]
 
 
 def _is_two_way(connection: Connection) -> bool:
     return connection.reply_row >= 0 or not connection.request_rows
+
+
+def _is_plain(flows: Flows, connection: Connection) -> bool:
+    """Whether the last connection of a flow went well: the client took ``_MUCH``, and the server never reset it."""
+    c, rows = connection, flows.scan.rows
+    if len(c.request_rows) != 1 or len(c.syn_ack_rows) != 1 or c.counters.server_bytes < _MUCH:
+        return False
+    if any(int(rows.direction[row]) != c.client_direction for row in c.reset_rows):
+        return False
+    client = last_segment(flows.scan.table.state, 2 * c.flow + c.client_direction)
+    took = _distance(client.acknowledgment, int(rows.sequence[c.syn_ack_rows[0]]))
+    is_reset = rows.tcp_flags[c.rows] & RST > 0
+    return took > _MUCH and bool((is_reset | (rows.window[c.rows] > 0)).all())
 
 
 def _distance(number: int, isn: int) -> int:
@@ -159,7 +177,6 @@ def _facts(flows: Flows, connection: Connection, *, is_last: bool) -> TcpFacts:
         reset_ttl_gap=_ttl_gap(flows, server, resets[1]),
         alert_by=words.alert[0],
         alert_code=words.alert[1],
-        server_spoke_tls=words.server_spoke_tls,
         hello_segments=words.hello_segments,
         zero_window_by=zero_by,
         zero_window_ns=zero_ns,
@@ -191,39 +208,45 @@ def _rows_of(*groups: Iterable[_Segment | None]) -> list[int]:
 
 def _sides(flows: Flows, connection: Connection, *, is_last: bool) -> tuple[_Side, _Side]:
     """Client and server."""
-    rows, isn = flows.scan.rows, _initial_numbers(flows, connection)
-    split: tuple[list[_Segment], list[_Segment]] = ([], [])
-    for row in connection.rows:
-        side = int(rows.direction[row] != connection.client_direction)
-        flags = int(rows.tcp_flags[row])
-        acknowledged = _distance(int(rows.acknowledgment[row]), isn[1 - side]) if flags & ACK else -1
-        begin = _distance(int(rows.sequence[row]), isn[side])
-        length = int(rows.payload_length[row])
-        split[side].append(
-            _Segment(row, int(rows.time[row]), flags, begin, length, acknowledged, int(rows.window[row]))
+    rows, client = flows.scan.rows, connection.client_direction
+    index = np.array(connection.rows, np.int64)
+    from_client = rows.direction[index] == client
+    parts = index[from_client], index[~from_client]
+    openings = connection.request_rows[-1:], connection.syn_ack_rows[-1:]
+    isn = [_initial_number(flows, openings[side], parts[side], parts[1 - side]) for side in (0, 1)]
+    sides = []
+    for side, own in enumerate(parts):
+        flags = rows.tcp_flags[own]
+        columns = (
+            own,
+            rows.time[own],
+            flags,
+            _distances(rows.sequence[own], isn[side]),
+            rows.payload_length[own],
+            np.where(flags & ACK > 0, _distances(rows.acknowledgment[own], isn[1 - side]), -1),
+            rows.window[own],
         )
-    ends = []
-    for side in (0, 1):
-        d = 2 * connection.flow + (connection.client_direction ^ side)
-        last = last_segment(flows.scan.table.state, d) if is_last else _NO_LAST
-        ends.append(_Side(split[side], last, isn[side], isn[1 - side]))
-    return ends[0], ends[1]
+        last = last_segment(flows.scan.table.state, 2 * connection.flow + (client ^ side)) if is_last else _NO_LAST
+        segments = list(map(_Segment._make, zip(*(column.tolist() for column in columns), strict=True)))
+        sides.append(_Side(segments, last, isn[side], isn[1 - side]))
+    return sides[0], sides[1]
 
 
-def _initial_numbers(flows: Flows, connection: Connection) -> list[int]:
-    """The initial sequence numbers of client and server."""
-    rows, numbers = flows.scan.rows, []
-    for side, opening in ((0, connection.request_rows[-1:]), (1, connection.syn_ack_rows[-1:])):
-        direction = connection.client_direction ^ side
-        others = [r for r in connection.rows if rows.direction[r] == direction and not int(rows.tcp_flags[r]) & RST]
-        acking = [r for r in connection.rows if rows.direction[r] != direction and int(rows.tcp_flags[r]) & ACK]
-        if opening:
-            numbers.append(int(rows.sequence[opening[0]]))
-        elif others:
-            numbers.append((int(rows.sequence[others[0]]) - 1) & 0xFFFFFFFF)
-        else:
-            numbers.append((int(rows.acknowledgment[acking[0]]) - 1) & 0xFFFFFFFF if acking else 0)
-    return numbers
+def _distances(numbers: NDArray[np.uint32], isn: int) -> NDArray[np.int64]:
+    """``_distance`` for many."""
+    ahead = (numbers.astype(np.int64) - isn) & 0xFFFFFFFF
+    return ahead - ((ahead >> 31) << 32)
+
+
+def _initial_number(flows: Flows, opening: Sequence[int], own: NDArray[np.int64], other: NDArray[np.int64]) -> int:
+    """A side's initial sequence number, from its SYN or, where that was not seen, from what followed."""
+    rows = flows.scan.rows
+    if len(opening):
+        return int(rows.sequence[opening[0]])
+    speaking, acking = own[rows.tcp_flags[own] & RST == 0], other[rows.tcp_flags[other] & ACK > 0]
+    if len(speaking):
+        return (int(rows.sequence[speaking[0]]) - 1) & 0xFFFFFFFF
+    return (int(rows.acknowledgment[acking[0]]) - 1) & 0xFFFFFFFF if len(acking) else 0
 
 
 def _zero_window(connection: Connection, client: _Side, server: _Side) -> tuple[str, int, list[int]]:
@@ -254,6 +277,8 @@ class _Stuck(NamedTuple):
 
 def _stuck(flows: Flows, side: _Side, other: _Side) -> _Stuck:
     """The segment that the other side waits for, if it was sent more than once."""
+    if other.acked >= side.end:
+        return _Stuck()
     waited = max(other.acked, 1)
     same = [s for s in side.data if s.begin <= waited < s.end]
     if len(same) < 2 or other.acked < 0:
@@ -324,47 +349,38 @@ def _ttl_gap(flows: Flows, server: _Side, reset: _Segment | None) -> int:
 
 
 class _Words:
-    """What the first bytes of both sides say."""
+    """What the first and the last bytes of both sides say."""
 
     def __init__(self, flows: Flows, connection: Connection, client: _Side, server: _Side) -> None:
-        direction = connection.client_direction
-        sent, came = first_bytes(flows, connection, direction), first_bytes(flows, connection, 1 - direction)
         self.rows: list[int] = []
         self.alert = ("", -1)
-        self.server_spoke_tls = is_record(came) and len(came) > 0
-        client_first = bool(client.data) and (not server.data or client.data[0].time <= server.data[0].time)
-        self.protocol = _protocol(sent, connection) if client_first else ""
-        self.hello_segments = 0
+        self.protocol, self.hello_segments = "", 0
+        if not client.data or (server.data and server.data[0].time < client.data[0].time):
+            return
+        first = min(client.data, key=lambda segment: segment.begin)
+        sent = flows.payload(first.row)
+        self.protocol = _protocol(sent, connection) if first.begin == 1 else ""
         if self.protocol == "tls":
             hello = 1 + 5 + int.from_bytes(sent[3:5], "big")
             self.hello_segments = len({s.begin for s in client.data if 1 <= s.begin < hello})
-            self._find_alert(flows, (SERVER, server, came), (CLIENT, client, sent))
+            self._find_alert(flows, SERVER, server)
+            self._find_alert(flows, CLIENT, client)
 
-    def _find_alert(self, flows: Flows, *sides: tuple[str, _Side, bytes]) -> None:
-        """The first fatal alert in clear, read off the stream or off a segment of its own."""
-        for name, side, stream in sides:
-            alerts = _fatal(stream)
-            own = [s for s in side.data if s.length == 7 and flows.payload(s.row)[:3] in _ALERT_HEADS]
-            if not alerts and own:
-                alerts = _fatal(flows.payload(own[0].row))
-            if alerts:
-                self.alert = name, alerts[0].description
-                self.rows = [own[0].row if own else side.data[-1].row]
-                return
-
-
-def _fatal(stream: bytes) -> list[Alert]:
-    """The fatal alerts of a stream. A warning ends nothing: servers that do not know the name say so, and go on."""
-    return [alert for alert in read_records(stream).alerts if alert.level == FATAL and alert.description > 0]
-
-
-_ALERT_HEADS = tuple(bytes((ALERT, 3, minor)) for minor in range(5))
+    def _find_alert(self, flows: Flows, name: str, side: _Side) -> None:
+        """An alert in clear that is no close_notify: after it a side sends nothing more, so it is in its last bytes."""
+        last = max(side.data, key=lambda segment: segment.end, default=None)
+        if last is None or last.end < side.end or self.rows:
+            return
+        tail = flows.payload(last.row)[-_ALERT_BYTES:]
+        alerts = read_records(tail).alerts if tail[:1] == bytes((ALERT,)) and is_record(tail) else ()
+        if alerts and alerts[0].level > 0 and alerts[0].description > 0:
+            self.alert, self.rows = (name, alerts[0].description), [last.row]
 
 
 def _protocol(sent: bytes, connection: Connection) -> str:
     """What a client's first bytes are."""
     if sent.startswith(_METHODS):
-        return "ocsp" if b"application/ocsp-request" in sent[:4096].lower() else "http"
-    if is_record(sent):
+        return "ocsp" if b"application/ocsp-request" in sent.lower() else "http"
+    if sent and is_record(sent):
         return "tls"
     return "dns" if connection.server.port == DNS_PORT else ""

@@ -208,8 +208,9 @@ def traffic(draw: st.DrawFn) -> list[Captured]:
 def test_made_traffic_cut_anywhere_gives_the_same_scan(captured: list[Captured], data: st.DataObject) -> None:
     batch = batch_of(captured)
     cuts = cuts_of(data.draw, range(len(captured) + 1))
-    pieces = [scan([piece], 1, compiled=False) for piece in pieces_of(batch, cuts)]
-    assert plain(settle(merged(pieces, data.draw))) == plain(settle(scan([batch], 1, compiled=False)))
+    how = {"compiled": False, "with_secrets": data.draw(st.booleans())}
+    pieces = [scan([piece], 1, **how) for piece in pieces_of(batch, cuts)]
+    assert plain(settle(merged(pieces, data.draw))) == plain(settle(scan([batch], 1, **how)))
 
 
 def places_in_time(batch: Batch) -> list[int]:

@@ -22,15 +22,21 @@ _PRIVATE = tuple(
     map(ipaddress.ip_network, ("10.0.0.0/8", "172.16.0.0/12", "192.168.0.0/16", "100.64.0.0/10", "fc00::/7"))
 )
 
+_MOST_ADDRESSES = 16  # of one host that are looked up
+
 ANSWERED, FAILED, UNTRIED = "answered", "failed", "untried"
 
 
 class Facts:
     """The facts of one finding."""
 
-    def __init__(self, finding: Finding, view: View, row_of: dict[str, int]) -> None:
+    def __init__(self, finding: Finding, view: View) -> None:
         self.finding, self.view = finding, view
-        rows = [row_of[name] for name in finding.connections if name in row_of]
+        names = view.connections["connection"]
+        # C1 is the first row, unless somebody typed the table.
+        rows = [row for row in (int(name[1:]) - 1 for name in finding.connections) if 0 <= row < len(names)]
+        if any(names[row] != name for row, name in zip(rows, finding.connections, strict=False)):
+            rows = np.flatnonzero(np.isin(names.astype(str), finding.connections)).tolist()
         self.rows = np.array(rows, np.int64)
         self._known: dict[str, Value] = {}
 
@@ -59,9 +65,12 @@ class Facts:
         table = self.view.connections
         chosen = (table["transport"] == transport) & (table["family"] == family)
         chosen &= (table["server_port"] == port) if port >= 0 else True
-        host = self.view.host(self.finding.server[0])
-        rows = [r for r in np.flatnonzero(chosen).tolist() if self.view.host(table["server_address"][r]) == host]
-        outcomes = {table["outcome"][row] for row in rows} - {"undetermined"}
+        hosts = self.view.hosts
+        same = hosts["address"][hosts["host"] == self.view.host(self.finding.server[0])].tolist()
+        ours = np.zeros(len(table), np.bool_)
+        for address in same[:_MOST_ADDRESSES] or [self.finding.server[0]]:
+            ours |= table["server_address"] == address
+        outcomes = set(table["outcome"][chosen & ours].tolist()) - {"undetermined"}
         return ANSWERED if ANSWERED in outcomes else FAILED if outcomes else UNTRIED
 
     @property

@@ -5,7 +5,8 @@ How it works
 Each file of ``incidents/`` is one incident. It names the patterns that it fits, conditions that must hold (``needs``),
 and signs ``for`` and ``against`` it: a condition, a weight (1 where none is given; 0 is said and not counted) and a
 sentence. The score is the sum of the signs that hold. Incidents that look alike and ask for opposite remedies name each
-other (``together``) and are shown next to each other. A folder of the user's own, named by ``HALFSHAKE_INCIDENTS``, is
+other (``together``) and are shown next to each other. SERVER_ADDRESS and SERVER_PORT in a text to type become those of
+the finding. A folder of the user's own, named by ``HALFSHAKE_INCIDENTS``, is
 read too.
 """
 
@@ -70,9 +71,7 @@ class Incident:
 
 def with_causes(findings: Sequence[Finding], view: View) -> tuple[Finding, ...]:
     """The findings with the known incidents that fit each."""
-    names = view.connections["connection"].tolist() if findings else []
-    row_of = {name: row for row, name in enumerate(names)}
-    return tuple(replace(finding, causes=_causes(Facts(finding, view, row_of))) for finding in findings)
+    return tuple(replace(finding, causes=_causes(Facts(finding, view))) for finding in findings)
 
 
 def causes_of(finding: Finding, view: View) -> tuple[Mapping[str, object], ...]:
@@ -90,7 +89,7 @@ def _causes(facts: Facts) -> tuple[Mapping[str, object], ...]:
             score = sum(sign.weight for sign in pro) - sum(sign.weight for sign in contra)
             rank = incident.patterns.index(pattern)  # what an incident is known for stands first
             if pro and score >= 0:
-                scored.append((-score, rank, place, _cause(incident, score, (pro, contra))))
+                scored.append((-score, rank, place, _cause(incident, score, (pro, contra)) | _told(incident, facts)))
     scored.sort(key=lambda each: each[:3])
     return tuple(_side_by_side([cause for *_, cause in scored])[:MOST_CAUSES])
 
@@ -114,11 +113,21 @@ def _cause(incident: Incident, score: float, signs: tuple[list[Sign], list[Sign]
         "fit": fit,
         "for": [sign.says for sign in signs[0]],
         "against": [sign.says for sign in signs[1]],
-        "confirm": incident.confirm,
-        "workaround": incident.workaround,
-        "fix": incident.fix,
-        "url": incident.url,
     }
+
+
+def _told(incident: Incident, facts: Facts) -> dict[str, object]:
+    """What to type and to do, with the finding's server in place of SERVER_ADDRESS and SERVER_PORT."""
+    address, port = facts.finding.server or ("", -1)
+    filled = {"SERVER_ADDRESS": address or "ADDRESS", "SERVER_PORT": str(port) if port >= 0 else "PORT"}
+
+    def fill(text: str) -> str:
+        for word, value in filled.items():
+            text = text.replace(word, value)
+        return text
+
+    told = {name: fill(getattr(incident, name)) for name in ("confirm", "workaround", "fix")}
+    return {**told, "url": incident.url}
 
 
 @functools.cache

@@ -59,8 +59,10 @@ _ONE_RTT, _HELLO, _NEGOTIATING = "O", set("ihzo"), {"r": "Retry", "v": "Version 
 
 def find(view: View) -> Iterator[Finding]:
     """A finding for each UDP socket that another one answers for, and one where clients were reached all the same."""
-    answered_for = _answered_for(view)
-    mask = np.array([name in answered_for for name in view.connections["connection"].tolist()], dtype=np.bool_)
+    answered_for, table = _answered_for(view), view.connections
+    mask = np.asarray(table["replied_from"] != "", dtype=np.bool_)
+    if asked := set(answered_for) - set(table["connection"][mask].tolist()):
+        mask |= np.array([name in asked for name in table["connection"].tolist()], dtype=np.bool_)
     for attempts in attempts_by_socket(view, mask):
         is_quic = attempts.transport == "quic"
         reached = np.array([is_quic and _ONE_RTT in steps for steps in attempts.column("history")], dtype=np.bool_)
@@ -74,10 +76,11 @@ def find(view: View) -> Iterator[Finding]:
 def _answered_for(view: View) -> dict[str, str]:
     """For each connection (QUIC, or of a DNS question) the socket that answered in place of the one asked."""
     table, questions = view.connections, view.exchanges
-    found = dict(zip(table["connection"].tolist(), table["replied_from"].tolist(), strict=True))
-    names = (questions[name].tolist() for name in ("kind", "connection", "replied_from"))
-    found |= {connection: by for kind, connection, by in zip(*names, strict=True) if kind == "dns" and by}
-    return {connection: by for connection, by in found.items() if by}
+    own = table["replied_from"] != ""
+    dns = (questions["kind"] == "dns") & (questions["replied_from"] != "")
+    found = dict(zip(table["connection"][own].tolist(), table["replied_from"][own].tolist(), strict=True))
+    asked = zip(questions["connection"][dns].tolist(), questions["replied_from"][dns].tolist(), strict=True)
+    return found | dict(asked)
 
 
 def _words(attempts: Attempts, answered_for: dict[str, str]) -> tuple[str, str]:

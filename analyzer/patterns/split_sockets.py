@@ -31,7 +31,7 @@ class Split:
 
     @property
     def share_interval(self) -> tuple[float, float]:
-        """95 % interval of the silent share, without the silent attempts that mark where the stretch begins and ends."""
+        """95 % interval of the silent share, without the silent attempts that mark the stretch's beginning and end."""
         marks = (self.onset_bounds is not None) + (self.ended >= 0)
         return share_interval(len(self.silent) - marks, self.attempts - marks)
 

@@ -12,6 +12,7 @@ import pytest
 from analyzer.analysis import analyse
 from analyzer.errors import UsageError
 from analyzer.knowledge import incidents as knowledge
+from analyzer.knowledge.facts import Facts
 from analyzer.patterns import catalogue
 from analyzer.patterns.finding import Finding
 from tests.patterns.tables import V4, V6, Row, capture, connection, found, tcp, view
@@ -204,3 +205,17 @@ def test_explain_lists_incidents() -> None:
     assert "nginx-reload-reuseport" in shown
     assert "caddy" not in shown
     assert call("explain", "no-such-pattern", "--incidents").status == 2
+
+
+def test_what_to_type_names_the_finding_s_server() -> None:
+    seen = view(*(silent(V4, i, server_port=8443) for i in range(1, 4)), connection(V6, 9, server_port=8443))
+    [finding] = found("quic-initial-no-reply", seen)
+    causes = {cause["incident"]: cause for cause in knowledge.causes_of(finding, seen)}
+    assert f"`default_bind {V4}`" in str(causes["caddy-quic-go-freebsd-ipv4"]["workaround"])
+    assert not [cause for cause in causes.values() if "SERVER_" in f"{cause['confirm']}{cause['workaround']}"]
+
+
+def test_facts_of_a_typed_table_are_found_by_name() -> None:
+    seen = view(connection(V4, 1), silent(V4, 2), silent(V4, 3))
+    finding = Finding("quic-initial-no-reply", "error", "likely", "t", "b.", connections=("C3", "C9"))
+    assert Facts(finding, seen).column("connection") == ["C3"]

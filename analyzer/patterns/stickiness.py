@@ -87,10 +87,14 @@ def stickiness(attempts: Iterable[Try]) -> Stickiness:
     )
 
 
+def _place(attempt: Try) -> tuple[int, int, str, bool, int]:
+    return attempt.begin, attempt.end, attempt.client, attempt.silent, attempt.tries
+
+
 def _clients(attempts: Iterable[Try]) -> list[list[Try]]:
     """The attempts of each address in order of time; those with few together, where enough of them are silent."""
     by_client: dict[str, list[Try]] = defaultdict(list)
-    for attempt in sorted(attempts, key=lambda t: (t.begin, t.end, t.client)):
+    for attempt in sorted(attempts, key=_place):
         by_client[attempt.client].append(attempt)
     own, few = [], []
     for tries in by_client.values():
@@ -101,7 +105,7 @@ def _clients(attempts: Iterable[Try]) -> list[list[Try]]:
         else:
             few.append(tries)
     if sum(tries[0].silent and len(tries) == 1 for tries in few) >= LEAST_SILENT_ADDRESSES:
-        own.append(sorted((t for tries in few for t in tries), key=lambda t: (t.begin, t.end, t.client)))
+        own.append(sorted((t for tries in few for t in tries), key=_place))
     return own
 
 

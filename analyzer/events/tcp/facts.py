@@ -373,7 +373,7 @@ class _Words:
             return
         tail = flows.payload(last.row)[-_ALERT_BYTES:]
         alerts = read_records(tail).alerts if tail[:1] == bytes((ALERT,)) and is_record(tail) else ()
-        if alerts and alerts[0].level > 0 and alerts[0].description > 0:
+        if alerts and alerts[0].level == FATAL and alerts[0].description > 0:
             self.alert, self.rows = (name, alerts[0].description), [last.row]
 
 

@@ -64,7 +64,7 @@ class Table:
         lazy: Mapping[str, Callable[[int], Any]] | None = None,
     ) -> Table:
         """A table from one list or array per column; every column of the schema is in ``columns`` or in ``lazy``."""
-        arrays = {c.name: _array(c, columns[c.name]) for c in schema if c.name in columns}
+        arrays = {c.name: array_of(c, columns[c.name]) for c in schema if c.name in columns}
         return cls(name, schema, arrays, lazy or {})
 
     @classmethod
@@ -74,7 +74,7 @@ class Table:
         for column in schema:
             empty = none_of(column)
             values = [row.get(column.name, empty) for row in rows]
-            arrays[column.name] = _array(column, values)
+            arrays[column.name] = array_of(column, values)
         return cls(name, schema, arrays)
 
     def __len__(self) -> int:
@@ -83,7 +83,7 @@ class Table:
     def __getitem__(self, name: str) -> NDArray[Any]:
         if name in self.lazy:
             column = next(column for column in self.schema if column.name == name)
-            return _array(column, [self.lazy[name](row) for row in range(len(self))])
+            return array_of(column, [self.lazy[name](row) for row in range(len(self))])
         return self.arrays[name]
 
     def at(self, name: str, rows: Sequence[int] | NDArray[np.int64]) -> list[Any]:
@@ -120,9 +120,10 @@ def none_of(column: Column) -> Any:
     return {"text": "", "float": float("nan"), "bool": False, "records": ()}.get(column.kind, -1)
 
 
-def _array(column: Column, values: list[Any] | NDArray[Any]) -> NDArray[Any]:
+def array_of(column: Column, values: list[Any] | NDArray[Any]) -> NDArray[Any]:
+    """The values of a column as an array of its kind."""
     if column.kind in _DTYPES:
-        return np.array(values, dtype=_DTYPES[column.kind])
+        return np.asarray(values, dtype=_DTYPES[column.kind])
     if column.kind == "text":
         return np.array(values, dtype=object)
     array = np.empty(len(values), dtype=object)

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from analyzer.columns import Table
+from analyzer.columns import Table, array_of
 from analyzer.events.connection import Connection
 from analyzer.events.conversations import Conversations
 from analyzer.events.quic.attempt import server_hello_of
@@ -122,10 +122,13 @@ class Judge:
 def connections_table(judge_: Judge) -> Table:
     """The connections in the order of their first records."""
     judged = judge_.judged
+    kinds = {column.name: column for column in CONNECTIONS}
+    # Each list becomes an array before the next is made: of many connections their numbers take ten times the room.
     eager: dict[str, list[Any] | NDArray[Any]] = {
-        name: list(map(attrgetter(path), judged)) for name, path in _ATTRIBUTES.items()
+        name: array_of(kinds[name], list(map(attrgetter(path), judged))) for name, path in _ATTRIBUTES.items()
     }
-    eager |= {name: [value(judge_, j) for j in judged] for name, value in _COLUMNS.items()}
+    for name, value in _COLUMNS.items():
+        eager[name] = array_of(kinds[name], [value(judge_, j) for j in judged])
     eager |= _of_rows(judge_)
     eager |= _of_facts(judge_)
     lazy = {name: (lambda row, value=value: value(judge_, judged[row])) for name, value in _LAZY.items()}

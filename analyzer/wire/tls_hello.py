@@ -39,6 +39,21 @@ ENCRYPTED_CLIENT_HELLO = 0xFE0D
 HELLO_RETRY_RANDOM = bytes.fromhex("cf21ad74e59a6111be1d8c021e65b891c2a211167abb8c5e079e09e2c8a8339c")
 
 
+_READ = frozenset(
+    {
+        SERVER_NAME,
+        SUPPORTED_GROUPS,
+        SIGNATURE_ALGORITHMS,
+        ALPN,
+        SUPPORTED_VERSIONS,
+        KEY_SHARE,
+        QUIC_TRANSPORT_PARAMETERS,
+        QUIC_TRANSPORT_PARAMETERS_DRAFT,
+    }
+)
+_TYPE_AND_LENGTH = struct.Struct(">HH").unpack_from
+
+
 class HelloFlaw(IntEnum):
     """Why a hello could not be read to its end."""
 
@@ -186,7 +201,8 @@ def _vector(b: bytes, at: int, size: int) -> tuple[int, bytes]:
 
 
 def _extensions(b: bytes, at: int) -> tuple[tuple[int, ...], dict[int, bytes], bool]:
-    """Types in order, the body of each (the first of a repeated one), and whether all ended where the hello does."""
+    """Types in order, bodies of those that are read (the first of a repeated one), and whether the last ended where the
+    hello does."""
     types: list[int] = []
     kept: dict[int, bytes] = {}
     end = len(b)
@@ -198,12 +214,12 @@ def _extensions(b: bytes, at: int) -> tuple[tuple[int, ...], dict[int, bytes], b
     at += 2
     whole = at + length_field == end
     while at + 4 <= end:
-        kind = b[at] << 8 | b[at + 1]
-        behind = at + 4 + (b[at + 2] << 8 | b[at + 3])
+        kind, length = _TYPE_AND_LENGTH(b, at)
+        behind = at + 4 + length
         types.append(kind)
         if behind > end:
             break
-        if kind not in kept:
+        if kind in _READ and kind not in kept:
             kept[kind] = b[at + 4 : behind]
         at = behind
     return tuple(types), kept, whole and at == end

@@ -9,8 +9,11 @@ from analyzer.version import __version__
 _COMMANDS = {
     "analyze": "analyzer.cli.analyze:analyze",
     "export": "analyzer.cli.export:export",
+    "check": "analyzer.cli.check:check",
+    "compare": "analyzer.cli.compare:compare",
     "excerpt": "analyzer.cli.excerpt:excerpt",
     "explain": "analyzer.cli.explain:explain",
+    "capture-command": "analyzer.cli.capture_command:capture_command",
 }
 
 

@@ -53,6 +53,11 @@ VANTAGES = ("client", "server", "middle")
 
 def reading_options(command: F) -> F:
     """The arguments and options of every command that reads captures."""
+    return click.argument("captures", nargs=-1, required=True, metavar="CAPTURE...")(how_to_read(command))
+
+
+def how_to_read(command: F) -> F:
+    """The options of every command that reads captures."""
     for decorate in (
         click.option("-q", "--quiet", is_flag=True, help="No progress and no warnings on stderr."),
         click.option(
@@ -69,7 +74,6 @@ def reading_options(command: F) -> F:
             type=click.Path(exists=True, dir_okay=False, readable=True),
             help="Open Handshake packets with the secrets of this file (SSLKEYLOGFILE).",
         ),
-        click.argument("captures", nargs=-1, required=True, metavar="CAPTURE..."),
     ):
         command = decorate(command)
     return command

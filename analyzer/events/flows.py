@@ -50,6 +50,7 @@ from analyzer.wire.packets import (
     IP_ID,
     IP_OFFSET,
     KIND,
+    MOST_BYTES,
     NOT_IP,
     PAYLOAD_CAPTURED,
     PAYLOAD_LENGTH,
@@ -379,7 +380,7 @@ def track_flows(
         out[rows, sel.CAPTURE], out[rows, sel.RECORD], out[rows, sel.POSITION] = captures[r], numbers[r], positions[r]
         out[rows, sel.TIME], out[rows, sel.FLOW] = times[r], flow
         out[rows, sel.DIRECTION], out[rows, sel.REASON] = direction, reason
-        out[rows, sel.ORIGINAL_LENGTH], out[rows, sel.CAPTURED_LENGTH] = original[r], captured[r]
+        out[rows, sel.ORIGINAL_LENGTH], out[rows, sel.CAPTURED_LENGTH] = min(original[r], MOST_BYTES), captured[r]
         write_packet(p, r, out, rows)
         out[rows, sel.QUIC], out[rows, sel.CID_DIGEST], out[rows, sel.GAP] = quic, cid, gap
         out[rows, sel.TAIL], out[rows, sel.TAIL_REPEAT] = tail, repeat

@@ -49,6 +49,7 @@ FLAW_NAMES = (
     "too-nested",
 )
 
+MOST_BYTES = 0x7FFFFFFF  # what a record may claim: lengths are kept as 32-bit integers
 MAX_TUNNELS = 4
 MAX_EXTENSION_HEADERS = 8
 
@@ -283,7 +284,7 @@ def decode_packets(b: NDArray[np.uint8], records: Records, out: Matrix) -> int:
     for r in range(count):
         start = offsets[r]
         end = start + captured[r]
-        wire_end = start + max(original[r], captured[r])
+        wire_end = start + min(max(original[r], captured[r]), MOST_BYTES)
         out[r, KIND], out[r, FLAW], out[r, FAMILY], out[r, PROTOCOL] = NOT_IP, NO_FLAW, 0, -1
         out[r, SOURCE_PORT] = out[r, DESTINATION_PORT] = 0
         out[r, IP_OFFSET] = out[r, TRANSPORT_OFFSET] = out[r, PAYLOAD_OFFSET] = -1

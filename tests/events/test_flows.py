@@ -202,7 +202,8 @@ def test_running_counters_of_each_row() -> None:
 def test_types_hold_the_values() -> None:
     """Every column of the kernel's matrix fits the narrow type that it is stored in."""
     raw = ip("192.0.2.1", "192.0.2.2", 6, tcp((1, 65535), 0x1F, b"", seq=2**32 - 1, ack=2**32 - 1, window=65535))
-    rows = scan_of([Captured(raw, 2**62, len(raw) + 10)]).rows
+    rows = scan_of([Captured(raw, 2**62, 2**32 - 1)]).rows
+    assert rows.original_length[0] == 2**31 - 1
     assert (rows.sequence[0], rows.acknowledgment[0], rows.window[0]) == (2**32 - 1, 2**32 - 1, 65535)
     assert rows.time[0] == 2**62
     assert np.dtype(np.uint32) == rows.digest.dtype

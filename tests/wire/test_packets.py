@@ -184,6 +184,11 @@ def test_segmentation_offload_leaves_the_length_0(name: str) -> None:
     assert row["payload_captured"] == len(INNERS[name].payload)
 
 
+def test_a_record_cannot_claim_more_than_is_counted() -> None:
+    row = columns(changed(INNERS["tcp4"].raw, 2, 0), wire=2**32 - 1)
+    assert row["payload_length"] == pk.MOST_BYTES - INNERS["tcp4"].header_bytes
+
+
 def changed(raw: bytes, at: int, value: int, size: int = 2) -> bytes:
     return raw[:at] + value.to_bytes(size, "big") + raw[at + size :]
 

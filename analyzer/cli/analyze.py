@@ -56,7 +56,7 @@ def analyze(
             check_folder(output, force=force)
         analysis = read(captures, keylog=keylog, vantages=vantages, quiet=quiet)
         if as_json:
-            click.echo(document_json(analysis.document))
+            click.echo(document_json(analysis.document), nl=False)
         else:
             color = sys.stdout.isatty() and "NO_COLOR" not in os.environ
             width = min(shutil.get_terminal_size((100, 24)).columns, 120)

@@ -34,7 +34,7 @@ def document_of(view: View, findings: Sequence[Finding]) -> dict[str, Any]:
 def plain_rows(table: Table, index: Iterable[int] | None = None) -> Iterable[dict[str, Any]]:
     """The public columns of rows as JSON values: times as text, "none" as null."""
     public = table.public()
-    for row in table.rows(None if index is None else [int(i) for i in index]):
+    for row in table.rows(None if index is None else [int(i) for i in index], schema=public):
         yield {column.name: _plain(column, row[column.name]) for column in public}
 
 

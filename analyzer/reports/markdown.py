@@ -35,6 +35,7 @@ from analyzer.reports.text import code, prose, seconds, visible
 
 MOST_SOCKETS = 24
 MOST_FINDINGS = 10
+MOST_CAUSES = 2
 MOST_LIMITS = 5
 MOST_STEPS = 12  # of a ladder
 
@@ -183,7 +184,8 @@ def _argument(finding: Finding, *, full: bool) -> Iterator[str]:
     ruled_out = [code(each["pattern"]) for each in look_alikes if each["ruled_out"]]
     if ruled_out and not full:
         yield f"- Ruled out: {', '.join(ruled_out)}"
-    for cause in finding.get("causes") or []:
+    causes = finding.get("causes") or []
+    for cause in causes if full else causes[:MOST_CAUSES]:
         yield from _cause(cause, full=full)
     remedies = finding.get("remedies") or []
     if remedies:
@@ -199,9 +201,7 @@ def _cause(cause: Mapping[str, Any], *, full: bool) -> Iterator[str]:
     yield f"- Known cause, {prose(str(cause.get('fit') or 'possible'))}: {prose(str(cause.get('incident')))}{link}"
     if cause.get("confirm"):
         yield f"  - Confirm: {prose(str(cause['confirm']))}"
-    if not full:
-        return
-    for key, word in (("for", "For"), ("against", "Against")):
+    for key, word in (("for", "For"), ("against", "Against")) if full else ():
         yield from (f"  - {word}: {prose(str(each))}" for each in cause.get(key) or [])
     for key, word in (("workaround", "Workaround"), ("fix", "Fix")):
         if cause.get(key):

@@ -295,6 +295,8 @@ def untold(part: Finding, summary: Finding) -> Finding:
         if part.get(key) == summary.get(key):
             rest[key] = None
     rest["remedies"] = [each for each in part.get("remedies") or [] if each not in (summary.get("remedies") or [])]
+    told = {cause.get("incident") for cause in summary.get("causes") or []}
+    rest["causes"] = [cause for cause in part.get("causes") or [] if cause.get("incident") not in told]
     return rest
 
 

@@ -35,6 +35,7 @@ from analyzer.reports.text import clipped, visible, width_of
 
 MOST_SOCKETS = 12
 MOST_FINDINGS = 4
+MOST_CAUSES = 2
 MOST_REMEDIES = 3
 MOST_LIMITS = 3
 MOST_FILTER = 160  # characters of a display filter in the short form
@@ -185,13 +186,13 @@ def _filter_lines(finding: Finding, *, full: bool) -> Iterator[str]:
 
 
 def _advice(page: _Page, finding: Finding, *, inner: int, full: bool) -> None:
-    if full:
-        for each in finding.get("look_alikes") or []:
-            word = "not " if each["ruled_out"] else "or "
-            page.put(f"{each['pattern']}: {each['because']}", indent=inner, label=f"{word:<9}")
-        for cause in finding.get("causes") or []:
-            words = f"{cause.get('incident')} ({cause.get('fit')}) {cause.get('url') or ''}"
-            page.put(words.strip(), indent=inner, label="cause    ")
+    for each in (finding.get("look_alikes") or []) if full else ():
+        word = "not " if each["ruled_out"] else "or "
+        page.put(f"{each['pattern']}: {each['because']}", indent=inner, label=f"{word:<9}")
+    causes = finding.get("causes") or []
+    for cause in causes if full else causes[:MOST_CAUSES]:
+        more = f" {cause.get('url') or ''}" if full else f": halfshake explain --incident {cause.get('incident')}"
+        page.put(f"{cause.get('incident')} ({cause.get('fit')}){more}".strip(), indent=inner, label="cause    ")
     remedies = finding.get("remedies") or []
     for number, remedy in enumerate(remedies if full else remedies[:MOST_REMEDIES]):
         page.put(remedy, indent=inner, label="do       " if number == 0 else "         ")

@@ -10,7 +10,8 @@ Why it matters
 
 How it decides
     After all repeats that were kept, bytes of the ClientHello are still missing; no record of it was cut; the server
-    sent nothing or only acknowledgments; the capture ran on for `wait`.
+    sent nothing or only acknowledgments; the capture ran on for `wait`. A tenth or less of the attempts, where others
+    had to be sent again, is info: loss may be unlucky.
 
 What it cannot know
     Seen at the client, the missing part may have left by another interface or was dropped by the capture. Seen at the
@@ -36,8 +37,8 @@ from collections.abc import Iterator
 from analyzer.exchanges.view import View
 from analyzer.patterns import advice
 from analyzer.patterns.evidence import WAIT, Attempts, attempts_by_socket, finding_of, first_request
-from analyzer.patterns.finding import LIKELY, POSSIBLE, WARNING, Argument, Finding, LookAlike, Pattern
-from analyzer.patterns.told import Told, chosen, told, which
+from analyzer.patterns.finding import INFO, LIKELY, POSSIBLE, WARNING, Argument, Finding, LookAlike, Pattern
+from analyzer.patterns.told import RARE, Told, chosen, may_be_loss, told, which
 from analyzer.patterns.words import FAMILIES, sentence
 
 PATTERN = Pattern(
@@ -45,7 +46,7 @@ PATTERN = Pattern(
     WARNING,
     "the ClientHello has a hole at this capture point, and the server does not answer",
     ("RFC 9000 §7", "RFC 9001 §4.1.3"),
-    (WAIT,),
+    (WAIT, RARE),
 )
 
 
@@ -65,10 +66,11 @@ def _is_incomplete(t: Told) -> bool:
 
 
 def _argument(attempts: Attempts) -> Argument:
+    by_loss = may_be_loss(attempts)
     missing = Counter(t["hello_missing"] for t in told(attempts)).most_common(1)[0][0]
     return Argument(
-        severity=WARNING,
-        confidence=LIKELY if sum(attempts.tries) > 1 else POSSIBLE,
+        severity=INFO if by_loss else WARNING,
+        confidence=LIKELY if sum(attempts.tries) > 1 and not by_loss else POSSIBLE,
         title=f"QUIC over {FAMILIES[attempts.family]} to {attempts.words}: the ClientHello is not whole here",
         because=sentence(
             f"{which(attempts)} showed a ClientHello with a hole ({missing}), so that no answer can be expected; "

@@ -12,7 +12,8 @@ How it decides
     The exchange went on for `stall` after the server's first packet without completing, the capture ran on for
     `wait`, and neither side closed. Patterns that say more (a close, Retry, the amplification limit, no CRYPTO, no
     Initial) come first. Where the client sent nothing after the server's first packet it may have given up, or its
-    address is forged: info.
+    address is forged: info. So is a tenth or less of the attempts where others had to be sent again: loss may be
+    unlucky.
 
 What it cannot know
     Packets seen to leave may not arrive. Handshake packets are under protection: without a key log it is their types,
@@ -41,7 +42,7 @@ from analyzer.exchanges.view import View
 from analyzer.patterns import advice
 from analyzer.patterns.evidence import WAIT, Attempts, attempts_by_socket, finding_of, first_request
 from analyzer.patterns.finding import ERROR, INFO, LIKELY, POSSIBLE, Argument, Finding, LookAlike, Pattern, Threshold
-from analyzer.patterns.told import SECOND, Told, between, chosen, told, total, which
+from analyzer.patterns.told import RARE, SECOND, Told, between, chosen, may_be_loss, told, total, which
 from analyzer.patterns.words import FAMILIES, sentence
 
 STALL = Threshold("stall", 1.0, "s", "RFC 9002 §6.2: three probes at a round trip of 50 ms")
@@ -51,7 +52,7 @@ PATTERN = Pattern(
     ERROR,
     "both sides spoke and the QUIC handshake never completed",
     ("RFC 9000 §7", "RFC 9001 §4.1.2", "RFC 9002 §6.2"),
-    (STALL, WAIT),
+    (STALL, WAIT, RARE),
 )
 
 
@@ -97,9 +98,10 @@ def _argument(attempts: Attempts, *, went_on: bool) -> Argument:
     clients, servers = (sum(t[f"{side}_after"] for t in stories) for side in ("client", "server"))
     repeats = "mostly the server repeats" if servers > 2 * clients else "mostly the client repeats"
     repeats = "both repeat" if clients <= 2 * servers <= 4 * clients else repeats
+    by_loss = may_be_loss(attempts)
     return Argument(
-        severity=ERROR if went_on else INFO,
-        confidence=LIKELY if went_on else POSSIBLE,
+        severity=ERROR if went_on and not by_loss else INFO,
+        confidence=LIKELY if went_on and not by_loss else POSSIBLE,
         title=f"QUIC over {FAMILIES[attempts.family]} with {attempts.words}: the handshake stands still",
         because=sentence(
             f"{which(attempts)} never completed the handshake: missing is {missing}; after the server's first packet "

@@ -10,9 +10,12 @@ import numpy as np
 
 from analyzer.exchanges.view import View
 from analyzer.patterns.evidence import WAIT, Attempts, Mask, capture_end
+from analyzer.patterns.finding import Threshold
 from analyzer.patterns.words import FAMILIES, counted, share
 
 SECOND = 1_000_000_000
+
+RARE = Threshold("rare", 0.1, "of the attempts", "loss that a tenth of all first tries meets leaves a few unlucky ones")
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +73,13 @@ def which(attempts: Attempts) -> str:
     """``2 of 5 QUIC attempts to 192.0.2.80:443 over IPv4``."""
     part = share(len(attempts), len(attempts.socket_rows), "QUIC attempt")
     return f"{part} to {attempts.words} over {FAMILIES[attempts.family]}"
+
+
+def may_be_loss(attempts: Attempts) -> bool:
+    """Whether these are few among many attempts on their socket, of which others had to be sent again."""
+    tries = attempts.of(attempts.socket_rows).tries
+    lossy = sum(n > 1 for n in tries) >= RARE.value * len(tries)
+    return lossy and len(attempts) <= RARE.value * len(tries)
 
 
 def between(values: list[float], unit: str) -> str:

@@ -62,3 +62,11 @@ def test_near_misses(near_miss: dict[str, object]) -> None:
 
 def test_capture_that_stopped_early() -> None:
     assert not found(ID, view(stalled(1, lasted=2), lasts=3.9))
+
+
+def test_few_among_many_under_loss_are_info() -> None:
+    lossy = [connection(V4, 1 + at, repeats=at % 4 == 0) for at in range(20)]
+    [finding] = found(ID, view(*lossy, stalled(50)))
+    assert (finding.severity, finding.confidence) == ("info", "possible")
+    [finding] = found(ID, view(*(connection(V4, 1 + at) for at in range(20)), stalled(50)))
+    assert finding.severity != "info"

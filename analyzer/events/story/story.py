@@ -105,16 +105,16 @@ def tell(flows: Flows, connection: Connection) -> Story:
     stall = NO_STALL if initials.token or initials.retries else stall_of(steps)
     before = next((step.before for step in steps if not step.is_client), connection.counters)
     server_first = next((step.time for step in steps if not step.is_client), -1)
-    completed = _is_completed(connection, steps)
+    completed, trip = _is_completed(connection, steps), round_trip(steps)
     close = initials.closes[0] if initials.closes else None
     return Story(
         client_kinds=kinds_of(steps, from_client=True),
         server_kinds=kinds_of(steps, from_client=False),
         completed=completed,
-        round_trip=round_trip(steps),
+        round_trip=trip,
         initials=initials,
         close=close,
-        close_shape=close is None and not completed and _ends_like_a_close(steps),
+        close_shape=close is None and not completed and _ends_like_a_close(steps, 3 * trip),
         real_client=bool(initials.hello_numbers),
         server_first=server_first,
         client_last=max((s.time for s in steps if s.is_client), default=-1),
@@ -142,10 +142,11 @@ def _is_completed(connection: Connection, steps: list[Step]) -> bool:
     return after > len(handshake_only)
 
 
-def _ends_like_a_close(steps: list[Step]) -> bool:
+def _ends_like_a_close(steps: list[Step], within: int) -> bool:
     """After the server's Handshake packets the client sent few of its own, no 1-RTT packet, and both fell silent.
 
-    A side that merely waits repeats itself within a PTO; silence of both says that both know of an end.
+    A side that merely waits repeats itself within a PTO; silence of both says that both know of an end. ``within`` (ns)
+    is how long the answers may take, where that is longer than usual.
     """
     heard = next((i for i, s in enumerate(steps) if not s.is_client and s.kinds & HANDSHAKE_BIT), -1)
     if heard < 0:
@@ -156,7 +157,8 @@ def _ends_like_a_close(steps: list[Step]) -> bool:
         return False
     late = [s for s in steps if not s.is_client and s.time > last.time]
     span = last.time - steps[heard].time
-    return len(answers) <= 3 and span <= _SLOW_NS and all(s.time - last.time <= _SLOW_NS for s in late)
+    within = max(within, _SLOW_NS)
+    return len(answers) <= 3 and span <= within and all(s.time - last.time <= within for s in late)
 
 
 def _silent_path(flows: Flows, connection: Connection) -> tuple[Path | None, tuple[int, int, int]]:

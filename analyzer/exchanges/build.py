@@ -29,6 +29,12 @@ from analyzer.wire.keylog import NO_SECRETS, KeyLog, merged, read_keylog
 from analyzer.wire.links import READ_LINK_TYPES
 from analyzer.wire.packets import TCP, UDP
 
+#: Payload that fits no Ethernet frame of 1,500 bytes, even without IP options: offload, or a larger MTU.
+LARGEST_PAYLOAD = 1500
+
+#: Records of several interfaces or processors are written up to so late; a clock that is set back moves further.
+READ_APART_NS = 1_000_000_000
+
 
 @dataclass(frozen=True)
 class Exchanges:
@@ -105,6 +111,10 @@ def _capture_view(flows: Flows, index: int, facts: CaptureFacts, vantage: Vantag
         cut_records=_records(scan, index, _needed_and_cut(scan)),
         duplicate_records=_records(scan, index, scan.rows.reason & fl.IS_DUPLICATE > 0),
         unread_link_types=tuple(unread) if ledger["unread_link_type"] else (),
+        backward_records=_records(scan, index, _is_backward(scan, index)),
+        large_records=_records(scan, index, scan.rows.payload_length > LARGEST_PAYLOAD),
+        largest_payload=int(scan.rows.payload_length[scan.rows.capture == index].max(initial=0)),
+        dropped=sum(max(interface.dropped, 0) for interface in facts.interfaces),
         vantage=vantage.word,
         vantage_reason=vantage.reason,
     )
@@ -118,6 +128,16 @@ def _vantage(
         return Vantage(word, "given")
     spans = [(each.first_time, each.last_time) for each in facts]
     return vantage_of(found.connections, scan.rows, pieces_of(spans, index))
+
+
+def _is_backward(scan: Scan, index: int) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    """Rows of a capture that are older than an earlier one by more than interfaces are read apart."""
+    mine = np.flatnonzero((scan.rows.capture == index) & (scan.rows.time >= 0))
+    mine = mine[np.argsort(scan.rows.record[mine], kind="stable")]
+    newest = np.maximum.accumulate(scan.rows.time[mine]) if len(mine) else scan.rows.time[mine]
+    backward = np.zeros(len(scan.rows.time), np.bool_)
+    backward[mine] = newest - scan.rows.time[mine] > READ_APART_NS
+    return backward
 
 
 def _needed_and_cut(scan: Scan) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:

@@ -46,6 +46,10 @@ class CaptureView:
     cut_records: tuple[tuple[int, int], ...] = ()  # records cut by snaplen that were needed, the first 100
     duplicate_records: tuple[tuple[int, int], ...] = ()  # the first 100
     unread_link_types: tuple[str, ...] = ()
+    backward_records: tuple[tuple[int, int], ...] = ()  # records older than one before them, the first 100
+    large_records: tuple[tuple[int, int], ...] = ()  # packets larger than Ethernet carries, the first 100
+    largest_payload: int = 0  # bytes of UDP or TCP payload, among the selected packets
+    dropped: int = 0  # packets that the capturing host says it lost
     vantage: str = "unknown"
     vantage_reason: str = ""
 

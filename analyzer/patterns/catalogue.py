@@ -20,8 +20,12 @@ from analyzer.errors import UsageError
 from analyzer.exchanges.view import View
 from analyzer.patterns import (
     address_family_silent,
+    capture_clock,
     capture_cut,
+    capture_drops,
     capture_duplicates,
+    capture_midstream,
+    capture_offload,
     capture_one_way,
     capture_truncated,
     dns_error_reply,
@@ -120,6 +124,10 @@ CATALOGUE: tuple[PatternModule, ...] = (
     capture_cut,
     capture_truncated,
     capture_duplicates,
+    capture_drops,
+    capture_offload,
+    capture_midstream,
+    capture_clock,
 )
 
 # A finding of the key is not made for connections that a finding of one of the values is about.

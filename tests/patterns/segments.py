@@ -46,7 +46,7 @@ def stuck(at: float = 1.0, port: int = 443, **facts: Any) -> Row:
 def busy_tcp() -> list[Row]:
     """Connections with which every pattern about TCP segments fires."""
     return [
-        opened(40, 8001, client_fin=6.0),
+        opened(40, 8001, client_fin=6.0, roles_from="port"),
         opened(40.1, 8002, server_fin=0.2),
         opened(40.2, 8003, server_rst=0.2),
         opened(40.3, 8004, zero_window_by="server", zero_window_ns=3 * SECOND, server_fin=9.0, client_fin=8.0),

@@ -72,7 +72,8 @@ def busy_view() -> tuple[Finding, ...]:
     ]
     rows += busy_quic() + busy_tcp()
     many = {"cut_records": ((0, 3),), "duplicate_records": tuple((0, 100_000 + i) for i in range(100))}
-    captures = [capture(cut="here", ledger={"duplicates": 100}, **many)]
+    many |= {"backward_records": ((0, 7),), "large_records": ((0, 8),)}
+    captures = [capture(cut="here", ledger={"duplicates": 100}, dropped=3, **many)]
     return catalogue.run(view(*rows, captures=captures, **busy_questions()))
 
 

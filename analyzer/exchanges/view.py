@@ -71,6 +71,23 @@ class View:
         self._host_of.update({address: row for row, address in enumerate(self.hosts["address"])})
 
     @cached_property
+    def outcomes_at(self) -> dict[str, set[tuple[str, str, int, str]]]:
+        """By server address: which (transport, family, server port, outcome) its connections have."""
+        outcomes: dict[str, set[tuple[str, str, int, str]]] = {}
+        names = ("server_address", "transport", "family", "server_port", "outcome")
+        for address, *rest in set(zip(*(self.connections[name].tolist() for name in names), strict=True)):
+            outcomes.setdefault(address, set()).add(tuple(rest))
+        return outcomes
+
+    @cached_property
+    def addresses_of(self) -> dict[str, list[str]]:
+        """The addresses of each host, in the order of the table."""
+        addresses: dict[str, list[str]] = {}
+        for host, address in zip(self.hosts["host"].tolist(), self.hosts["address"].tolist(), strict=True):
+            addresses.setdefault(host, []).append(address)
+        return addresses
+
+    @cached_property
     def story_of(self) -> dict[str, dict[str, Any]]:
         """The rows of the table of stories, by connection."""
         return {row["connection"]: row for row in self.stories.rows()}

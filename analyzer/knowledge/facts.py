@@ -47,11 +47,7 @@ class Facts:
 
     def column(self, name: str) -> list[Any]:
         """A column of the connections that the finding cites."""
-        table = self.view.connections
-        if name in table.lazy:
-            return [table.lazy[name](row) for row in self.rows.tolist()]
-        values: list[Any] = table[name][self.rows].tolist()
-        return values
+        return self.view.connections.at(name, self.rows)
 
     def median(self, name: str) -> float:
         """Median of a numeric column over the cited connections, -1 for none."""
@@ -62,15 +58,14 @@ class Facts:
         """Whether attempts on the finding's host were answered over a transport and family."""
         if self.finding.server is None:
             return UNTRIED
-        table = self.view.connections
-        chosen = (table["transport"] == transport) & (table["family"] == family)
-        chosen &= (table["server_port"] == port) if port >= 0 else True
-        hosts = self.view.hosts
-        same = hosts["address"][hosts["host"] == self.view.host(self.finding.server[0])].tolist()
-        ours = np.zeros(len(table), np.bool_)
-        for address in same[:_MOST_ADDRESSES] or [self.finding.server[0]]:
-            ours |= table["server_address"] == address
-        outcomes = set(table["outcome"][chosen & ours].tolist()) - {"undetermined"}
+        view, address = self.view, self.finding.server[0]
+        addresses = view.addresses_of.get(view.host(address), [])[:_MOST_ADDRESSES] or [address]
+        outcomes = {
+            outcome
+            for each in addresses
+            for found, of_family, of_port, outcome in view.outcomes_at.get(each, ())
+            if found == transport and of_family == family and port in (-1, of_port) and outcome != "undetermined"
+        }
         return ANSWERED if ANSWERED in outcomes else FAILED if outcomes else UNTRIED
 
     @property

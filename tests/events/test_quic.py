@@ -291,3 +291,15 @@ def test_udp_without_long_headers_is_no_quic() -> None:
     raw = ip("192.0.2.10", "192.0.2.80", 17, udp((50000, 443), b"\x40" + bytes(40)))
     (connection,) = found_in([Captured(raw, START)]).connections
     assert connection.transport == "udp"
+
+
+def test_a_client_that_changes_its_port() -> None:
+    """Its short headers carry the server's connection ID: the new 4-tuple is another path of the same connection."""
+    packets = packets_of(ANSWERED, 0)
+    late = [packets[10], packets[9]._replace(time=packets[10].time + MS), *packets[11:]]
+    (whole,) = quic(found_in([*packets[:9], *late]))
+    connections = found_in([*packets[:9], *moved(late, 51000)]).connections
+    assert len(connections) == 1
+    assert (connections[0].paths, whole.paths) == (2, 1)
+    assert connections[0].counters == whole.counters
+    assert connections[0].last_time == whole.last_time

@@ -9,9 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analyzer.exchanges.history import MOST_LETTERS, history_of
-from tests.crafted import batches_of, captured_of, ip, joined, udp
+from tests.crafted import MS, batches_of, captured_of, ip, joined, udp
 from tests.events.playbook import CLIENT, SERVER, A, F, P, Play, R, S, found_in
-from tests.events.test_quic import ANSWERED, ELSEWHERE, RETRY, SILENT, recorded
+from tests.events.test_quic import ANSWERED, ELSEWHERE, RETRY, SILENT, moved, packets_of, recorded
 
 UNREACHABLE = bytes([3, 3]) + bytes(6) + ip(CLIENT[0], SERVER[0], 17, udp((CLIENT[1], SERVER[1]), b"ask"))
 
@@ -120,6 +120,18 @@ def test_a_reply_from_elsewhere_is_the_servers_wherever_its_address_lies() -> No
     found = found_in(swapped)
     astray = [c for c in found.connections if c.server.address == "192.0.2.5"]
     assert [history_of(found.flows, c) for c in astray] == [h for h in of_capture(ELSEWHERE) if "Q" in h]
+
+
+def test_another_path_is_told_once() -> None:
+    """Its packets are counted in the connection's counters, and are no bulk besides."""
+    packets = packets_of(ANSWERED, 0)
+    late = [packets[10], packets[9]._replace(time=packets[10].time + MS), *packets[11:]]
+    told = []
+    for part in (late, moved(late, 51000)):
+        found = found_in([*packets[:9], *part])
+        (connection,) = found.connections
+        told.append(history_of(found.flows, connection))
+    assert told[0] == told[1]
 
 
 def test_recorded_hellos_over_tcp(captures: Path) -> None:

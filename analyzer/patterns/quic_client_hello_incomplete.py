@@ -59,7 +59,7 @@ def find(view: View) -> Iterator[Finding]:
 def _is_incomplete(t: Told) -> bool:
     if t["hello_complete"] or not t["hello_read"] or not t["version_known"] or not t["hello_missing"]:
         return False
-    if t["outcome_reason"] in ("cut-record", "one-way") or t["one_way"] or t["close_side"]:
+    if t["outcome_reason"] in ("cut-record", "one-way") or t["one_way"] or t.was_ended:
         return False
     answered = t["server_crypto"] or t["unread_initials"] or t.has_sent("server", "handshake", "1-rtt", "retry")
     return not answered and t.is_watched

@@ -74,7 +74,7 @@ def find(view: View) -> Iterator[Finding]:
 
 
 def _is_silent(t: Told, *, natural: bool) -> bool:
-    if not t["completed"] or not t["silent_side"] or t["close_side"]:
+    if not t["completed"] or not t["silent_side"] or t["close_side"] == t["silent_side"]:
         return False
     enough = t["unanswered_packets"] >= LEAST_PACKETS.value and _span(t) >= LEAST_SPAN.ns
     return enough and _is_natural(t) is natural

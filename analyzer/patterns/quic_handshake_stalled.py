@@ -65,13 +65,7 @@ def find(view: View) -> Iterator[Finding]:
 
 
 def _is_stalled(t: Told, *, went_on: bool) -> bool:
-    if (
-        (t["client_after"] > 0) is not went_on
-        or t["completed"]
-        or t["close_side"]
-        or t["close_shape"]
-        or not t.is_watched
-    ):
+    if (t["client_after"] > 0) is not went_on or t["completed"] or t.was_ended or t["close_shape"] or not t.is_watched:
         return False
     if not t.has_sent("server", "initial", "handshake", "1-rtt"):
         return False

@@ -68,7 +68,7 @@ def _said(t: Told) -> str:
         return ""
     if t["close_side"] == "server" and t["close_code"] == INVALID_TOKEN and not t["close_by_application"]:
         return REFUSED
-    if not t["retries"] or t["close_side"] or t["server_crypto"]:
+    if not t["retries"] or t.was_ended or t["server_crypto"]:
         return ""
     echoed = t["token_echo_time"]
     if echoed < 0:

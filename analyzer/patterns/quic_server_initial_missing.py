@@ -54,7 +54,7 @@ def find(view: View) -> Iterator[Finding]:
 def _is_missing(t: Told) -> bool:
     if t.has_sent("server", "initial") or not t.has_sent("server", "handshake", "1-rtt"):
         return False
-    if t.has_sent("client", "handshake", "1-rtt", "0-rtt") or t["completed"] or t["close_side"]:
+    if t.has_sent("client", "handshake", "1-rtt", "0-rtt") or t["completed"] or t.was_ended:
         return False
     same_version = not t["server_version"] or t["server_version"] in t["versions_offered"].split(",")
     return same_version and t.has_sent("client", "initial") and t.is_watched

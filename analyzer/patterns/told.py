@@ -47,6 +47,13 @@ class Told:
         return int(self["request_time"]) >= 0 and self.waited >= WAIT.ns
 
     @property
+    def was_ended(self) -> bool:
+        """A side closed, and it was no client that had waited in vain for ``WAIT``."""
+        return bool(self["close_side"]) and (
+            self["close_side"] == "server" or self.last - int(self["request_time"]) < WAIT.ns
+        )
+
+    @property
     def last(self) -> int:
         """Time of the connection's last record, ns."""
         return int(self["last_time"])

@@ -59,3 +59,7 @@ def test_one_among_many_under_loss_is_possible() -> None:
 )
 def test_near_misses(near_miss: dict[str, object]) -> None:
     assert not found(ID, view(left(**near_miss)))  # type: ignore[arg-type]
+
+
+def test_a_close_of_the_side_that_waited_explains_nothing() -> None:
+    assert found(ID, view(left(columns={"close_side": "client", "close_code": 0})))

@@ -52,7 +52,7 @@ def test_a_client_that_never_spoke_again_is_info() -> None:
         {"close_shape": True},
         {"server_sent": "retry"},
         {"server_sent": "version-negotiation"},
-        {"columns": {"close_side": "client", "close_code": 0}},
+        {"lasted": 2.0, "columns": {"close_side": "client", "close_code": 0}},
     ],
     ids=str,
 )
@@ -70,3 +70,9 @@ def test_few_among_many_under_loss_are_info() -> None:
     assert (finding.severity, finding.confidence) == ("info", "possible")
     [finding] = found(ID, view(*(connection(V4, 1 + at) for at in range(20)), stalled(50)))
     assert finding.severity != "info"
+
+
+def test_a_client_that_closes_after_it_waited_in_vain_does_not_hide_the_stall() -> None:
+    gave_up = stalled(lasted=9, columns={"close_side": "client", "close_code": 0})
+    assert found(ID, view(gave_up))
+    assert not found(ID, view(stalled(lasted=9, columns={"close_side": "server", "close_code": 0})))

@@ -228,6 +228,13 @@ def read_transport(b: Any, i: int, end: int, ip_end: int, out: Any, r: int) -> N
         if out[r, KIND] != ICMP and i + 4 <= end:  # ports are readable
             out[r, SOURCE_PORT], out[r, DESTINATION_PORT] = u16(b, i), u16(b, i + 2)
         out[r, FLAW] = TRANSPORT_CUT
+        out[r, WINDOW] = -1  # 0 would say that the receiver takes nothing
+        if protocol == 6 and i + 14 <= end:  # tcpdump -s 68 cuts here: flags and the header's length are readable
+            out[r, SEQUENCE], out[r, ACKNOWLEDGMENT] = u32(b, i + 4), u32(b, i + 8)
+            out[r, TCP_FLAGS] = u16(b, i + 12) & 0x1FF
+            header = max((u8(b, i + 12) >> 4) * 4, 20)
+            out[r, PAYLOAD_OFFSET] = i + header
+            out[r, PAYLOAD_LENGTH] = max(length - header, 0)
         return
     if protocol == 17:
         out[r, SOURCE_PORT], out[r, DESTINATION_PORT] = u16(b, i), u16(b, i + 2)

@@ -19,6 +19,10 @@ INITIAL_BIT, HANDSHAKE_BIT = 1 << INITIAL, 1 << HANDSHAKE
 _LEAST_SHORT = 21
 
 
+#: Rows of one connection that are walked: a handshake needs a few dozen, an attack may have millions.
+_HEAD, _END = 2_000, 200
+
+
 class Step(NamedTuple):
     """One row: when, from whom, the kinds of its QUIC packets as bits, its UDP payload, and the counters before it."""
 
@@ -35,7 +39,8 @@ def steps_of(flows: Flows, connection: Connection) -> list[Step]:
     rows, client = flows.scan.rows, connection.client_direction
     base = _oriented(flows.before(connection.rows[0]), client)
     steps = []
-    for row in connection.rows:
+    every = connection.rows
+    for row in every if len(every) <= _HEAD + _END else [*every[:_HEAD], *every[-_END:]]:
         length, kinds = int(rows.payload_length[row]), int(rows.quic[row])
         if not kinds and length >= _LEAST_SHORT:
             kinds = SHORT_BIT

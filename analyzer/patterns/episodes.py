@@ -6,6 +6,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from analyzer.patterns.chance import loss_of_a_try
 from analyzer.patterns.evidence import Attempts, capture_end
@@ -38,41 +39,41 @@ class Episode:
         return np.flatnonzero(then & ~same).tolist()
 
 
-def episodes(silent: Attempts, spoke: Attempts) -> list[Episode]:
-    """The stretches after a first answer, in order of time; ``spoke`` are attempts answered or refused."""
+def episodes(silent: Attempts, spoke: Attempts, *, least: float, by_order: float) -> list[Episode]:
+    """The stretches after a first answer, in order of time; ``spoke`` are attempts answered or refused.
+
+    Stretches of fewer than ``least`` attempts, and those that chance makes more often than ``by_order``, are left out.
+    """
     begin = np.array(silent.column("request_time") + spoke.column("request_time"), np.int64)
     is_silent = np.arange(len(begin)) < len(silent)
     reply = np.array([-1] * len(silent) + spoke.column("reply_time"), np.int64)
     order = np.lexsort((is_silent, begin))
-    begin, is_silent, reply = begin[order], is_silent[order], reply[order]
+    begin, is_silent = begin[order], is_silent[order]
     rows = np.concatenate([silent.rows, spoke.rows])[order]
+    spoken = np.maximum.accumulate(np.where(is_silent, -1, np.maximum(begin, reply[order])))
     edges = np.flatnonzero(np.diff(is_silent.astype(np.int8), prepend=0, append=0))
+    runs = [(a, b) for a, b in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True) if a > 0 and b - a >= least]
+    if not runs:
+        return []
+    blocks, heard = chance_of_blocks(is_silent.tolist()), _first_heard(silent, rows)
     found = []
-    blocks = chance_of_blocks(is_silent.tolist())
-    for first, after in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True):
-        if first == 0 or not _same_clients(silent, rows[:first], rows[first:after]):
+    for first, after in runs:
+        chance = _by_order((first, after), len(silent), len(begin), blocks)
+        here = silent.of(np.sort(rows[first:after]))
+        if chance > by_order or not any(heard.get(client, first) < first for client in here.clients):
             continue
-        bad, here = int(begin[first]), silent.of(np.sort(rows[first:after]))
-        spoken = np.maximum(begin[:first], reply[:first])[~is_silent[:first]]
-        found.append(
-            Episode(
-                silent=here,
-                last_good=min(int(spoken.max()), bad),
-                first_bad=bad,
-                back=int(begin[after]) if after < len(begin) else -1,
-                by_loss=_by_loss(here, spoke, len(begin)),
-                by_order=_by_order((first, after), len(silent), len(begin), blocks),
-            )
-        )
+        bad = int(begin[first])
+        back = int(begin[after]) if after < len(begin) else -1
+        by_loss = _by_loss(here, spoke, len(begin))
+        found.append(Episode(here, min(int(spoken[first - 1]), bad), bad, back, by_loss, chance))
     return found
 
 
-def _same_clients(silent: Attempts, before: np.ndarray[tuple[int], np.dtype[np.int64]], after: object) -> bool:
-    """Whether a client that was answered before is among those that are not any more."""
+def _first_heard(silent: Attempts, rows: NDArray[np.int64]) -> dict[str, int]:
+    """For each client address the place of its first answered attempt among ``rows``."""
     table = silent.view.connections
-    spoken_to = before[table["outcome"][before] == "answered"]
-    heard = set(table.at("client_address", spoken_to))
-    return not heard.isdisjoint(table.at("client_address", np.asarray(after, np.int64)))
+    places = np.flatnonzero(table["outcome"][rows] == "answered")[::-1]
+    return dict(zip(table["client_address"][rows[places]].tolist(), places.tolist(), strict=True))
 
 
 def _by_loss(silent: Attempts, spoke: Attempts, places: int) -> float:

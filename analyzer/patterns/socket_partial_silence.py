@@ -49,6 +49,10 @@ LEAST_UNITS = Threshold("least-units", 3, "silences with answers between", "two 
 APART = Threshold(
     "apart", 8, "silences with answers between", "where none was answered meanwhile: outages may be short"
 )
+MOST_SILENT = Threshold(
+    "most-silent", 20, "silent attempts for each answer", "a group with one live socket of that many"
+)
+LEAST_SHARE = Threshold("least-share", 1 / 256, "of attempts", "a group with a socket for each of 256 processors")
 P_VALUE = Threshold("p-value", 1e-4, "probability", "of the ratio under loss; 1 of 10,000 sockets under loss alone")
 SURE = Threshold("sure", 1e-8, "probability", "of the ratio under loss: likely rather than possible")
 BY_TIME = Threshold("by-time", 1e-3, "probability", "of such an order in time by chance: silence belongs to a time")
@@ -62,7 +66,7 @@ PATTERN = Pattern(
     ERROR,
     "a server socket answers some client 4-tuples and never others, in the same time",
     ("socket(7) SO_REUSEPORT", "Self and Liang 1987", "Wilson 1927"),
-    (LEAST_UNITS, APART, P_VALUE, SURE, BY_TIME, WAIT),
+    (LEAST_UNITS, APART, MOST_SILENT, LEAST_SHARE, P_VALUE, SURE, BY_TIME, WAIT),
 )
 
 
@@ -71,10 +75,10 @@ def find(view: View) -> Iterator[Finding]:
     for attempts in attempts_by_socket(view, unanswered_initials(view)):
         others = attempts.where(answered(view))
         silent = comparable(attempts, others)
-        if len(silent) < LEAST_UNITS.value or len(others) < LEAST_UNITS.value:
+        if len(silent) < LEAST_UNITS.value or len(others) < max(LEAST_UNITS.value, len(silent) / MOST_SILENT.value):
             continue
         found = split(silent, others)
-        if _is_sticky(found.test):
+        if _is_sticky(found.test) and found.share_interval[1] >= LEAST_SHARE.value:
             finding = finding_of(PATTERN, found.silent, argument=_argument(found))
             bounds = found.onset_bounds
             yield replace(finding, onset=bounds[1] if bounds else -1, onset_bounds=bounds)

@@ -91,17 +91,13 @@ def find(view: View) -> Iterator[Finding]:
         silent = comparable(attempts, others) if attempts.transport == "quic" else attempts
         if len(silent) < LEAST_SILENT.value or not len(others):
             continue
-        found = [each for each in episodes(silent, others) if _convinces(each)]
+        stretches = episodes(silent, others, least=LEAST_SILENT.value, by_order=BY_ORDER.value)
+        found = [each for each in stretches if each.by_loss <= BY_LOSS.value]
         if found:
             affected = attempts.of(np.sort(np.concatenate([each.silent.rows for each in found])))
             worst = max(found, key=lambda each: (each.back < 0, each.lasted()))
             finding = finding_of(PATTERN, affected, argument=_argument(found, worst))
             yield replace(finding, onset=worst.first_bad, onset_bounds=(worst.last_good, worst.first_bad))
-
-
-def _convinces(episode: Episode) -> bool:
-    enough = len(episode.silent) >= LEAST_SILENT.value
-    return enough and episode.by_loss <= BY_LOSS.value and episode.by_order <= BY_ORDER.value
 
 
 def _argument(found: list[Episode], worst: Episode) -> Argument:

@@ -23,12 +23,13 @@ outages would have delayed.
 from __future__ import annotations
 
 import bisect
-import cmath
 import itertools
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
+
+import numpy as np
 
 FEW = 4  # attempts of an address that say something about it alone
 LEAST_SILENT_ADDRESSES = 5  # among addresses with few attempts: fewer may be clients with paths of their own
@@ -165,18 +166,19 @@ def _chance_of_phase(tries: Sequence[Try]) -> float:
     A limiter that counts anew in each second drops what comes late in it, and repeats 1, 3 and 7 s later come as late.
     The vectors of the phases of silent attempts are held against those of all (Rayleigh 1880, without replacement).
     """
-    silent, whole = sum(t.silent for t in tries), len(tries)
+    fates = np.array([t.silent for t in tries])
+    silent, whole = int(fates.sum()), len(fates)
     if silent == whole:
         return 1.0
+    seconds = np.array([t.begin % 1_000_000_000 for t in tries]) / 1e9
     least = 1.0
     for part in _PARTS_OF_A_SECOND:
-        points = [cmath.exp(2j * math.pi * part * (t.begin % 1_000_000_000) / 1e9) for t in tries]
-        mean = sum(points) / whole
-        spread = sum(abs(point - mean) ** 2 for point in points) / whole
-        away = sum((point - mean for point, t in zip(points, tries, strict=True) if t.silent), 0j)
-        variance = silent * spread * (whole - silent) / max(whole - 1, 1)
+        points = np.exp(2j * np.pi * part * seconds)
+        points -= points.mean()
+        variance = silent * float(np.mean(np.abs(points) ** 2)) * (whole - silent) / max(whole - 1, 1)
+        away = float(abs(points[fates].sum())) ** 2
         # Attempts at regular times have phases on a line, where the square is a chi-square with one degree of freedom.
-        least = min(least, math.erfc(math.sqrt(abs(away) ** 2 / (2 * variance))) if variance > 0 else 1.0)
+        least = min(least, math.erfc(math.sqrt(away / (2 * variance))) if variance > 1e-9 else 1.0)
     return min(1.0, least * len(_PARTS_OF_A_SECOND))
 
 

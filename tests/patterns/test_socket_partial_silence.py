@@ -154,3 +154,9 @@ def test_says_what_it_rules_out_and_what_to_do() -> None:
 )
 def test_near_misses_typed_by_hand(silent: Row) -> None:
     assert not found(ID, view(*scattered(**silent)))
+
+
+def test_a_few_silent_among_thousands_are_no_group() -> None:
+    rows = [connection(at=1 + i * 0.01) for i in range(4000)]
+    rows += [connection(at=1.005 + i * 9.1, outcome="silent", repeats=4) for i in range(4)]
+    assert not found(ID, view(*rows))

@@ -216,6 +216,20 @@ def test_lying_lengths(raw: bytes, flaw: int, length: int) -> None:
     assert row["flaw"] in (flaw, pk.TRANSPORT_CUT if flaw == pk.IP_INVALID else flaw)
 
 
+def test_a_tcp_header_cut_by_the_snapshot_length_still_says_what_it_is() -> None:
+    whole = bytes(
+        IPv6(src="2001:db8::1", dst="2001:db8::2")
+        / TCP(sport=40000, dport=443, flags="PA", seq=7, ack=9)
+        / Raw(b"x" * 100)
+    )
+    row = columns(whole[:54], wire=len(whole))  # tcpdump -s 68: Ethernet, IPv6 and 14 bytes of TCP
+    assert (row["kind"], row["flaw"]) == (pk.TCP, pk.TRANSPORT_CUT)
+    assert (row["tcp_flags"], row["sequence"], row["acknowledgment"]) == (0x18, 7, 9)
+    assert (row["payload_length"], row["payload_captured"], row["window"]) == (100, 0, -1)
+    row = columns(whole[:53], wire=len(whole))
+    assert (row["destination_port"], row["tcp_flags"], row["window"]) == (443, 0, -1)
+
+
 @pytest.mark.parametrize("raw", [changed(INNERS["udp4"].raw, 0, 0x44, 1), changed(INNERS["udp4"].raw, 0, 0x55, 1)])
 def test_headers_that_are_none(raw: bytes) -> None:
     row = columns(bytes(Ether(**MACS, type=0x0800)) + raw, 1)

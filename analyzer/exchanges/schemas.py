@@ -37,6 +37,7 @@ _TCP_FACTS: Schema = (
     _c("alert_by", "text", "", "side that sent a TLS alert in clear", "RFC 8446 §6", public=False),
     _c("alert_code", "int", "", "description of that alert", "RFC 8446 §6", public=False),
     _c("hello_segments", "int", "", "TCP segments of the ClientHello", public=False),
+    _c("owed", "int", "bytes", "of a body that the server announced and did not send; -1: unknown", public=False),
     _c("zero_window_by", "text", "", "side that took no more data", "RFC 9293 §3.8.6.1", public=False),
     _c("zero_window_ns", "duration", "ns", "how long", public=False),
     _c("stuck_by", "text", "", "side whose unacknowledged segment was sent again", public=False),

@@ -51,6 +51,7 @@ from analyzer.patterns.finding import (
 from analyzer.patterns.told import Told, chosen, told, which
 from analyzer.patterns.words import FAMILIES, listed, sentence
 
+CONVERGES = Threshold("converges", 5.0, "s", "the next version may be tried on a connection of its own")
 NEXT_TRY = Threshold("next-try", 0.25, "s", "a client goes on in a listed version at once, which takes a round trip")
 
 PATTERN = Pattern(
@@ -58,7 +59,7 @@ PATTERN = Pattern(
     ERROR,
     "no QUIC version in common, or a Version Negotiation that cannot work",
     ("RFC 8999 §6", "RFC 9000 §6", "RFC 9368 §2"),
-    (WAIT, NEXT_TRY),
+    (WAIT, NEXT_TRY, CONVERGES),
 )
 
 LISTS_OFFERED = "the Version Negotiation lists the version that was offered, so a client must ignore it"
@@ -84,7 +85,7 @@ def _is_wrong(t: Told, *, is_probe: bool) -> bool:
 def _said(t: Told) -> str:
     """What is wrong with the versions, "" for nothing."""
     offered, answers = t["versions_offered"].split(","), t["versions_listed"].split(",")
-    if not t["versions_offered"] or t["completed"] or t["server_crypto"]:
+    if not t["versions_offered"] or t["completed"] or t["server_crypto"] or _went_on(t):
         return ""
     is_probe = all(_is_reserved(version) for version in offered) and not t["hello_read"]
     if t.has_sent("server", "version-negotiation"):
@@ -99,6 +100,16 @@ def _said(t: Told) -> str:
         return PROBE if is_probe and t["repeats"] < 1 else UNANSWERED
     other = t["server_version"] and t["server_version"] not in offered and not t["compatible"]
     return OTHER_VERSION if other and t.is_watched else ""
+
+
+def _went_on(t: Told) -> bool:
+    """Whether the client was answered on another connection to the same socket soon after."""
+    table = t.view.connections
+    same = (table["transport"] == "quic") & (table["outcome"] == "answered")
+    for column in ("client_address", "server_address", "server_port"):
+        same &= table[column] == t[column]
+    later = table["request_time"] - t["request_time"]
+    return bool((same & (later > 0) & (later <= CONVERGES.ns)).any())
 
 
 def _is_reserved(version: str) -> bool:

@@ -74,3 +74,9 @@ def test_capture_that_stopped_early() -> None:
     assert not found(ID, view(negotiated(1), lasts=1.26))
     assert found(ID, view(negotiated(1), lasts=1.28))
     assert not found(ID, view(negotiated(server_sent="", versions_offered="0x12345678", columns=SILENT), lasts=3.9))
+
+
+def test_a_client_that_goes_on_with_another_connection_has_converged() -> None:
+    assert not found(ID, view(negotiated(1), connection(V4, 1.2)))
+    assert found(ID, view(negotiated(1), connection(V4, 7)))
+    assert found(ID, view(negotiated(1), connection(V4, 1.2, client_address="192.0.2.11")))

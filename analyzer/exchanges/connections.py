@@ -222,6 +222,7 @@ def _tls_version(hello: ServerHello | None) -> str:
     return tls_version_name(hello.tls_version) if hello is not None else ""
 
 
+@functools.lru_cache(maxsize=256)
 def _hex_version(version: int) -> str:
     return f"0x{version:08x}" if version >= 0 else ""
 
@@ -275,6 +276,8 @@ _ATTRIBUTES = {
 }
 
 _COLUMNS: dict[str, _Value] = {
+    "quic_version": lambda _, j: _hex_version(j.connection.version),
+    "quic_version_negotiated": lambda _, j: _hex_version(j.connection.server_version),
     "connection": lambda _, j: f"C{j.number}",
     "family": lambda _, j: _family(j.connection),
     "duration_s": _duration,
@@ -291,8 +294,6 @@ _COLUMNS: dict[str, _Value] = {
 _LAZY: dict[str, _Value] = {
     "bursts": _bursts,
     "history": lambda g, j: history_of(g.flows, j.connection),
-    "quic_version": lambda _, j: _hex_version(j.connection.version),
-    "quic_version_negotiated": lambda _, j: _hex_version(j.connection.server_version),
     "client_dcid": lambda _, j: j.connection.client_dcid.hex(),
     "client_scid": lambda _, j: j.connection.client_scid.hex(),
     "server_scid": lambda _, j: j.connection.server_scid.hex(),

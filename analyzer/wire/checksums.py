@@ -6,18 +6,14 @@ Where a sender's interface computes checksums, a capture made before it shows on
 
 from __future__ import annotations
 
-import numpy as np
-
 _UDP, _TCP = 17, 6
 
 
 def ones_sum(b: bytes) -> int:
     """One's complement sum of 16-bit words, folded to 16 bits; an odd last byte counts as its high byte."""
-    words = np.frombuffer(b + b"\0" if len(b) & 1 else b, ">u2")
-    total = int(words.sum(dtype=np.uint64))
-    while total >> 16:
-        total = (total & 0xFFFF) + (total >> 16)
-    return total
+    # 2^16 is 1 modulo 2^16 - 1: the words of a number and the number itself leave the same rest.
+    number = int.from_bytes(b, "big") << (8 if len(b) & 1 else 0)
+    return number % 0xFFFF or (0xFFFF if number else 0)
 
 
 def transport_checksum_wrong(packet: bytes) -> bool:

@@ -36,7 +36,6 @@ class Attempt:
         "keys",
         "opened",
         "server_initials",
-        "server_stream",
     )
 
     def __init__(self, connection: Connection) -> None:
@@ -45,7 +44,6 @@ class Attempt:
         self.key_dcid = b""
         self.keys: dict[tuple[int, bytes], InitialKeys | None] = {}
         self.client_stream = CryptoStream()
-        self.server_stream = CryptoStream()
         self.server_initials: list[tuple[bytes, QuicPacket, bytes]] = []  # payload, packet, key DCID
         self.opened: tuple[QuicPacket, bytes] | None = None  # the Initial that told that this is an attempt
         self.began_early = False  # with 0-RTT, before the Initial that it was sent with or after
@@ -128,15 +126,15 @@ class Attempt:
             if connection.server_crypto or connection.close_side:
                 break
             self.key_dcid = key_dcid
-            self._read_server_initial(payload, packet)
+            self._read_server_initial(payload, packet, CryptoStream())
 
-    def _read_server_initial(self, payload: bytes, packet: QuicPacket) -> None:
+    def _read_server_initial(self, payload: bytes, packet: QuicPacket, stream: CryptoStream) -> None:
         connection = self.connection
         for frame in initial_frames(packet.version, self.open(payload, packet, from_server=True)).frames:
             if type(frame) is Crypto:
-                self.server_stream.add(frame.offset, frame.piece)
+                stream.add(frame.offset, frame.piece)
                 connection.server_crypto = True
-                connection.server_hello = read_server_hello(self.server_stream.prefix())
+                connection.server_hello = read_server_hello(stream.prefix())
             elif type(frame) is ConnectionClose and not connection.close_side:
                 connection.close_side, connection.close_code = "server", frame.code
                 connection.close_space = "initial"

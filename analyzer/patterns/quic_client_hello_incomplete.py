@@ -11,7 +11,8 @@ Why it matters
 How it decides
     After all repeats that were kept, bytes of the ClientHello are still missing; no record of it was cut; the server
     sent nothing or only acknowledgments; the capture ran on for `wait`. A tenth or less of the attempts, where others
-    had to be sent again, is info: loss may be unlucky.
+    had to be sent again, is info: loss may be unlucky. So it is where a whole hello to the same socket stays
+    unanswered as well.
 
 What it cannot know
     Seen at the client, the missing part may have left by another interface or was dropped by the capture. Seen at the
@@ -36,10 +37,17 @@ from collections.abc import Iterator
 
 from analyzer.exchanges.view import View
 from analyzer.patterns import advice
-from analyzer.patterns.evidence import WAIT, Attempts, attempts_by_socket, finding_of, first_request
+from analyzer.patterns.evidence import (
+    WAIT,
+    Attempts,
+    attempts_by_socket,
+    finding_of,
+    first_request,
+    unanswered_initials,
+)
 from analyzer.patterns.finding import INFO, LIKELY, POSSIBLE, WARNING, Argument, Finding, LookAlike, Pattern
 from analyzer.patterns.told import RARE, Told, chosen, may_be_loss, told, which
-from analyzer.patterns.words import FAMILIES, sentence
+from analyzer.patterns.words import FAMILIES, counted, sentence
 
 PATTERN = Pattern(
     "quic-client-hello-incomplete",
@@ -48,6 +56,8 @@ PATTERN = Pattern(
     ("RFC 9000 §7", "RFC 9001 §4.1.3"),
     (WAIT, RARE),
 )
+
+ANSWERS = ("handshake", "1-rtt", "retry", "version-negotiation")
 
 
 def find(view: View) -> Iterator[Finding]:
@@ -61,16 +71,18 @@ def _is_incomplete(t: Told) -> bool:
         return False
     if t["outcome_reason"] in ("cut-record", "one-way") or t["one_way"] or t.was_ended:
         return False
-    answered = t["server_crypto"] or t["unread_initials"] or t.has_sent("server", "handshake", "1-rtt", "retry")
+    answered = t["server_crypto"] or t["unread_initials"] or t.has_sent("server", *ANSWERS)
     return not answered and t.is_watched
 
 
 def _argument(attempts: Attempts) -> Argument:
-    by_loss = may_be_loss(attempts)
+    table, whole = attempts.view.connections, attempts.where(unanswered_initials(attempts.view))
+    dead = bool(whole) and not attempts.where(table["outcome"] == "answered")
+    minor = dead or may_be_loss(attempts)
     missing = Counter(t["hello_missing"] for t in told(attempts)).most_common(1)[0][0]
     return Argument(
-        severity=INFO if by_loss else WARNING,
-        confidence=LIKELY if sum(attempts.tries) > 1 and not by_loss else POSSIBLE,
+        severity=INFO if minor else WARNING,
+        confidence=LIKELY if sum(attempts.tries) > 1 and not minor else POSSIBLE,
         title=f"QUIC over {FAMILIES[attempts.family]} to {attempts.words}: the ClientHello is not whole here",
         because=sentence(
             f"{which(attempts)} showed a ClientHello with a hole ({missing}), so that no answer can be expected; "
@@ -78,7 +90,13 @@ def _argument(attempts: Attempts) -> Argument:
         ),
         limitations=advice.vantage_limits(attempts.view),
         look_alikes=(
-            LookAlike("quic-initial-no-reply", True, "a server cannot answer a ClientHello that it has not got whole"),
+            LookAlike(
+                "quic-initial-no-reply",
+                not dead,
+                f"{counted(len(whole), 'other attempt')} with a whole ClientHello got no reply"
+                if dead
+                else "a server cannot answer a ClientHello that it has not got whole",
+            ),
             LookAlike("capture-truncated", True, "no record with a part of the hello is cut"),
             LookAlike("capture-drops", False, "the capture itself may have lost the missing datagram"),
         ),

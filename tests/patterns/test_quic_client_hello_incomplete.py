@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.patterns.tables import V4, Row, connection, found, story, view
+from tests.patterns.tables import V4, Row, alike, connection, found, story, view
 
 ID = "quic-client-hello-incomplete"
 HOLE = "bytes 140 to 148"
@@ -41,6 +41,7 @@ def test_one_try_is_only_possible() -> None:
         {"facts": {"server_crypto": True, "server_sent": "initial"}},
         {"facts": {"server_sent": "initial,handshake"}},
         {"facts": {"server_sent": "retry"}},
+        {"facts": {"server_sent": "version-negotiation"}},
     ],
     ids=str,
 )
@@ -58,3 +59,12 @@ def test_few_among_many_under_loss_are_info() -> None:
     assert (finding.severity, finding.confidence) == ("info", "possible")
     [finding] = found(ID, view(*(connection(V4, 1 + at) for at in range(20)), holed(50)))
     assert finding.severity != "info"
+
+
+def test_where_whole_hellos_stay_unanswered_too_the_hole_is_info() -> None:
+    silent = connection(V4, 2, outcome="silent", repeats=3)
+    [finding] = found(ID, view(holed(1), silent))
+    assert finding.severity == "info"
+    assert not alike(finding)["quic-initial-no-reply"]
+    [finding] = found(ID, view(holed(1), silent, connection(V4, 9)))
+    assert finding.severity == "warning"

@@ -1,17 +1,19 @@
 """Which records prove the findings, and why: what they cite, and the handshakes of the connections that they are about.
 
-What findings cite comes first, then the selected packets of their connections, in the order of the report; no more than
-``MOST_RECORDS`` and ``MOST_BYTES``, so that the copy can be attached to a ticket. What is left out is counted.
+What findings cite comes first, then the selected packets of their connections and of those that they are held against,
+in the order of the report; no more than ``MOST_RECORDS`` and ``MOST_BYTES``, so that the copy can be attached to a
+ticket. What is left out is counted.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from analyzer.reports.evidence.contrast import compared_with
 from analyzer.reports.summary import Analysed, Finding
 from analyzer.reports.text import visible
 
@@ -35,10 +37,13 @@ class Chosen:
 
 def chosen_records(analysis: Analysed, findings: Sequence[Finding]) -> Chosen:
     """The records that prove these findings, each with what it is to them."""
-    packets = _Packets(analysis, findings)
+    compared = {finding["id"]: compared_with(analysis, finding) for finding in findings}
+    named = {name for finding in findings for name in finding.get("connections") or []}
+    named.update(*compared.values())
+    packets = _Packets(analysis, findings, named)
     reasons: dict[Record, list[str]] = {}
     size, left_out = 0, set()
-    for record, finding in _wanted(findings, packets):
+    for record, label in _wanted(findings, packets, compared):
         if record not in reasons:
             length = packets.length(record)
             if len(reasons) >= MOST_RECORDS or size + length > MOST_BYTES:
@@ -46,10 +51,9 @@ def chosen_records(analysis: Analysed, findings: Sequence[Finding]) -> Chosen:
                 continue
             size += length
             reasons[record] = []
-        label = f"{finding['id']} {finding['pattern']}"
         if label not in reasons[record]:
             reasons[record].append(label)
-    roles = _roles(analysis, findings)
+    roles = _roles(analysis, findings, named)
     names = [capture["name"] for capture in analysis.document["captures"]]
     return Chosen(
         {
@@ -66,22 +70,28 @@ def _comment(record: Record, reasons: Sequence[str], role: str, names: Sequence[
     return visible(f"{', '.join(reasons[:MOST_NAMED])}{more}: {role} [{name}, record {record[1]}]")
 
 
-def _wanted(findings: Sequence[Finding], packets: _Packets) -> Iterator[tuple[Record, Finding]]:
+def _wanted(
+    findings: Sequence[Finding], packets: _Packets, compared: Mapping[str, Sequence[str]]
+) -> Iterator[tuple[Record, str]]:
+    """Each record with the finding that it is for, the same again where it is for several."""
+    labels = {finding["id"]: f"{finding['id']} {finding['pattern']}" for finding in findings}
     for finding in findings:
         for capture, number in finding.get("records") or []:
-            yield (capture, number), finding
+            yield (capture, number), labels[finding["id"]]
     for finding in findings:
         for name in finding.get("connections") or []:
             for record in packets.records_of(name):
-                yield record, finding
+                yield record, labels[finding["id"]]
+        for name in compared[finding["id"]]:
+            for record in packets.records_of(name):
+                yield record, f"{labels[finding['id']]}, for comparison"
 
 
 class _Packets:
     """The rows of the table of packets that matter to some findings."""
 
-    def __init__(self, analysis: Analysed, findings: Sequence[Finding]) -> None:
+    def __init__(self, analysis: Analysed, findings: Sequence[Finding], named: Set[str]) -> None:
         cited = {(capture, number) for finding in findings for capture, number in finding.get("records") or []}
-        named = {name for finding in findings for name in finding.get("connections") or []}
         self._rows: dict[Record, dict[str, Any]] = {}
         self._of: dict[str, list[Record]] = {}
         if not cited and not named:
@@ -115,9 +125,8 @@ class _Packets:
         return f"{whose}{side}{', '.join(filter(None, [row['kind'], row['detail']]))}"
 
 
-def _roles(analysis: Analysed, findings: Sequence[Finding]) -> dict[Record, str]:
-    """Requests, their repeats and replies, of the connections of findings and of questions that they cite."""
-    named = {name for finding in findings for name in finding.get("connections") or []}
+def _roles(analysis: Analysed, findings: Sequence[Finding], named: Set[str]) -> dict[Record, str]:
+    """Requests, their repeats and replies, of these connections and of questions that the findings cite."""
     roles: dict[Record, str] = {}
     table = analysis.connections
     rows = [row for row, name in enumerate(table["connection"].tolist()) if name in named]

@@ -14,6 +14,7 @@ from analyzer.analysis import Analysis, analyse
 from analyzer.errors import UsageError
 from analyzer.reports.evidence import chosen, copy
 from analyzer.reports.evidence.chosen import chosen_records
+from analyzer.reports.evidence.contrast import compared_with
 from analyzer.reports.evidence.copy import read_again, write_evidence
 from tests.reports import example
 
@@ -41,11 +42,41 @@ def test_each_comment_says_finding_role_file_and_record(silent: Analysis) -> Non
     assert comments[0, 8].endswith(": C1 quic request, repeat 1 [server.pcap, record 8]")
 
 
+def test_what_the_claim_is_held_against_is_there_too(silent: Analysis, captures: Path) -> None:
+    comments = chosen_records(silent, silent.document["findings"]).comments
+    held = {record: comment for record, comment in comments.items() if "for comparison" in comment}
+    # The first handshakes over IPv6 and over TCP after the silence: records 60 and 29 are their requests.
+    assert comments[0, 60].startswith("F1 address-family-silent, for comparison: ")
+    assert "quic-blocked-tcp-answered, for comparison: C6 tcp request" in comments[0, 29]
+    assert not {record for finding in silent.document["findings"] for record in map(tuple, finding["records"])} & set(
+        held
+    )
+
+
+def test_a_dead_socket_of_a_group_is_shown_beside_a_live_one(captures: Path) -> None:
+    path = next((captures / "04-reuseport-dead-worker").rglob("server.pcap"))
+    analysis = analyse([str(path)])
+    (finding, *_) = [f for f in analysis.document["findings"] if f["pattern"] == "socket-partial-silence"]
+    names = compared_with(analysis, finding)
+    table = analysis.connections
+    rows = [row for row in table.rows() if row["connection"] in names]
+    assert rows
+    assert all(row["outcome"] == "answered" and row["server_address"] == finding["server"]["address"] for row in rows)
+
+
+def test_a_finding_that_compares_nothing_is_held_against_nothing() -> None:
+    analysis = example.silent()
+    assert compared_with(analysis, example.NO_REPLY) == []
+    assert compared_with(analysis, {**example.FAMILY_SILENT, "connections": []}) == []
+    assert compared_with(example.analysis_of([], []), example.FAMILY_SILENT) == []
+
+
 def test_handshakes_of_the_connections_are_chosen_besides_what_is_cited(silent: Analysis) -> None:
     (blocked,) = [each for each in silent.document["findings"] if each["pattern"] == "quic-blocked-tcp-answered"]
     packets = silent.packets
     rows = zip(packets["record"].tolist(), packets["connection"].tolist(), strict=True)
-    wanted = {record for record, name in rows if name in blocked["connections"]}
+    compared = compared_with(silent, blocked)
+    wanted = {record for record, name in rows if name in {*blocked["connections"], *compared}}
     chosen_ = chosen_records(silent, [blocked]).comments
     assert {record for _, record in chosen_} == wanted | {record for _, record in blocked["records"]}
 

@@ -42,7 +42,7 @@ from analyzer.exchanges.view import View
 from analyzer.patterns import advice
 from analyzer.patterns.evidence import WAIT, Attempts, attempts_by_socket, finding_of, first_request
 from analyzer.patterns.finding import ERROR, INFO, LIKELY, POSSIBLE, Argument, Finding, LookAlike, Pattern, Threshold
-from analyzer.patterns.told import RARE, SECOND, Told, between, chosen, may_be_loss, told, total, which
+from analyzer.patterns.told import RARE, SECOND, Told, between, chosen, may_be_loss, to_the_end, told, total, which
 from analyzer.patterns.words import FAMILIES, sentence
 
 STALL = Threshold("stall", 1.0, "s", "RFC 9002 §6.2: three probes at a round trip of 50 ms")
@@ -61,7 +61,7 @@ def find(view: View) -> Iterator[Finding]:
     for went_on in (True, False):
         mask = chosen(view, partial(_is_stalled, went_on=went_on))
         for attempts in attempts_by_socket(view, mask):
-            yield finding_of(PATTERN, attempts, argument=_argument(attempts, went_on=went_on))
+            yield to_the_end(finding_of(PATTERN, attempts, argument=_argument(attempts, went_on=went_on)), attempts)
 
 
 def _is_stalled(t: Told, *, went_on: bool) -> bool:

@@ -37,7 +37,7 @@ from analyzer.exchanges.view import View
 from analyzer.patterns import advice
 from analyzer.patterns.evidence import WAIT, Attempts, attempts_by_socket, capture_end, finding_of, first_request
 from analyzer.patterns.finding import ERROR, LIKELY, Argument, Finding, LookAlike, Pattern
-from analyzer.patterns.told import Told, chosen, told, total, which
+from analyzer.patterns.told import Told, chosen, to_the_end, told, total, which
 from analyzer.patterns.words import FAMILIES, any_of, sentence
 
 PATTERN = Pattern(
@@ -52,7 +52,7 @@ PATTERN = Pattern(
 def find(view: View) -> Iterator[Finding]:
     """A finding for each server socket that only acknowledged."""
     for attempts in attempts_by_socket(view, chosen(view, _is_acked_only)):
-        yield finding_of(PATTERN, attempts, argument=_argument(attempts))
+        yield to_the_end(finding_of(PATTERN, attempts, argument=_argument(attempts)), attempts)
 
 
 def _is_acked_only(t: Told) -> bool:

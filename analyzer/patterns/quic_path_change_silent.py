@@ -37,7 +37,7 @@ from analyzer.exchanges.view import View
 from analyzer.patterns import advice
 from analyzer.patterns.evidence import Attempts, attempts_by_socket, finding_of, first_request
 from analyzer.patterns.finding import ERROR, LIKELY, Argument, Finding, LookAlike, Pattern, Threshold
-from analyzer.patterns.told import SECOND, Told, between, chosen, told, total, which
+from analyzer.patterns.told import SECOND, Told, between, chosen, filter_of_all_paths, told, total, which
 from analyzer.patterns.words import FAMILIES, listed, sentence
 
 LEAST_PACKETS = Threshold("least-packets", 3, "packets", "RFC 9002 §6.2: a request and two probes")
@@ -57,7 +57,9 @@ def find(view: View) -> Iterator[Finding]:
     for attempts in attempts_by_socket(view, chosen(view, _is_silent)):
         finding = finding_of(PATTERN, attempts, argument=_argument(attempts))
         onset = min(t["silent_path_from"] for t in told(attempts))
-        yield replace(finding, last_time=max(t["silent_path_until"] for t in told(attempts)), onset=onset)
+        last = max(t["silent_path_until"] for t in told(attempts))
+        shown = filter_of_all_paths(attempts, (finding.first_time, last))
+        yield replace(finding, last_time=last, onset=onset, display_filter=shown)
 
 
 def _is_silent(t: Told) -> bool:

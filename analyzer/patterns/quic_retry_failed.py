@@ -37,7 +37,7 @@ from analyzer.exchanges.view import View
 from analyzer.patterns import advice
 from analyzer.patterns.evidence import WAIT, Attempts, attempts_by_socket, capture_end, finding_of, first_request
 from analyzer.patterns.finding import CERTAIN, ERROR, LIKELY, POSSIBLE, Argument, Finding, LookAlike, Pattern
-from analyzer.patterns.told import Told, chosen, told, which
+from analyzer.patterns.told import Told, chosen, to_the_end, told, which
 from analyzer.patterns.words import FAMILIES, sentence
 
 INVALID_TOKEN = 0x0B  # RFC 9000 §20.1
@@ -59,7 +59,7 @@ NOT_RETURNED = "the client never returned the token"
 def find(view: View) -> Iterator[Finding]:
     """A finding for each server socket whose Retry or token check fails."""
     for attempts in attempts_by_socket(view, chosen(view, lambda t: bool(_said(t)))):
-        yield finding_of(PATTERN, attempts, argument=_argument(attempts))
+        yield to_the_end(finding_of(PATTERN, attempts, argument=_argument(attempts)), attempts)
 
 
 def _said(t: Told) -> str:

@@ -33,7 +33,7 @@ from analyzer.exchanges.view import View
 from analyzer.patterns import advice
 from analyzer.patterns.evidence import WAIT, Attempts, attempts_by_socket, finding_of, first_request
 from analyzer.patterns.finding import ERROR, LIKELY, POSSIBLE, Argument, Finding, LookAlike, Pattern
-from analyzer.patterns.told import Told, chosen, told, total, which
+from analyzer.patterns.told import Told, chosen, to_the_end, told, total, which
 from analyzer.patterns.words import FAMILIES, sentence
 
 PATTERN = Pattern(
@@ -48,7 +48,7 @@ PATTERN = Pattern(
 def find(view: View) -> Iterator[Finding]:
     """A finding for each server socket whose Initials are missing."""
     for attempts in attempts_by_socket(view, chosen(view, _is_missing)):
-        yield finding_of(PATTERN, attempts, argument=_argument(attempts))
+        yield to_the_end(finding_of(PATTERN, attempts, argument=_argument(attempts)), attempts)
 
 
 def _is_missing(t: Told) -> bool:

@@ -38,7 +38,7 @@ from functools import partial
 from analyzer.exchanges.view import View
 from analyzer.patterns.evidence import Attempts, attempts_by_socket, finding_of, first_request
 from analyzer.patterns.finding import CERTAIN, INFO, LIKELY, WARNING, Argument, Finding, LookAlike, Pattern, Threshold
-from analyzer.patterns.told import Told, chosen, told, total, which
+from analyzer.patterns.told import Told, chosen, filter_of_all_paths, told, total, which
 from analyzer.patterns.words import FAMILIES, sentence
 
 TOKEN = Threshold("token", 16, "bytes that are the same", "RFC 9000 §10.3")
@@ -60,6 +60,9 @@ def find(view: View) -> Iterator[Finding]:
             stories = told(attempts)
             finding = finding_of(PATTERN, attempts, argument=_argument(attempts, stories, side))
             onset, last = min(t["resets_from"] for t in stories), max(t["resets_until"] for t in stories)
+            if any(t["resets_on_new_path"] for t in stories):
+                shown = filter_of_all_paths(attempts, (finding.first_time, last))
+                finding = replace(finding, display_filter=shown)
             yield replace(finding, onset=onset, last_time=last)
 
 

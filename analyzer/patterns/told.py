@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from analyzer.exchanges.view import View
 from analyzer.patterns.evidence import WAIT, Attempts, Mask, capture_end
-from analyzer.patterns.finding import Threshold
-from analyzer.patterns.words import FAMILIES, counted, share
+from analyzer.patterns.finding import Finding, Threshold
+from analyzer.patterns.words import FAMILIES, conversation_filter, counted, one_of_addresses, one_of_ports, share
 
 SECOND = 1_000_000_000
 
@@ -80,6 +80,20 @@ def which(attempts: Attempts) -> str:
     """``2 of 5 QUIC attempts to 192.0.2.80:443 over IPv4``."""
     part = share(len(attempts), len(attempts.socket_rows), "QUIC attempt")
     return f"{part} to {attempts.words} over {FAMILIES[attempts.family]}"
+
+
+def to_the_end(finding: Finding, attempts: Attempts) -> Finding:
+    """The finding with the last record of its connections as its end."""
+    return replace(finding, last_time=max(attempts.column("last_time")))
+
+
+def filter_of_all_paths(attempts: Attempts, span: tuple[int, int]) -> str:
+    """A display filter that leaves the clients' ports open, for connections that changed theirs."""
+    addresses, ports = sorted(set(attempts.column("server_address"))), sorted(set(attempts.column("server_port")))
+    terms = [one_of_addresses(attempts.family, addresses), one_of_ports("udp", ports)]
+    if len(clients := attempts.clients) == 1:
+        terms.append(one_of_addresses(attempts.family, sorted(clients)))
+    return conversation_filter(" && ".join(terms), "udp", ports=(), span=span)
 
 
 def may_be_loss(attempts: Attempts) -> bool:

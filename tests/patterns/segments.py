@@ -6,6 +6,9 @@ from typing import Any
 
 from tests.patterns.tables import SECOND, T0, V4, Row, tcp
 
+#: As many ports as tests take for many.
+MANY_PORTS = 15
+
 _TIMES = (
     "first_client_data", "first_server_data", "last_client_data", "last_server_data", "client_fin", "server_fin",
     "client_rst", "server_rst",
@@ -21,7 +24,7 @@ def opened(at: float = 1.0, port: int = 80, server: str = V4, **facts: Any) -> R
     }  # fmt: skip
     columns = usual | facts
     for name in _TIMES:
-        if name in columns:
+        if columns.get(name, -1) >= 0:
             columns[name] = start + round(columns[name] * SECOND)
     return tcp(server, at, **({"server_port": port} | columns))
 
@@ -50,6 +53,11 @@ def busy_tcp() -> list[Row]:
         opened(40.1, 8002, server_fin=0.2),
         opened(40.2, 8003, server_rst=0.2),
         opened(40.3, 8004, zero_window_by="server", zero_window_ns=3 * SECOND, server_fin=9.0, client_fin=8.0),
+        opened(40.25, 8012, server_rst=0.2, reset_ttl_gap=12),
+        served(40.35, 8013, owed=100, client_fin=8.0, server_fin=-1),
+        *(hello(46 + i, 8014, hello_segments=2, client_fin=6.0) for i in range(2)),
+        *(hello(48 + i, 8014, first_server_data=0.1, server_bytes=900, client_fin=6.0) for i in range(2)),
+        *(served(50 + i / 10, 8015, client_port=50_000 + i % MANY_PORTS) for i in range(MANY_PORTS + 1)),
         hello(40.4, 8005, client_fin=6.0),
         hello(40.5, 8006, alert_by="server", alert_code=40, first_server_data=0.1),
         stuck(40.6, 8007),

@@ -8,15 +8,16 @@ import subprocess
 from collections.abc import Iterator
 from dataclasses import fields, replace
 from pathlib import Path
+from unittest import mock
 
 import pytest
 
 from analyzer.errors import UsageError
-from analyzer.patterns import catalogue
+from analyzer.patterns import catalogue, ephemeral_port_exhaustion
 from analyzer.patterns.finding import CONFIDENCES, COUNTS, SEVERITIES, Finding, Pattern
 from tests.patterns.busy_quic import busy_quic
 from tests.patterns.questions import busy_questions
-from tests.patterns.segments import busy_tcp
+from tests.patterns.segments import MANY_PORTS, busy_tcp
 from tests.patterns.tables import V4, V6, Row, capture, connection, tcp, view
 
 ROOT = Path(__file__).parents[2]
@@ -74,7 +75,9 @@ def busy_view() -> tuple[Finding, ...]:
     many = {"cut_records": ((0, 3),), "duplicate_records": tuple((0, 100_000 + i) for i in range(100))}
     many |= {"backward_records": ((0, 7),), "large_records": ((0, 8),)}
     captures = [capture(cut="here", ledger={"duplicates": 100}, dropped=3, **many)]
-    return catalogue.run(view(*rows, captures=captures, **busy_questions()))
+    few = replace(ephemeral_port_exhaustion.PORTS, value=MANY_PORTS)
+    with mock.patch.object(ephemeral_port_exhaustion, "PORTS", few):
+        return catalogue.run(view(*rows, captures=captures, **busy_questions()))
 
 
 @pytest.mark.parametrize("path", pattern_files(), ids=lambda path: path.stem)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from analyzer.patterns import ephemeral_port_exhaustion
 from tests.patterns.segments import hello, opened, served, stuck
 from tests.patterns.tables import SECOND, V4, V6, Row, alike, found, tcp, view
 
@@ -69,9 +72,10 @@ def test_alerts_are_named_and_told_apart_by_side() -> None:
         hello(3, alert_by="client", alert_code=90),
     ]
     findings = found("tls-alert", view(*rows))
-    assert [
-        finding.title.split(": ")[1] for finding in findings
-    ] == ["the server sends the alert handshake_failure", "the client sends the alert unknown_ca"]
+    assert [finding.title.split(": ")[1] for finding in findings] == [
+        "the server sends the alert handshake_failure",
+        "the client sends the alert unknown_ca",
+    ]
     assert {finding.confidence for finding in findings} == {"certain"}
     assert not found("tcp-closed-without-response", view(rows[0]))
 
@@ -189,3 +193,59 @@ def test_tuples_reused_too_soon() -> None:
     assert (finding.severity, finding.confidence, finding.family) == ("warning", "certain", "ipv4")
     assert alike(finding) == {"tcp-syn-refused": True}
     assert severities("tuple-reused-too-soon", served(1), served(2)) == []
+
+
+def test_responses_that_stop() -> None:
+    owing = {"owed": 5000, "server_fin": -1, "client_fin": 7.0}
+    [finding] = found("tcp-response-stalled", view(served(1, **owing)))
+    assert finding.severity == "error"
+    assert "1 response lacked up to 5,000 bytes of the announced length" in finding.because
+    assert severities("tcp-response-stalled", served(1, **(owing | {"client_fin": 5.0}))) == []  # too soon to say
+    assert severities("tcp-response-stalled", served(1, **(owing | {"owed": -1}))) == []  # several requests
+    assert severities("tcp-response-stalled", served(1, **(owing | {"server_fin": 6.0}))) == []
+    assert severities("tcp-response-stalled", served(1, **(owing | {"zero_window_by": "client"}))) == []
+
+
+def test_response_segments_that_nobody_acknowledges() -> None:
+    again = {
+        "stuck_by": "server",
+        "server_acked": "some",
+        "stuck_repeats": 4,
+        "stuck_ns": 5 * SECOND,
+        "stuck_length": 700,
+    }
+    assert severities("tcp-response-stalled", served(1, **again)) == [("error", "likely")]
+    assert severities("tcp-response-stalled", served(1, **(again | {"stuck_repeats": 2}))) == []
+    large = {"stuck_length": 1448, "small_passed": True}
+    assert severities("tcp-response-stalled", served(1, **(again | large))) == []
+    assert severities("pmtu-black-hole", served(1, **(again | large))) == [("error", "possible")]
+
+
+def test_resets_that_do_not_fit_the_server() -> None:
+    assert severities("tcp-reset-injected", opened(1, server_rst=0.1, reset_ttl_gap=4)) == [("warning", "possible")]
+    assert severities("tcp-reset-injected", opened(1, server_rst=0.1, reset_ttl_gap=3)) == []
+    later = {"first_server_data": 0.3, "last_server_data": 0.3}
+    assert severities("tcp-reset-injected", opened(1, server_rst=0.1, **later)) == [("warning", "likely")]
+    assert severities("tcp-reset-injected", opened(1, server_rst=0.1, client_fin=0.05, reset_ttl_gap=9)) == []
+
+
+def test_split_hellos_that_fail() -> None:
+    fails = [hello(i, hello_segments=2, server_rst=0.1) for i in (1, 2)]
+    works = [hello(i, first_server_data=0.1, server_bytes=900) for i in (3, 4)]
+    assert severities("tls-split-client-hello", *fails, *works) == [("warning", "possible")]
+    assert severities("tls-split-client-hello", *fails[:1], *works) == []
+    assert severities("tls-split-client-hello", *fails, *works[:1]) == []
+    split_works = hello(5, hello_segments=2, first_server_data=0.1, server_bytes=900)
+    assert severities("tls-split-client-hello", *fails, *works, split_works) == []
+    lost = [row | {"client_acked": "none"} for row in fails]
+    assert severities("tls-split-client-hello", *lost, *works) == []
+
+
+def test_nearly_all_ports(monkeypatch: pytest.MonkeyPatch) -> None:
+    few = replace(ephemeral_port_exhaustion.PORTS, value=10)
+    monkeypatch.setattr(ephemeral_port_exhaustion, "PORTS", few)
+    rows = [served(1 + i / 10, client_port=40_000 + i) for i in range(10)]
+    again = served(9, client_port=40_000)
+    assert severities("ephemeral-port-exhaustion", *rows, again) == [("warning", "possible")]
+    assert severities("ephemeral-port-exhaustion", *rows) == []  # no port is used again
+    assert severities("ephemeral-port-exhaustion", *rows[:9], again) == []

@@ -70,14 +70,33 @@ NO_FACTS = TcpFacts()
 
 
 def tcp_facts(flows: Flows, connections: Sequence[Connection]) -> list[TcpFacts]:
-    """The facts of each connection; ``NO_FACTS`` for other transports, attempts that met nothing, and plain ones."""
+    """The facts of each connection; little for plain ones, none for other transports and silent attempts."""
     last = {connection.flow: k for k, connection in enumerate(connections) if connection.transport == "tcp"}
-    return [
-        _facts(flows, c, is_last=last[c.flow] == k)
-        if c.transport == "tcp" and _is_two_way(c) and not (last[c.flow] == k and _is_plain(flows, c))
-        else NO_FACTS
-        for k, c in enumerate(connections)
-    ]
+    facts = []
+    for k, c in enumerate(connections):
+        if c.transport != "tcp" or not _is_two_way(c):
+            facts.append(NO_FACTS)
+            continue
+        is_last = last[c.flow] == k
+        is_plain = is_last and _is_plain(flows, c)
+        facts.append(_plain_facts(flows, c) if is_plain else _facts(flows, c, is_last=is_last))
+    return facts
+
+
+def _plain_facts(flows: Flows, connection: Connection) -> TcpFacts:
+    """Of a connection in which nothing is amiss: in how many segments its ClientHello came."""
+    if connection.hello is None:
+        return NO_FACTS
+    rows, hello = flows.scan.rows, 0
+    begin, begins = int(rows.sequence[connection.request_rows[0]]), set()
+    for row in connection.rows:
+        if rows.direction[row] == connection.client_direction and rows.payload_length[row] > 0:
+            at = distance(int(rows.sequence[row]), begin)
+            hello = hello or 6 + int.from_bytes(flows.payload(row)[3:5], "big")
+            if at >= hello:
+                break
+            begins.add(at)
+    return TcpFacts(protocol="tls", hello_segments=len(begins))
 
 
 def _is_two_way(connection: Connection) -> bool:

@@ -55,6 +55,7 @@ MOST_SILENT = Threshold(
 LEAST_SHARE = Threshold("least-share", 1 / 256, "of attempts", "a group with a socket for each of 256 processors")
 P_VALUE = Threshold("p-value", 1e-4, "probability", "of the ratio under loss; 1 of 10,000 sockets under loss alone")
 SURE = Threshold("sure", 1e-8, "probability", "of the ratio under loss: likely rather than possible")
+LATE = Threshold("late", 0.25, "late answers per silence", "so much loss may not be the same for all: be sure")
 BY_TIME = Threshold("by-time", 1e-3, "probability", "of such an order in time by chance: silence belongs to a time")
 
 _LIMIT = (
@@ -66,7 +67,7 @@ PATTERN = Pattern(
     ERROR,
     "a server socket answers some client 4-tuples and never others, in the same time",
     ("socket(7) SO_REUSEPORT", "Self and Liang 1987", "Wilson 1927"),
-    (LEAST_UNITS, APART, MOST_SILENT, LEAST_SHARE, P_VALUE, SURE, BY_TIME, WAIT),
+    (LEAST_UNITS, APART, MOST_SILENT, LEAST_SHARE, P_VALUE, SURE, LATE, BY_TIME, WAIT),
 )
 
 
@@ -87,8 +88,9 @@ def find(view: View) -> Iterator[Finding]:
 def _is_sticky(test: Stickiness) -> bool:
     meanwhile = test.answered_meanwhile >= LEAST_UNITS.value
     outages = not meanwhile and (test.units < APART.value or test.answered_late > test.units / APART.value)
+    needed = SURE if test.answered_late >= LATE.value * test.units else P_VALUE
     ordered = test.by_time <= BY_TIME.value
-    return test.units >= LEAST_UNITS.value and test.p_value <= P_VALUE.value and not outages and not ordered
+    return test.units >= LEAST_UNITS.value and test.p_value <= needed.value and not outages and not ordered
 
 
 def _argument(found: Split) -> Argument:

@@ -13,7 +13,8 @@ a restart, a ban, an overflow. What is left are *units*, and two models of them 
 Twice the difference of the log likelihoods is a chi-square with one degree of freedom or zero, half each, because q = 0
 lies on the edge (Self and Liang 1987). The sticky model is taken at a plain estimate, not at its best, which errs
 towards loss. Then silence must be spread over the order of attempts as chance spreads it (runs test, Wald and Wolfowitz
-1940), and over the second (phase test): silence that comes in blocks or beats belongs to a time, not to a 4-tuple.
+1940), and over the second (phase test): silence that comes in blocks, evenly or in beats belongs to a time, not to a
+4-tuple.
 
 Limit: outages as short as one attempt, with no attempt answered meanwhile, look sticky; ``answered_meanwhile`` counts
 the units during whose tries the same client was answered on another port, and ``answered_late`` the attempts that such
@@ -75,9 +76,9 @@ def stickiness(attempts: Iterable[Try]) -> Stickiness:
     units = [_units(tries) for tries in clients]
     ratio = _ratio(units)
     several = [tries for tries in clients if sum(t.silent for t in tries) > 1]
-    orders = [chance_of_blocks([t.silent for t in tries]) for tries in several] + [
-        _chance_of_phase(tries) for tries in several
-    ]
+    fates = [[t.silent for t in tries] for tries in several]
+    orders = [test(each) for each in fates for test in (chance_of_blocks, _chance_of_evenness)]
+    orders += [_chance_of_phase(tries) for tries in several]
     return Stickiness(
         ratio=ratio,
         p_value=0.5 * math.erfc(math.sqrt(ratio / 2)) if ratio > 0 else 1.0,
@@ -152,11 +153,24 @@ def _binomial(lost: int, kept: int) -> float:
 
 def chance_of_blocks(fates: Sequence[bool]) -> float:
     """Probability that as many silent attempts (true) among all form as few runs as these, or fewer, by chance."""
+    return _chance_of_runs(fates, range(1, _runs(fates) + 1))
+
+
+def _chance_of_evenness(fates: Sequence[bool]) -> float:
+    """The same for as many runs or more: a saturated limiter lets attempts pass at even distances."""
+    return _chance_of_runs(fates, range(_runs(fates), sum(fates) + 1))
+
+
+def _runs(fates: Sequence[bool]) -> int:
+    return sum(fate and (i == 0 or not fates[i - 1]) for i, fate in enumerate(fates))
+
+
+def _chance_of_runs(fates: Sequence[bool], runs: range) -> float:
+    """Probability that the silent attempts of a random order form one of these numbers of runs."""
     silent = sum(fates)
     answered = len(fates) - silent
-    runs = sum(fate and (i == 0 or not fates[i - 1]) for i, fate in enumerate(fates))
     whole = _choose(silent + answered, silent)
-    terms = (_choose(silent - 1, r - 1) + _choose(answered + 1, r) - whole for r in range(1, runs + 1))
+    terms = (_choose(silent - 1, r - 1) + _choose(answered + 1, r) - whole for r in runs)
     return min(1.0, sum(math.exp(term) for term in terms if term > -math.inf))
 
 

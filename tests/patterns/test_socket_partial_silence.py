@@ -1,18 +1,20 @@
 """A dead socket of a group, and what only looks like one: made from many seeds.
 
-Measured over 200 seeds each (120 attempts, one every 0.2 s, unless a world says otherwise), errors per seed:
+Measured (120 attempts, one every 0.2 s, unless a world says otherwise), how many of the seeds fire:
 
     loss of 20 % of requests and 20 % of replies, five ways to repeat        0 of 1,000
-    loss of 35 % each way, 300 attempts                                      0 of 200
+    loss of 35 % each way, 300 attempts                                      0 of 400
     one client of five filtered, from the start or from a time on            0 of 400
     one client of five behind a path that loses 60 %; two of fifty, 80 %     0 of 400
-    rate limiter: token bucket for all                                       5 of 400
-    rate limiter: token bucket per client; windows of 1 s and 10 s           0 of 800
+    rate limiter: token bucket for all, two ways to repeat                   1 of 800
+    rate limiter: token bucket per client                                    0 of 400
+    rate limiter: windows of 1 s and 10 s                                    0 of 600
     one restart of 5 s; three restarts under 10 % loss                       0 of 400
-    a server down 15 times in 10 min, one attempt every 5 s                  0 of 400
+    a server down 15 times in 10 min, one attempt every 5 s                  0 of 600
 
-A dead member of a group is found: 1 of 4 in 200 of 200 (142 of 200 with 20 attempts after the onset), with 20 % loss
-each way in 197, 1 of 8 in 200, by clients with one attempt each in 197.
+A dead member of a group is found: 1 of 4 in 400 of 400 (290 of 400 with 20 attempts after the onset), with 5 % of tries
+lost in 400 of 400, with 10 % in 191 of 200, with 20 % in 201 of 400; 1 of 8 in 400 of 400; by clients with one attempt
+each in 393 of 400; by clients that send a request twice and give up in none.
 """
 
 from __future__ import annotations
@@ -83,7 +85,7 @@ def test_a_saturated_rate_limiter_fires_rarely() -> None:
         first(in_order(token_bucket(random.Random(seed).uniform(2, 5), 5), random.Random(seed), Clients())) is not None
         for seed in range(100)
     )
-    assert fired <= 3
+    assert fired <= 1
 
 
 @pytest.mark.parametrize("of", [2, 4, 8])

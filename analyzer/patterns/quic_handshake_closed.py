@@ -34,6 +34,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
+from functools import partial
 
 import numpy as np
 
@@ -49,6 +50,8 @@ SILENCE = Threshold("silence", 1.0, "s", "RFC 9002 §6.2.2: a side that waits fo
 NO_ERROR, INVALID_TOKEN, APPLICATION_ERROR = 0x00, 0x0B, 0x0C  # RFC 9000 §20.1
 CRYPTO_ERRORS = range(0x100, 0x200)
 
+Tcp = dict[tuple[str, str], list[int]]
+
 PATTERN = Pattern(
     "quic-handshake-closed",
     ERROR,
@@ -62,7 +65,9 @@ def find(view: View) -> Iterator[Finding]:
     """A finding for each server socket with closes that were read, and one for closes told by shape."""
     for attempts in attempts_by_socket(view, chosen(view, _is_closed)):
         yield finding_of(PATTERN, attempts, argument=_argument(attempts))
-    for attempts in attempts_by_socket(view, chosen(view, _ends_like_closed)):
+    if not view.story_of:
+        return
+    for attempts in attempts_by_socket(view, chosen(view, partial(_ends_like_closed, tcp=_answered_tcp(view)))):
         yield finding_of(PATTERN, attempts, argument=_by_shape(attempts))
 
 
@@ -74,20 +79,26 @@ def _is_closed(t: Told) -> bool:
     )
 
 
-def _ends_like_closed(t: Told) -> bool:
+def _ends_like_closed(t: Told, *, tcp: Tcp) -> bool:
     if t["close_side"] or not t["close_shape"] or t["completed"] or not t["server_crypto"]:
         return False
-    return capture_end(t.view) - t.last >= SILENCE.ns and not _was_raced(t)
+    return capture_end(t.view) - t.last >= SILENCE.ns and not _was_raced(t, tcp)
 
 
-def _was_raced(t: Told) -> bool:
+def _answered_tcp(view: View) -> Tcp:
+    """Times of answered TCP connections, by client address and server host."""
+    table, found = view.connections, Tcp()
+    rows = np.flatnonzero((table["transport"] == "tcp") & (table["outcome"] == "answered"))
+    names = ("client_address", "server_address", "request_time")
+    for client, server, time in zip(*(table[name][rows].tolist() for name in names), strict=True):
+        found.setdefault((client, view.host(server)), []).append(time)
+    return found
+
+
+def _was_raced(t: Told, tcp: Tcp) -> bool:
     """Whether the client had a TCP connection to the same host answered about the same time."""
-    table = t.view.connections
-    near = np.abs(table["request_time"] - t["request_time"]) <= RACE.ns
-    same = (table["client_address"] == t["client_address"]) & (table["transport"] == "tcp")
-    rows = np.flatnonzero(near & same & (table["outcome"] == "answered"))
-    host = t.view.host(t["server_address"])
-    return any(t.view.host(address) == host for address in table["server_address"][rows].tolist())
+    times = tcp.get((t["client_address"], t.view.host(t["server_address"])), ())
+    return any(abs(time - t["request_time"]) <= RACE.ns for time in times)
 
 
 def _argument(attempts: Attempts) -> Argument:

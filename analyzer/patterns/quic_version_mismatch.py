@@ -34,8 +34,18 @@ from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 
+import numpy as np
+
 from analyzer.exchanges.view import View
-from analyzer.patterns.evidence import WAIT, Attempts, attempts_by_socket, capture_end, finding_of, first_request
+from analyzer.patterns.evidence import (
+    WAIT,
+    Attempts,
+    Mask,
+    attempts_by_socket,
+    capture_end,
+    finding_of,
+    first_request,
+)
 from analyzer.patterns.finding import (
     CERTAIN,
     ERROR,
@@ -73,7 +83,7 @@ def find(view: View) -> Iterator[Finding]:
     """A finding for each server socket, and one for probes."""
     for is_probe in (False, True):
         mask = chosen(view, partial(_is_wrong, is_probe=is_probe))
-        for attempts in attempts_by_socket(view, mask):
+        for attempts in attempts_by_socket(view, mask & ~_converged(view, mask) if mask.any() else mask):
             yield finding_of(PATTERN, attempts, argument=_argument(attempts, is_probe=is_probe))
 
 
@@ -85,7 +95,7 @@ def _is_wrong(t: Told, *, is_probe: bool) -> bool:
 def _said(t: Told) -> str:
     """What is wrong with the versions, "" for nothing."""
     offered, answers = t["versions_offered"].split(","), t["versions_listed"].split(",")
-    if not t["versions_offered"] or t["completed"] or t["server_crypto"] or _went_on(t):
+    if not t["versions_offered"] or t["completed"] or t["server_crypto"]:
         return ""
     is_probe = all(_is_reserved(version) for version in offered) and not t["hello_read"]
     if t.has_sent("server", "version-negotiation"):
@@ -102,14 +112,18 @@ def _said(t: Told) -> str:
     return OTHER_VERSION if other and t.is_watched else ""
 
 
-def _went_on(t: Told) -> bool:
-    """Whether the client was answered on another connection to the same socket soon after."""
-    table = t.view.connections
-    same = (table["transport"] == "quic") & (table["outcome"] == "answered")
-    for column in ("client_address", "server_address", "server_port"):
-        same &= table[column] == t[column]
-    later = table["request_time"] - t["request_time"]
-    return bool((same & (later > 0) & (later <= CONVERGES.ns)).any())
+def _converged(view: View, mask: Mask) -> Mask:
+    """Those of the chosen whose client was answered on another connection to the same socket soon after."""
+    table, found = view.connections, np.zeros(len(mask), np.bool_)
+    names = ("client_address", "server_address", "server_port", "request_time")
+    answered = np.flatnonzero((table["transport"] == "quic") & (table["outcome"] == "answered"))
+    times: dict[tuple[str, str, int], list[int]] = {}
+    for *key, time in zip(*(table[name][answered].tolist() for name in names), strict=True):
+        times.setdefault(tuple(key), []).append(time)
+    rows = np.flatnonzero(mask)
+    for row, *key, time in zip(rows.tolist(), *(table[name][rows].tolist() for name in names), strict=True):
+        found[row] = any(time < later <= time + CONVERGES.ns for later in times.get(tuple(key), ()))
+    return found
 
 
 def _is_reserved(version: str) -> bool:

@@ -90,17 +90,20 @@ def test_a_saturated_rate_limiter_fires_rarely() -> None:
 
 @pytest.mark.parametrize("of", [2, 4, 8])
 def test_a_dead_member_is_found_with_its_share_and_its_onset(of: int) -> None:
-    sizes = onsets = 0
+    sizes = onsets = missed = 0
     for seed in range(SEEDS):
         generator = random.Random(seed)
         finding = first(attempts(dead_member(generator, of=of, since=10), generator, Clients(attempts=200)))
-        assert finding is not None
+        if finding is None:
+            missed += 1
+            continue
         assert finding.severity == "error"
         good, bad = finding.onset_bounds or (0, 0)
         assert finding.onset == bad
         onsets += good <= T0 + 10_000_000_000 <= bad
         fits = re.search(r"1 dead socket in a group of (\d+)(?: to (\d+))?", finding.because)
         sizes += fits is not None and int(fits[1]) <= of <= int(fits[2] or fits[1])
+    assert missed <= 1  # the tests of order refuse one of a thousand
     assert sizes >= 0.9 * SEEDS  # a 95 % interval
     assert onsets >= 0.9 * SEEDS  # a 95 % bound
 

@@ -1,0 +1,55 @@
+"""Tables: rows by columns, and costly columns that are computed for the rows that are asked for."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from analyzer.columns import Column, Table, array_of
+
+NUMBER, TEXT, CITED = (
+    Column("number", "int", "", ""),
+    Column("text", "text", "", ""),
+    Column("cited", "records", "", ""),
+)
+SQUARE = Column("square", "int", "", "", public=False)
+
+
+def table(count: int) -> tuple[Table, list[int]]:
+    """A table of so many rows, and the rows for which its costly column was computed."""
+    computed: list[int] = []
+
+    def square(row: int) -> int:
+        computed.append(row)
+        return row * row
+
+    columns = {
+        "number": list(range(count)),
+        "text": [str(row) for row in range(count)],
+        "cited": [((0, row),) for row in range(count)],
+    }
+    made = Table.from_columns("made", (NUMBER, TEXT, CITED, SQUARE), columns, {"square": square})
+    return made, computed
+
+
+@pytest.mark.parametrize("count", [0, 1, 3000])  # none, one, several blocks
+def test_rows_are_those_of_the_columns(count: int) -> None:
+    made, _ = table(count)
+    wanted = [{"number": row, "text": str(row), "cited": ((0, row),), "square": row * row} for row in range(count)]
+    assert list(made.rows()) == wanted
+    assert list(made.rows(list(range(count))[::-1])) == wanted[::-1]
+
+
+def test_a_costly_column_is_computed_where_it_is_asked_for() -> None:
+    made, computed = table(10)
+    assert made.at("square", [3, 4]) == [9, 16]
+    assert made.at("number", np.array([7])) == [7]
+    assert list(made.rows([5], schema=(NUMBER,))) == [{"number": 5}]
+    assert list(made.rows([])) == []
+    assert computed == [3, 4]
+
+
+def test_an_array_keeps_what_it_is_given() -> None:
+    assert array_of(NUMBER, np.array([1, 2], np.int32)).dtype == np.int64
+    assert array_of(TEXT, ["a", ""]).tolist() == ["a", ""]
+    assert array_of(CITED, [((0, 1), (0, 2)), ()]).tolist() == [((0, 1), (0, 2)), ()]

@@ -43,8 +43,8 @@ class Initials:
     """What was read. Times are ns, -1 where there is none; lists hold rows in order."""
 
     hello: CryptoStream = field(default_factory=CryptoStream)
-    hello_numbers: set[int] = field(default_factory=set)
-    acked: set[int] = field(default_factory=set)  # client packet numbers, of those in ``hello_numbers``
+    pieces: dict[int, list[Crypto]] = field(default_factory=dict)  # of the hello, by packet number
+    acked_hello: CryptoStream = field(default_factory=CryptoStream)  # those that the server acknowledged
     ack_time: int = -1
     ack_rows: list[int] = field(default_factory=list)
     server_initials: int = 0
@@ -64,8 +64,9 @@ class Initials:
 
     @property
     def acked_whole(self) -> bool:
-        """Every client Initial that carried a part of the ClientHello was acknowledged."""
-        return bool(self.hello_numbers) and self.hello_numbers <= self.acked
+        """Every byte of the ClientHello was acknowledged, in whatever packet."""
+        prefix = self.acked_hello.prefix()
+        return len(prefix) >= 4 and len(prefix) >= 4 + int.from_bytes(prefix[1:4], "big")
 
     def missing(self) -> list[tuple[int, int]]:
         """Holes of the ClientHello as (start, end); an open end is -1."""
@@ -126,7 +127,7 @@ class InitialsReader:
         for frame in initial_frames(packet.version, clear.payload).frames:
             if type(frame) is Crypto:
                 facts.hello.add(frame.offset, frame.piece)
-                facts.hello_numbers.add(clear.packet_number)
+                facts.pieces.setdefault(clear.packet_number, []).append(frame)
             elif type(frame) is ConnectionClose:
                 self._close("client", frame, step)
 
@@ -143,9 +144,16 @@ class InitialsReader:
             elif type(frame) is Ack:
                 facts.ack_time = step.time if facts.ack_time < 0 else facts.ack_time
                 facts.ack_rows.append(step.row)
-                facts.acked |= {n for n in facts.hello_numbers if any(low <= n <= top for low, top in frame.ranges)}
+                self._note_acked(frame)
             elif type(frame) is ConnectionClose:
                 self._close("server", frame, step)
+
+    def _note_acked(self, ack: Ack) -> None:
+        """Take the parts of the hello that an ACK frame covers."""
+        facts = self.read_so_far
+        for number in [n for n in facts.pieces if any(low <= n <= top for low, top in ack.ranges)]:
+            for piece in facts.pieces[number]:
+                facts.acked_hello.add(piece.offset, piece.piece)
 
     def _close(self, side: str, frame: ConnectionClose, step: Step) -> None:
         words = close_name(frame.by_application, frame.code)

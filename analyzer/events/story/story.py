@@ -115,7 +115,7 @@ def tell(flows: Flows, connection: Connection) -> Story:
         initials=initials,
         close=close,
         close_shape=close is None and not completed and _ends_like_a_close(steps, 3 * trip),
-        real_client=bool(initials.hello_numbers),
+        real_client=bool(initials.pieces),
         server_first=server_first,
         client_last=max((s.time for s in steps if s.is_client), default=-1),
         server_last=max((s.time for s in steps if not s.is_client), default=-1),

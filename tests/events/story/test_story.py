@@ -97,3 +97,11 @@ def test_the_client_s_1_rtt_packets_need_an_answer_to_complete_the_handshake() -
     story = story_of(play.only())
     assert not story.completed
     assert story.ending.silent == "server"
+
+
+def test_a_part_that_was_sent_again_may_be_acknowledged_in_its_second_packet() -> None:
+    play = Play().ask(initial(crypto(HELLO[:40]))).ask(initial(crypto(HELLO[40:], 40), 1))
+    play.ask(initial(crypto(HELLO[40:], 40), 2)).reply(initial(ack(0), from_server=True, size=60))
+    assert not story_of(play.only()).initials.acked_whole
+    play.reply(initial(ack(2, 2), 1, from_server=True, size=60)).ask(initial(crypto(HELLO[40:], 40), 3))
+    assert story_of(play.only()).initials.acked_whole

@@ -10,6 +10,7 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from enum import Enum
 
 from analyzer.patterns.words import FAMILIES, counted
 from analyzer.reports.summary import (
@@ -36,10 +37,21 @@ from analyzer.reports.text import clipped, visible, width_of
 MOST_SOCKETS = 12
 MOST_FINDINGS = 4
 MOST_CAUSES = 2
-MOST_REMEDIES = 3
 MOST_LIMITS = 3
 MOST_FILTER = 160  # characters of a display filter in the short form
 BAR = 10
+
+
+class _Detail(Enum):
+    """How much is said of a finding: all, what decides, or what it is and the first thing to do."""
+
+    FULL = "full"
+    USUAL = "usual"
+    BRIEF = "brief"
+
+
+#: Remedies that are printed of a finding; all of them with --full.
+_MOST_REMEDIES = {_Detail.USUAL: 3, _Detail.BRIEF: 1}
 
 _BOLD, _DIM = "1", "2"
 _COLOURS = {"error": "1;31", "warning": "1;33", "info": "36", "good": "1;32", "unknown": "1;33"}
@@ -146,35 +158,41 @@ def _findings(page: _Page, analysis: Analysed, *, full: bool) -> None:
     for number, branch in enumerate(shown):
         if number:
             page.blank()
-        _branch(page, analysis, branch, indent=2, full=full)
+        detail = _Detail.FULL if full else (_Detail.BRIEF if number else _Detail.USUAL)
+        _branch(page, analysis, branch, indent=2, detail=detail)
     if len(detailed) > len(shown):
         page.put(f"and {counted(len(detailed) - len(shown), 'more finding')}: see --full", indent=2, style=_DIM)
     for branch in () if full else (each for each in branches if each.finding["severity"] == "info"):
         page.put(branch.finding["title"], indent=2, label=f"{branch.finding['id']} note: ")
 
 
-def _branch(page: _Page, analysis: Analysed, branch: Branch, *, indent: int, full: bool) -> None:
-    _finding(page, analysis, branch.finding, indent=indent, full=full)
+def _branch(page: _Page, analysis: Analysed, branch: Branch, *, indent: int, detail: _Detail) -> None:
+    _finding(page, analysis, branch.finding, indent=indent, detail=detail)
     for part in branch.parts:
-        finding = part.finding if full else untold(part.finding, branch.finding)
-        _branch(page, analysis, Branch(finding, part.parts), indent=indent + 4, full=full)
+        finding = part.finding if detail == _Detail.FULL else untold(part.finding, branch.finding)
+        _branch(page, analysis, Branch(finding, part.parts), indent=indent + 4, detail=detail)
 
 
-def _finding(page: _Page, analysis: Analysed, finding: Finding, *, indent: int, full: bool) -> None:
+def _finding(page: _Page, analysis: Analysed, finding: Finding, *, indent: int, detail: _Detail) -> None:
     style = _COLOURS.get(finding["severity"], "")
     label = f"{finding['id']} {finding['severity']}: "
     page.put(finding["title"], indent=indent, label=label, style=_BOLD, label_style=style)
     inner = indent + 3
     page.put(finding["because"], indent=inner)
+    full = detail == _Detail.FULL
     records = cited_records(finding, analysis.document["captures"], most=100 if full else 4)
-    page.put(f"{finding['pattern']} ({finding['confidence']})", indent=inner, label="pattern  ")
-    if records:
-        page.put(records, indent=inner, label="records  ")
-    if since(finding):
-        page.put(since(finding), indent=inner, label="since    " if finding.get("onset") else "seen     ")
-    for line in _filter_lines(finding, full=full):
-        page.whole(line, indent=inner, label="filter   ")
-    _advice(page, finding, inner=inner, full=full)
+    pattern = f"{finding['pattern']} ({finding['confidence']})"
+    if detail == _Detail.BRIEF:
+        page.put(f"{pattern}{', records ' if records else ''}{records}", indent=inner, label="pattern  ")
+    else:
+        page.put(pattern, indent=inner, label="pattern  ")
+        if records:
+            page.put(records, indent=inner, label="records  ")
+        if since(finding):
+            page.put(since(finding), indent=inner, label="since    " if finding.get("onset") else "seen     ")
+        for line in _filter_lines(finding, full=full):
+            page.whole(line, indent=inner, label="filter   ")
+    _advice(page, finding, inner=inner, detail=detail)
 
 
 def _filter_lines(finding: Finding, *, full: bool) -> Iterator[str]:
@@ -185,16 +203,23 @@ def _filter_lines(finding: Finding, *, full: bool) -> Iterator[str]:
         yield f"({len(text):,} characters: see --full or the report)"
 
 
-def _advice(page: _Page, finding: Finding, *, inner: int, full: bool) -> None:
+def _advice(page: _Page, finding: Finding, *, inner: int, detail: _Detail) -> None:
+    full = detail == _Detail.FULL
     for each in (finding.get("look_alikes") or []) if full else ():
         word = "not " if each["ruled_out"] else "or "
         page.put(f"{each['pattern']}: {each['because']}", indent=inner, label=f"{word:<9}")
     causes = finding.get("causes") or []
-    for cause in causes if full else causes[:MOST_CAUSES]:
-        more = f" {cause.get('url') or ''}" if full else f": halfshake explain --incident {cause.get('incident')}"
-        page.put(f"{cause.get('incident')} ({cause.get('fit')}){more}".strip(), indent=inner, label="cause    ")
+    if full:
+        for cause in causes:
+            words = f"{cause.get('incident')} ({cause.get('fit')}) {cause.get('url') or ''}"
+            page.put(words.strip(), indent=inner, label="cause    ")
+    elif causes and detail == _Detail.USUAL:
+        named = ", ".join(f"{cause.get('incident')} ({cause.get('fit')})" for cause in causes[:MOST_CAUSES])
+        page.put(f"{named}: see halfshake explain --incident ID", indent=inner, label="cause    ")
     remedies = finding.get("remedies") or []
-    for number, remedy in enumerate(remedies if full else remedies[:MOST_REMEDIES]):
+    # what a summary advises in general, its parts say in particular
+    most = 1 if finding.get("sums_up") and not full else _MOST_REMEDIES.get(detail)
+    for number, remedy in enumerate(remedies[:most]):
         page.put(remedy, indent=inner, label="do       " if number == 0 else "         ")
 
 

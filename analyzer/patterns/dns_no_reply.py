@@ -11,7 +11,8 @@ Why it matters
 How it decides
     An unanswered lookup is silent where the capture ran on for `wait` after it and could have shown an answer. Where a
     retry, or another resolver, did answer, or random loss explains the few silent ones (`fits-chance`), it is a
-    warning; a single late answer with more than `few` at once is info.
+    warning; a single late answer with more than `few` at once is info, and so is a single question that nobody repeated
+    to a resolver that answers others.
 
 What it cannot know
     Seen at the client: whether the question or the answer was lost. Whether the resolver drops a type (AAAA) or a box
@@ -84,6 +85,7 @@ def _silent(asked: Requests, late: Requests) -> Argument:
     ]
     by_chance = bool(answered_tries) and fits_chance(tries, answered_tries)
     elsewhere = _answered_by_another(asked)
+    is_single = len(asked) == sum(tries) == 1 and bool(answered)
     silent_kinds = set(asked.column("question_type"))
     by_type = bool(answered) and silent_kinds.isdisjoint(answered.column("question_type"))
     pattern = (
@@ -91,7 +93,7 @@ def _silent(asked: Requests, late: Requests) -> Argument:
         f"other types got an answer" if by_type else ""
     )  # fmt: skip
     return Argument(
-        severity=WARNING if by_chance or elsewhere else ERROR,
+        severity=INFO if is_single else WARNING if by_chance or elsewhere else ERROR,
         confidence=POSSIBLE if by_chance or sum(tries) == len(asked) else LIKELY,
         title=f"DNS {words}: no answer to {_kinds(asked)}",
         because=sentence(

@@ -161,6 +161,12 @@ def test_questions_answered_late_or_elsewhere() -> None:
     ]
 
 
+def test_a_single_question_that_nobody_repeats_may_be_one_lost_packet() -> None:
+    once = question(1, outcome="silent")
+    assert severities(asked("dns-no-reply", once, question(2))) == [("info", "possible")]
+    assert severities(asked("dns-no-reply", once)) == [("error", "possible")]
+
+
 @pytest.mark.parametrize(
     "near_miss",
     [

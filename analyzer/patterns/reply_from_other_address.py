@@ -33,16 +33,26 @@ Seen in the wild
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 
 import numpy as np
 
 from analyzer.exchanges.view import View
+from analyzer.patterns.elsewhere import answered_for, replies, what_differs
 from analyzer.patterns.evidence import Attempts, attempts_by_socket, finding_of, first_request
-from analyzer.patterns.finding import CERTAIN, ERROR, INFO, LIKELY, Argument, Finding, LookAlike, Pattern
-from analyzer.patterns.words import FAMILIES, any_of, counted, listed, sentence, share, socket_words
+from analyzer.patterns.finding import (
+    CERTAIN,
+    ERROR,
+    INFO,
+    LIKELY,
+    MOST_ENTRIES,
+    Argument,
+    Finding,
+    LookAlike,
+    Pattern,
+)
+from analyzer.patterns.words import FAMILIES, any_of, counted, sentence, share, socket_words
 
 PATTERN = Pattern(
     "reply-from-other-address",
@@ -59,9 +69,9 @@ _ONE_RTT, _HELLO, _NEGOTIATING = "O", set("ihzo"), {"r": "Retry", "v": "Version 
 
 def find(view: View) -> Iterator[Finding]:
     """A finding for each UDP socket that another one answers for, and one where clients were reached all the same."""
-    answered_for, table = _answered_for(view), view.connections
+    in_place, table = answered_for(view), view.connections
     mask = np.asarray(table["replied_from"] != "", dtype=np.bool_)
-    if asked := set(answered_for) - set(table["connection"][mask].tolist()):
+    if asked := set(in_place) - set(table["connection"][mask].tolist()):
         mask |= np.array([name in asked for name in table["connection"].tolist()], dtype=np.bool_)
     for attempts in attempts_by_socket(view, mask):
         is_quic = attempts.transport == "quic"
@@ -69,36 +79,13 @@ def find(view: View) -> Iterator[Finding]:
         for part, argument in ((~reached, _wrong), (reached, _translated)):
             chosen = attempts.of(attempts.rows[part])
             if chosen:
-                finding = finding_of(PATTERN, chosen, argument=argument(chosen, answered_for))
-                yield replace(finding, onset=-1, onset_bounds=None)
+                finding = finding_of(PATTERN, chosen, argument=argument(chosen, in_place))
+                records = sorted({*finding.records, *replies(chosen, in_place)})[:MOST_ENTRIES]
+                yield replace(finding, onset=-1, onset_bounds=None, records=tuple(records))
 
 
-def _answered_for(view: View) -> dict[str, str]:
-    """For each connection (QUIC, or of a DNS question) the socket that answered in place of the one asked."""
-    table, questions = view.connections, view.exchanges
-    own = table["replied_from"] != ""
-    dns = (questions["kind"] == "dns") & (questions["replied_from"] != "")
-    found = dict(zip(table["connection"][own].tolist(), table["replied_from"][own].tolist(), strict=True))
-    asked = zip(questions["connection"][dns].tolist(), questions["replied_from"][dns].tolist(), strict=True)
-    return found | dict(asked)
-
-
-def _words(attempts: Attempts, answered_for: dict[str, str]) -> tuple[str, str]:
-    """(the sockets that answered, what differs from the addressed one: address, port, or both)."""
-    senders = Counter(answered_for[connection] for connection in attempts.column("connection"))
-    by = [sender for sender, _ in senders.most_common()]
-    addresses = {_address(sender) for sender in by}
-    ports = {sender.rsplit(":", 1)[1] for sender in by}
-    differs = ["address"] * (addresses != {attempts.address}) + ["port"] * (ports != {str(attempts.port)})
-    return listed(by), " and ".join(differs)
-
-
-def _address(sender: str) -> str:
-    return sender.rsplit(":", 1)[0].strip("[]")
-
-
-def _wrong(attempts: Attempts, answered_for: dict[str, str]) -> Argument:
-    by, differs = _words(attempts, answered_for)
+def _wrong(attempts: Attempts, in_place: dict[str, str]) -> Argument:
+    by, differs = what_differs(attempts, in_place)
     rejected = sum(max(count, 0) for count in attempts.column("rejections"))
     repeats = sum(attempts.tries) - len(attempts)
     did = [f"repeated the request {counted(repeats, 'time')}"] * (repeats > 0)
@@ -138,8 +125,8 @@ def _remedies(attempts: Attempts, *, all_special: bool) -> tuple[str, ...]:
     return (*(special,) * all_special, bind, send, confirm, translators)
 
 
-def _translated(attempts: Attempts, answered_for: dict[str, str]) -> Argument:
-    by, differs = _words(attempts, answered_for)
+def _translated(attempts: Attempts, in_place: dict[str, str]) -> Argument:
+    by, differs = what_differs(attempts, in_place)
     return Argument(
         severity=INFO,
         confidence=LIKELY,

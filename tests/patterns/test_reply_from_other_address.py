@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
+from analyzer.analysis import analyse
 from analyzer.columns import Table
 from analyzer.exchanges.schemas import EXCHANGES
+from tests.crafted import MS, SECOND, START, Captured, ip, udp, write_pcap
 from tests.patterns.tables import V4, V6, Row, connection, found, view
 
 ID, NO_REPLY = "reply-from-other-address", "quic-initial-no-reply"
@@ -85,3 +88,18 @@ def test_a_dns_answer_from_another_server_is_joined_by_its_question() -> None:
     [finding] = found(ID, seen)
     assert finding.server == ("192.0.2.53", 53)
     assert "got the reply from 192.0.2.54:53" in finding.because
+
+
+def test_a_dns_answer_from_another_server_in_packets(tmp_path: Path) -> None:
+    name = b"\x07example\x03com\0\0\x01\0\x01"
+    question = b"\x12\x34\x01\0\0\x01\0\0\0\0\0\0" + name
+    answer = b"\x12\x34\x81\x80\0\x01\0\x01\0\0\0\0" + name + b"\xc0\x0c\0\x01\0\x01\0\0\0\x3c\0\x04\xc0\0\x02\x50"
+    asked = ip("192.0.2.10", "192.0.2.53", 17, udp((40000, 53), question))
+    stray = ip("192.0.2.54", "192.0.2.10", 17, udp((53, 40000), answer))
+    packets = [Captured(asked), Captured(stray, START + 10 * MS), Captured(asked, START + 5 * SECOND)]
+    later = Captured(ip("192.0.2.10", "192.0.2.53", 17, udp((40001, 9), b"x")), START + 30 * SECOND)
+    document = analyse([str(write_pcap(tmp_path / "dns.pcap", [*packets, later]))]).document
+    [finding] = [each for each in document["findings"] if each["severity"] == "error"]
+    assert finding["pattern"] == ID
+    assert finding["server"] == {"address": "192.0.2.53", "port": 53}
+    assert finding["records"] == [[0, 1], [0, 2], [0, 3]]

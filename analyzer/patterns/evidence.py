@@ -149,7 +149,10 @@ def capture_end(view: View) -> int:
 
 def met_refusal(view: View) -> Mask:
     """An ICMP error quotes the request and says that it will not be answered; errors of size or lifetime do not."""
-    return np.array([word in REFUSALS for word in view.connections["icmp"].tolist()], dtype=np.bool_)
+    words = view.connections["icmp"]
+    met = np.asarray(words != "", dtype=np.bool_)  # few connections meet any error
+    met[met] = [word in REFUSALS for word in words[met].tolist()]
+    return met
 
 
 def heard_nothing(view: View, transport: str) -> Mask:

@@ -2,7 +2,7 @@
 
 What it sees
     A client that resolved the name of an OCSP responder and whose attempts all failed, or that sent no packet at all
-    after several answers. It sums up the findings about the attempts.
+    after several answers; or OCSP requests over HTTP without a response. It sums up the findings about the attempts.
 
 Why it matters
     A server that staples OCSP responses goes on without one; certificates that must be stapled are then refused. The
@@ -11,6 +11,7 @@ Why it matters
 How it decides
     By the name: a label `ocsp`, as responders have. No attempt was answered, over either family, and one was silent or
     refused; or nothing was tried after `times` answers. A fetch that succeeds over the other family is no finding.
+    Where a request with the content type of OCSP is seen, by what became of it.
 
 What it cannot know
     Whether the name is a responder's in fact, where no request could be seen.
@@ -30,8 +31,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
+
 from analyzer.exchanges.view import View
-from analyzer.patterns.finding import ERROR, LIKELY, POSSIBLE, Argument, Finding, LookAlike, Pattern
+from analyzer.patterns.evidence import Attempts, attempts_by_socket, first_request
+from analyzer.patterns.finding import CERTAIN, ERROR, LIKELY, POSSIBLE, Argument, Finding, LookAlike, Pattern
 from analyzer.patterns.names import (
     TIMES,
     Asked,
@@ -44,7 +48,8 @@ from analyzer.patterns.names import (
     remedies_for,
     shows_more_than_dns,
 )
-from analyzer.patterns.words import counted, listed, sentence
+from analyzer.patterns.segments import asked_in_vain, finding_of_segments, has_protocol, waited_in_vain
+from analyzer.patterns.words import FAMILIES, counted, listed, sentence, share
 
 PATTERN = Pattern(
     "ocsp-fetch-failed",
@@ -66,6 +71,9 @@ def find(view: View) -> Iterator[Finding]:
             yield finding_of_name(PATTERN, asked, argument=_failed(asked), family=_family(asked))
         elif _is_visible(asked) and never_tried(asked) and len(lasted := asked.lasted) >= TIMES.value:
             yield finding_of_name(PATTERN, lasted, argument=_not_begun(lasted), family=_family(lasted))
+    vain = has_protocol(view, "ocsp") & asked_in_vain(view) & waited_in_vain(view)
+    for attempts in attempts_by_socket(view, np.asarray(vain, np.bool_)):
+        yield finding_of_segments(PATTERN, attempts, argument=_unanswered(attempts))
 
 
 def _is_visible(asked: Asked) -> bool:
@@ -81,6 +89,25 @@ def _family(asked: Asked) -> str:
 
 def _addresses(asked: Asked) -> str:
     return listed([*asked.addresses("ipv4"), *asked.addresses("ipv6")])
+
+
+def _unanswered(attempts: Attempts) -> Argument:
+    family = FAMILIES[attempts.family]
+    return Argument(
+        severity=ERROR,
+        confidence=CERTAIN,
+        title=f"{attempts.words} over {family} does not answer OCSP requests",
+        because=sentence(
+            f"{share(len(attempts), len(attempts.socket_rows), 'TCP connection')} to {attempts.words} over {family} "
+            f"sent an OCSP request (application/ocsp-request) and got no byte of a response; the first is "
+            f"{first_request(attempts)}"
+        ),
+        limitations=("Whether the responder hangs or its answer is lost on the way: a capture there tells.",),
+        look_alikes=(LookAlike("tcp-syn-no-reply", True, "the connections were opened and the requests acknowledged"),),
+        remedies=(
+            f"Ask by hand: `openssl ocsp -url http://{attempts.words}/ ...` with the certificate and its issuer.",
+        ),
+    )
 
 
 def _failed(asked: Asked) -> Argument:

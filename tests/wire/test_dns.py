@@ -7,7 +7,7 @@ import dns.rrset
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analyzer.wire.dns import Message, read_message, read_stream
+from analyzer.wire.dns import Message, _read, _read_question, read_message, read_stream
 
 # Records 3 and 4 of captures/03-haproxy-ocsp-ipv6/noroute-default/haproxy-side.pcap, their UDP payload.
 QUESTION = bytes.fromhex(
@@ -103,6 +103,27 @@ def test_damaged_answers_never_raise(data: st.DataObject) -> None:
 def test_any_bytes_never_raise(b: bytes) -> None:
     read_message(b)
     assert sum(2 + len(message) for message in read_stream(b)) <= len(b) + 2
+
+
+@settings(deadline=None, derandomize=True)
+@given(
+    st.lists(st.text("abcXYZ019-_", min_size=1, max_size=12), min_size=1, max_size=4),
+    st.sampled_from(["A", "AAAA", "HTTPS", "NS", "TXT"]),
+    st.booleans(),
+    st.data(),
+)
+def test_the_fast_reader_of_questions_reads_as_dnspython_does(
+    labels: list[str], kind: str, edns: bool, data: st.DataObject
+) -> None:
+    whole = dns.message.make_query(".".join(labels) + ".", kind, id=1, use_edns=0 if edns else None).to_wire()
+    content = bytearray(whole)
+    for _ in range(data.draw(st.integers(0, 2))):
+        content[data.draw(st.integers(2, len(content) - 1))] = data.draw(st.integers(0, 255))
+    content = content[: data.draw(st.integers(17, len(content)))]
+    if content[2] < 128 and (content[2] >> 3) & 15 == 0 and content[4:6] == b"\0\1":
+        fast = _read_question(bytes(content))
+        assert fast is None or fast == _read(bytes(content[2:]))
+    assert _read_question(whole) is not None or kind == "NS"
 
 
 def test_messages_over_tcp() -> None:

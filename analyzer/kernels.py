@@ -219,9 +219,14 @@ def _leaves(hint: Any) -> list[_Parameter]:
     dimensions = 1
     if hasattr(hint, "__metadata__"):  # Annotated[NDArray[x], dimensions]
         dimensions, hint = hint.__metadata__[0], hint.__origin__
-    # NDArray[x] is ndarray[shape, dtype[x]] up to numpy 2.4, and an alias with the one argument x from 2.5 on
+    return [_Parameter(item_type(hint), dimensions)]
+
+
+def item_type(hint: Any) -> np.dtype[Any]:
+    """The item type of an annotation ``NDArray[x]``."""
+    # It is ndarray[shape, dtype[x]] up to numpy 2.4, and an alias with the one argument x from 2.5 on.
     last = typing.get_args(hint)[-1]
-    return [_Parameter(np.dtype((typing.get_args(last) or (last,))[0]), dimensions)]
+    return np.dtype((typing.get_args(last) or (last,))[0])
 
 
 def _signature(function: Callable[..., Any]) -> Any:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from analyzer.kernels import helper
+from analyzer.kernels import helper, item_type
 from analyzer.wire import packets as pk
 
 
@@ -61,10 +61,7 @@ class Selected(NamedTuple):
 
 
 #: The type of each column of ``Selected``.
-SELECTED_DTYPES = tuple(
-    np.dtype(typing.get_args(typing.get_args(hint)[1])[0])  # NDArray[x] is ndarray[shape, dtype[x]]
-    for hint in typing.get_type_hints(Selected).values()
-)
+SELECTED_DTYPES = tuple(item_type(hint) for hint in typing.get_type_hints(Selected).values())
 
 # Columns of the kernel's matrix: the fields of ``Selected`` in their order (a test compares them).
 CAPTURE, RECORD, POSITION, TIME, FLOW, DIRECTION, REASON = 0, 1, 2, 3, 4, 5, 6

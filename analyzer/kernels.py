@@ -226,7 +226,8 @@ def item_type(hint: Any) -> np.dtype[Any]:
     """The item type of an annotation ``NDArray[x]``."""
     # It is ndarray[shape, dtype[x]] up to numpy 2.4, and an alias with the one argument x from 2.5 on.
     last = typing.get_args(hint)[-1]
-    return np.dtype((typing.get_args(last) or (last,))[0])
+    found: np.dtype[Any] = np.dtype((typing.get_args(last) or (last,))[0])
+    return found
 
 
 def _signature(function: Callable[..., Any]) -> Any:

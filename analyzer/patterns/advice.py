@@ -48,6 +48,19 @@ def other_family_answers(attempts: Attempts) -> bool:
 def silent_udp_remedies(attempts: Attempts) -> tuple[str, ...]:
     """What to try where UDP requests get nothing back, the likeliest first."""
     family, port, flag = FAMILIES[attempts.family], attempts.port, attempts.family[-1]
+    if attempts.where(attempts.view.connections["outcome"] == "answered"):
+        # a listener is there and no rule forbids the family: what differs is the client, the 4-tuple or the moment
+        return (
+            (
+                f"{attempts.words} answers others over {family}, so compare: on the server, `ss -ulnpe 'sport = :{port}'` "
+                "(several sockets, a Recv-Q that stays full) and `nstat -az UdpRcvbufErrors UdpInErrors`."
+            ),
+            (
+                "Look for what singles these clients out: rate limits, `nft list ruleset`, conntrack "
+                f"(`conntrack -L -p udp --dport {port}`), a reload or restart at that time."
+            ),
+            "Capture at the clients as well: a request that left there and is missing here was lost on the way.",
+        )
     listener = (
         f"On the server, `ss -ulnp 'sport = :{port}'` shows whether a process listens on {attempts.words} "
         f"or on a wildcard that takes {family}."

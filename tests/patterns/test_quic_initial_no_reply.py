@@ -126,3 +126,10 @@ def test_icmp_errors_that_refuse_nothing_are_named() -> None:
     assert finding.counts["affected"] == 2
     assert alike(finding)["pmtu-black-hole"] is False
     assert any("packet-too-big from 192.0.2.1 (1)" in each.because for each in finding.look_alikes)
+
+
+def test_a_socket_that_answers_others_is_not_told_to_bind_another_address() -> None:
+    answered = [connection(V4, at) for at in (2.0, 3.0)]
+    [finding] = found(ID, view(silent(at=1), silent(at=5), silent(at=9), *answered, connection(V6, at=13)))
+    assert not any("default_bind" in remedy or "Allow UDP" in remedy for remedy in finding.remedies)
+    assert finding.remedies[0].startswith("192.0.2.80:443 answers others over IPv4")

@@ -19,6 +19,10 @@ _TRANSPORTS = {"quic": "udp", "udp": "udp", "tcp": "tcp"}
 _COLUMNS = ("family", "server_address", "server_port", "client_address", "request_time", "outcome", "reply_latency_s")
 
 
+#: Silent attempts behind the last answer that are called a silence since then.
+LEAST_SILENCE = 2
+
+
 def is_attempt(connections: Table) -> Any:
     """Which connections are attempts: their request was seen, or an ICMP error refused what they sent."""
     refused_udp = (connections["transport"] == "udp") & (connections["outcome"] == "refused")
@@ -73,9 +77,12 @@ def _socket(columns: Mapping[str, Any], key: tuple[str, str, str, int], members:
 
 
 def _onset(request: Any, outcome: Any) -> int:
-    """Time of the first attempt of the silence that lasts to the end, -1 if answers did not come before it."""
+    """Time of the first attempt of the silence that lasts to the end.
+
+    -1 if answers did not come before it, or fewer than ``LEAST_SILENCE`` attempts make it: one alone may be a lost one.
+    """
     answered, silent = request[outcome == ANSWERED], request[outcome == SILENT]
     if not len(answered) or not len(silent):
         return -1
     after = silent[silent > answered.max()]
-    return int(after.min()) if len(after) else -1
+    return int(after.min()) if len(after) >= LEAST_SILENCE else -1

@@ -50,17 +50,17 @@ def silent_udp_remedies(attempts: Attempts) -> tuple[str, ...]:
     family, port, flag = FAMILIES[attempts.family], attempts.port, attempts.family[-1]
     if attempts.where(attempts.view.connections["outcome"] == "answered"):
         # a listener is there and no rule forbids the family: what differs is the client, the 4-tuple or the moment
-        return (
-            (
-                f"{attempts.words} answers others over {family}, so compare: on the server, `ss -ulnpe 'sport = :{port}'` "
-                "(several sockets, a Recv-Q that stays full) and `nstat -az UdpRcvbufErrors UdpInErrors`."
-            ),
-            (
-                "Look for what singles these clients out: rate limits, `nft list ruleset`, conntrack "
-                f"(`conntrack -L -p udp --dport {port}`), a reload or restart at that time."
-            ),
-            "Capture at the clients as well: a request that left there and is missing here was lost on the way.",
+        compare = (
+            f"{attempts.words} answers others over {family}, so compare: on the server, "
+            f"`ss -ulnpe 'sport = :{port}'` (several sockets, a Recv-Q that stays full) and "
+            "`nstat -az UdpRcvbufErrors UdpInErrors`."
         )
+        single_out = (
+            "Look for what singles these clients out: rate limits, `nft list ruleset`, conntrack "
+            f"(`conntrack -L -p udp --dport {port}`), a reload or restart at that time."
+        )
+        other_end = "Capture at the clients as well: a request that left there and is missing here was lost on the way."
+        return compare, single_out, other_end
     listener = (
         f"On the server, `ss -ulnp 'sport = :{port}'` shows whether a process listens on {attempts.words} "
         f"or on a wildcard that takes {family}."

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import time
+from dataclasses import replace
 from pathlib import Path
 
 from benchmarks.templates import read_templates
@@ -21,7 +22,9 @@ WORK = ROOT / "benchmarks" / "work"
 MIX = Workload("mix", 1_500_000, 6_000, unanswered=0.1, quic=0.6, bulk=0.65, lasts_s=120, transfer_s=(2, 14))
 #: Short QUIC connections, two hundred new ones a second, every other one unanswered.
 FLOOD = Workload("flood", 430_000, 40_000, unanswered=0.5, quic=1.0, bulk=0.0, lasts_s=200, transfer_s=(0.05, 0.5))
-WORKLOADS = {workload.name: workload for workload in (MIX, FLOOD)}
+#: The connections of ``mix``, each twice as long: the capture grows, what must be remembered does not.
+LONG = replace(MIX, name="long", packets=2 * MIX.packets, lasts_s=2 * MIX.lasts_s, transfer_s=(4, 28))
+WORKLOADS = {workload.name: workload for workload in (MIX, FLOOD, LONG)}
 
 
 def make_workload(workload: Workload, filename: Path) -> Traffic:

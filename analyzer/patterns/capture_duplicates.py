@@ -48,7 +48,32 @@ def find(view: View) -> Iterator[Finding]:
             records = capture.duplicate_records
             first = f"frame.number >= {records[0][1] if records else 1}"
             shown = frames_filter([record for _, record in records], first)
-            yield finding_about(PATTERN, capture, argument=_copies(capture), records=records, display_filter=shown)
+            argument = _views(capture) if _overlaps(view, capture) else _copies(capture)
+            yield finding_about(PATTERN, capture, argument=argument, records=records, display_filter=shown)
+
+
+def _overlaps(view: View, capture: CaptureView) -> bool:
+    """Whether another capture shows the same minutes: a copy may then be that one's view of the packet."""
+    return any(
+        other.index != capture.index and other.first_time <= capture.last_time and capture.first_time <= other.last_time
+        for other in view.captures
+        if min(other.first_time, capture.first_time) >= 0
+    )
+
+
+def _views(capture: CaptureView) -> Argument:
+    copies = capture.ledger["duplicates"]
+    return Argument(
+        severity=INFO,
+        confidence=LIKELY,
+        title=f"{capture.name} shows packets that were seen before, in it or in another capture of the same minutes",
+        because=(
+            f"{copies:,} of {counted(capture.records, 'record')} of {capture.name} repeat a packet that was already "
+            "seen, which is what captures made at two places give; they are left out of all counts."
+        ),
+        limitations=("Read together, captures of two places do not say here which of them missed a packet.",),
+        remedies=("Analyse each capture alone as well: what one shows and the other does not was lost between them.",),
+    )
 
 
 def _copies(capture: CaptureView) -> Argument:

@@ -76,3 +76,20 @@ def test_duplicates() -> None:
     assert "200 of 300 records of server.pcap (66.7 %)" in finding.because
     assert finding.counts["records"] == 100
     assert not catalogue.run(view(captures=[capture(ledger={"duplicates": 0})]))
+
+
+def test_two_captures_of_the_same_minutes_are_views_not_copies() -> None:
+    ends = [
+        capture(index=i, name=name, records=300, ledger={"duplicates": 100 * i}, duplicate_records=((i, 7),) * i)
+        for i, name in enumerate(["client.pcap", "server.pcap"])
+    ]
+    [finding] = [each for each in catalogue.run(view(captures=ends)) if each.pattern == "capture-duplicates"]
+    assert "another capture of the same minutes" in finding.title
+    assert "-i any" not in " ".join(finding.remedies)
+    # pieces that follow one another show no packet of each other
+    first, second = ends[0], capture(
+        index=1, name="b.pcap", records=300, ledger={"duplicates": 9}, first_time=ends[0].last_time + 1,
+        last_time=ends[0].last_time + 2,
+    )  # fmt: skip
+    [finding] = [each for each in catalogue.run(view(captures=[first, second])) if each.pattern == "capture-duplicates"]
+    assert finding.title == "b.pcap holds the same packets more than once"

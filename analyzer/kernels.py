@@ -9,7 +9,7 @@ gives the compiled twin: every registered function that it names is replaced by 
 
 Rules of that subset (each was broken once before it became a rule):
 
-* Bytes are read through ``u8`` .. ``u64low`` below, which return 64-bit integers. Arithmetic on narrow numpy
+* Bytes are read through the helpers of ``wire.bytes``, which return 64-bit integers. Arithmetic on narrow numpy
   scalars wraps when interpreted and does not when compiled.
 * No value may leave the range of int64; hash products are masked to 32 bits.
 * What one row holds together travels as one matrix with named column numbers (``Matrix``); independent arrays as a

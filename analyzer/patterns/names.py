@@ -26,8 +26,6 @@ POPULAR_RESOLVER = Threshold(
     "popular-resolver", 5, "clients", "a resolver that several ask: this capture was probably made beside it"
 )
 
-FAMILY_OF = {"A": "ipv4", "AAAA": "ipv6"}
-
 
 @dataclass(frozen=True)
 class Asked:

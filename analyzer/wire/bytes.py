@@ -27,12 +27,6 @@ def u16(b: Any, i: int) -> int:
 
 
 @helper
-def u24(b: Any, i: int) -> int:
-    """Three bytes at ``i``, network byte order."""
-    return ((int(b[i]) << 16) | (int(b[i + 1]) << 8) | int(b[i + 2])) & 0xFFFFFF
-
-
-@helper
 def u32(b: Any, i: int) -> int:
     """Four bytes at ``i``, network byte order."""
     return ((int(b[i]) << 24) | (int(b[i + 1]) << 16) | (int(b[i + 2]) << 8) | int(b[i + 3])) & 0xFFFFFFFF

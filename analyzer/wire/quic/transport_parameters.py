@@ -18,31 +18,6 @@ INITIAL_SCID = 0x0F
 RETRY_SCID = 0x10
 VERSION_INFORMATION = 0x11
 
-#: Names of the registry "QUIC Transport Parameters".
-NAMES = {
-    ORIGINAL_DCID: "original_destination_connection_id",
-    MAX_IDLE_TIMEOUT: "max_idle_timeout",
-    0x02: "stateless_reset_token",
-    MAX_UDP_PAYLOAD_SIZE: "max_udp_payload_size",
-    0x04: "initial_max_data",
-    0x05: "initial_max_stream_data_bidi_local",
-    0x06: "initial_max_stream_data_bidi_remote",
-    0x07: "initial_max_stream_data_uni",
-    0x08: "initial_max_streams_bidi",
-    0x09: "initial_max_streams_uni",
-    0x0A: "ack_delay_exponent",
-    0x0B: "max_ack_delay",
-    0x0C: "disable_active_migration",
-    0x0D: "preferred_address",
-    0x0E: "active_connection_id_limit",
-    INITIAL_SCID: "initial_source_connection_id",
-    RETRY_SCID: "retry_source_connection_id",
-    VERSION_INFORMATION: "version_information",
-    0x20: "max_datagram_frame_size",
-    0x2AB2: "grease_quic_bit",
-    0xFF73DB: "version_information",  # its number before RFC 9368
-}
-
 
 class TransportParameters(NamedTuple):
     """``values`` by ID in wire order, the first of a repeated one; ``is_whole``: every length fits."""

@@ -1,0 +1,132 @@
+"""Texts that are trouble somewhere, and captures that carry them wherever a capture can carry text."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+
+from analyzer.wire.quic.protection import initial_keys
+from analyzer.wire.quic.seal import InitialHeader, seal_initial
+from tests.crafted import MS, SECOND, START, ip, tcp, udp
+from tests.events.story.plays import close, crypto
+from tests.wire.hellos import alpn, client_hello, server_name, vector, versions
+
+PAYLOADS: dict[str, bytes] = {
+    "control characters": b"a\x00\x01\x07\x08\x7fz",
+    "ansi colour": b"\x1b[31mred\x1b[0m",
+    "ansi cursor": b"\x1b[2J\x1b[1;1Hclean",
+    "osc title": b"\x1b]0;owned\x07x",
+    "osc link": b"\x1b]8;;http://e.example\x1b\\click\x1b]8;;\x1b\\",
+    "c1 controls": "\x9b31m\x9d0;owned\x9c".encode(),
+    "bidi override": "\u202egpj.exe\u2066\u2069".encode(),
+    "zero width": "exa\u200bmple\u2060.com\ufeff".encode(),
+    "separators": "a\u2028b\u2029c\u0085d".encode(),
+    "tags": "\U000e0041\U000e0042\ue000".encode(),
+    "lone surrogate": b"a\xed\xa0\x80b",
+    "invalid utf-8": b"\xff\xfe\xc3\x28\x80",
+    "newlines": b"x\n# heading\r\n- item\n\n| a | b |\n| --- | --- |\n",
+    "script": b"<script>alert(1)</script><img src=x onerror=alert(1)>",
+    "attribute": b'"\' onmouseover=alert(1) x="',
+    "comment": b"--><!-- ]]> </style></svg><svg onload=alert(1)>",
+    "markdown link": b"[click](http://e.example) ![i](http://e.example/i.png) <http://e.example>",
+    "markdown fence": b"```\n~~~\n`a` ``b``",
+    "mention": b"@someone #1 !2 GH-3 deadbeef0123 :smile: www.e.example",
+    "markup": b"**b** __b__ ~~s~~ \\* &lt; &#60; $x^2$ ${x} {{ 7*7 }} {% x %}",
+    "mermaid": b"x; participant Z as #quot;z#quot;\nZ->>S: hi %%{init: {}}%% end",
+    "formula": b"=cmd|'/C calc'!A0",
+    "formula behind a tab": b"\t=1+1",
+    "formula of another sign": b"@SUM(1+1)*cmd",
+    "template": b"%s%n{0.__class__}%(x)s",
+    "shell": b"$(touch owned)`touch owned`;|&",
+    "long": b"n" * 200,
+}
+
+FIRST_SERVER = 10  # last byte of the IPv4 address of the server that the first payload is sent to
+_GAP = 60 * SECOND  # between the captures
+
+
+def file_name(payload: bytes) -> bytes:
+    """A name of a file that holds as much of the payload as a file system allows."""
+    return payload.replace(b"/", b"_").replace(b"\0", b"_")[:200] + b".pcapng"
+
+
+def _initial(dcid: bytes, frames: bytes, number: int, *, from_server: bool = False) -> bytes:
+    keys = initial_keys(1, dcid)
+    assert keys is not None
+    names = (b"clientid", b"serverid") if from_server else (dcid, b"clientid")
+    padded = frames.ljust(1160, b"\0")
+    return seal_initial(
+        InitialHeader(1, *names, packet_number=number), padded, keys.server if from_server else keys.client
+    )
+
+
+def _question(payload: bytes) -> bytes:
+    labels = [payload[at : at + 63] for at in range(0, min(len(payload), 189), 63)]
+    name = b"".join(vector(1, label) for label in [*labels, b"example"]) + b"\0"
+    return struct.pack(">HHHHHH", 7, 0x0100, 1, 0, 0, 0) + name + b"\0\x01\0\x01"
+
+
+def packets(payload: bytes, server: str) -> list[tuple[int, bytes]]:
+    """(ms, IP packet) of a silent QUIC and a silent TLS connection, one that is closed, and a silent DNS question."""
+    client = "192.0.2.1"
+    hello = client_hello([0x1301], server_name(payload), alpn(payload), versions(0x0304))
+    record = b"\x16\x03\x01" + vector(2, hello)
+    silent = [
+        (at, ip(client, server, 17, udp((50001, 443), _initial(b"silent--", crypto(hello), n))))
+        for n, at in enumerate((0, 300, 900, 2100))
+    ]
+    ports = (50002, 443)
+    closed = [
+        (3000, ip(client, server, 17, udp(ports, _initial(b"closed--", crypto(hello), 0)))),
+        (3010, ip(server, client, 17, udp(ports[::-1], _initial(b"closed--", close(2, payload), 0, from_server=True)))),
+    ]
+    tls = [
+        (4000, ip(client, server, 6, tcp((50003, 443), 2, seq=99))),
+        (4010, ip(server, client, 6, tcp((443, 50003), 18, seq=199, ack=100))),
+        (4020, ip(client, server, 6, tcp((50003, 443), 16, seq=100, ack=200))),
+        (4021, ip(client, server, 6, tcp((50003, 443), 24, record, seq=100, ack=200))),
+        (4040, ip(server, client, 6, tcp((443, 50003), 16, seq=200, ack=100 + len(record)))),
+    ]
+    asked = [(at, ip(client, server, 17, udp((50004, 53), _question(payload)))) for at in (5000, 7000, 11000)]
+    last = [(25000, ip(client, server, 6, tcp((50003, 443), 17, seq=100 + len(record), ack=200)))]
+    return [*silent, *closed, *tls, *asked, *last]
+
+
+def _options(*pairs: tuple[int, bytes]) -> bytes:
+    written = [struct.pack("<HH", code, len(value)) + value + bytes(-len(value) % 4) for code, value in pairs]
+    return b"".join([*written, bytes(4)])
+
+
+def _block(kind: int, body: bytes) -> bytes:
+    length = struct.pack("<I", 12 + len(body))
+    return struct.pack("<I", kind) + length + body + length
+
+
+def pcapng(payload: bytes, sent: list[tuple[int, bytes]], start: int) -> bytes:
+    """A capture whose section, interface, host names and packets are described with the payload."""
+    section = struct.pack("<IHHq", 0x1A2B3C4D, 1, 0, -1) + _options(
+        (1, payload), (2, payload), (3, payload), (4, payload)
+    )
+    described = ((code, payload) for code in (1, 2, 3, 12, 15))
+    interface = struct.pack("<HHI", 101, 0, 0) + _options(*described, (9, b"\x09"), (11, b"\0" + payload))
+    host = bytes([192, 0, 2, 1]) + payload.replace(b"\0", b"") + b"\0"
+    names = struct.pack("<HH", 1, len(host)) + host + bytes(-len(host) % 4) + bytes(4)
+    out = [_block(0x0A0D0D0A, section), _block(1, interface), _block(4, names)]
+    for at, raw in sent:
+        time = start + at * MS
+        head = struct.pack("<IIIII", 0, time >> 32, time & 0xFFFFFFFF, len(raw), len(raw))
+        out.append(_block(6, head + raw + bytes(-len(raw) % 4) + _options((1, payload))))
+    dropped = struct.pack("<III", 0, 0, 0) + _options((1, payload), (5, struct.pack("<Q", 3)))
+    return b"".join([*out, _block(5, dropped)])
+
+
+def write_captures(folder: Path) -> list[bytes]:
+    """One capture for each payload, named, described and filled with it; returns their paths."""
+    paths = []
+    for number, payload in enumerate(PAYLOADS.values()):
+        path = bytes(folder) + b"/" + file_name(payload)
+        sent = packets(payload, f"198.51.100.{FIRST_SERVER + number}")
+        with open(path, "wb") as file:
+            file.write(pcapng(payload, sent, START + number * _GAP))
+        paths.append(path)
+    return paths

@@ -1,0 +1,238 @@
+"""Hostile text through every door: read from real captures, written by the command, inert wherever it comes out.
+
+The captures of ``payloads.py`` carry each payload as server name, ALPN, close reason, DNS name, file name, and in every
+text of pcapng. What a door writes must hold every payload (else the test shows nothing), and must be nothing but text
+there.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import re
+import unicodedata
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from html.parser import HTMLParser
+from pathlib import Path
+from xml.etree import ElementTree
+
+import pytest
+from markdown_it import MarkdownIt
+
+from analyzer.capture.source import open_captures
+from tests.hostile.payloads import PAYLOADS, file_name, write_captures
+from tests.running import call
+
+TABLES = ("connections", "sockets", "exchanges", "resolutions", "packets", "findings")
+INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
+
+
+@dataclass(frozen=True)
+class Door:
+    """Where text comes out: how it is made, and what it must be."""
+
+    name: str
+    check: Callable[[str], None]
+    holds: tuple[str, ...] = ("script",)  # payloads that must come out in some form
+
+
+@pytest.fixture(scope="module")
+def hostile(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
+    """What each door wrote of the captures of all payloads, by the door's name."""
+    folder = tmp_path_factory.mktemp("hostile")
+    paths = [os.fsdecode(path) for path in write_captures(folder)]
+    out = folder / "out"
+    report = call("analyze", "--full", *paths, "-o", out)
+    assert report.status == 0, report.stderr
+    missing = os.fsdecode(bytes(folder) + b"/missing-" + file_name(PAYLOADS["ansi colour"]))
+    written = {"terminal": report.stdout, "json": call("analyze", "--json", *paths).stdout}
+    for name in ("report.md", "report.html", "report.json", "report.sarif", "plots/timeline.svg"):
+        written[name] = (out / name).read_text(encoding="utf-8")
+    for table in TABLES:
+        for form in ("csv", "json", "jsonl"):
+            written[f"{table}.{form}"] = call("export", table, "--quiet", *paths, "--format", form).stdout
+    written["mermaid"] = "\n".join(re.findall(r"```mermaid\n(.*?)```", written["report.md"], re.DOTALL))
+    written["check"] = call("check", *paths, "--expect", "no error", "--expect", "udp/443 answered").stdout
+    written["compare"] = call("compare", paths[1], paths[-1]).stdout
+    written["errors"] = call("analyze", missing, paths[0]).stderr
+    text = folder / os.fsdecode(file_name(b"\x1b[31m<script>"))
+    text.write_text("a text\x1b[31m and no capture\n" * 9, encoding="utf-8")
+    written["errors"] += call("analyze", text).stderr + call("check", "--expect", "\x1b[31m", text).stderr
+    written["errors"] += call("excerpt", "--finding", "\x1b[31m\u202e", *paths, "-o", folder / "x").stderr
+    written["errors"] += (
+        call("explain", "\x1b[31m\u202e").stderr + call("explain", "--incident", "\x1b[31m\u202e").stderr
+    )
+    written["errors"] += call("analyze", "--vantage", "\x1b[31m\u202e", text).stderr
+    written["file names"] = "\n".join(sorted(path.relative_to(out).as_posix() for path in out.rglob("*")))
+    written["evidence"] = "\n".join(_texts_of(out / "evidence.pcapng"))
+    return written
+
+
+def _texts_of(path: Path) -> Iterator[str]:
+    """Each run of printable or other bytes between the packets: names, descriptions and comments of a pcapng file."""
+    (facts,) = (opened := open_captures([str(path)])).captures
+    for _ in opened.batches(compiled=False):
+        pass
+    for interface in facts.interfaces:
+        yield from (interface.name, interface.description)
+    b = path.read_bytes()
+    for found in re.finditer(rb"\x01\x00(..)", b, re.DOTALL):
+        size = int.from_bytes(found[1], "little")
+        value = b[found.end() : found.end() + size]
+        if 20 < size < 4000 and value[:1].isalpha():
+            yield value.decode("utf-8", "surrogateescape")
+
+
+def printable(text: str) -> None:
+    """Lines of visible characters."""
+    wrong = {character for character in text if character != "\n" and unicodedata.category(character) in INVISIBLE}
+    assert not wrong
+
+
+def markdown(text: str) -> None:
+    """Headings, lists, tables, code and words; links only to what the incidents cite; nothing that a forge links."""
+    printable(text)
+    tokens = MarkdownIt("commonmark").enable(["table", "strikethrough"]).parse(text)
+    flat = [each for token in tokens for each in (token, *(token.children or []))]
+    kinds = {token.type.removesuffix("_open").removesuffix("_close") for token in flat}
+    assert kinds <= {
+        *("heading", "paragraph", "inline", "text", "code_inline", "softbreak", "bullet_list", "list_item", "strong"),
+        *("ordered_list", "table", "thead", "tbody", "tr", "th", "td", "fence", "link"),
+    }
+    assert {token.info for token in flat if token.type == "fence"} <= {"mermaid", "text", ""}
+    links = {str(token.attrs["href"]) for token in flat if token.type == "link_open"}
+    assert not {link for link in links if "e.example" in link or not link.startswith("https://")}
+    # the text of an autolink is its address, which was looked at
+    words = " ".join(token.content for token in flat if token.type == "text" and token.content not in links)
+    assert not re.search(r"@\w|(?<!\w)[#!]\d|GH-\d|www\.|://|:smile:|\$|&\w+;|\b[0-9a-f]{12}\b", words)
+
+
+class _Elements(HTMLParser):
+    def __init__(self) -> None:
+        super().__init__()
+        self.tags: dict[str, int] = {}
+        self.attributes: set[tuple[str, str]] = set()
+        self.addresses: set[str] = set()
+        self.comments = 0
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags[tag] = self.tags.get(tag, 0) + 1
+        self.attributes |= {(tag, name) for name, _ in attrs}
+        self.addresses |= {value or "" for name, value in attrs if name in ("href", "src", "action", "xlink:href")}
+
+    def handle_comment(self, data: str) -> None:
+        self.comments += 1
+
+
+def html(text: str) -> None:
+    """One script and one style sheet of our own, no attribute that runs, no address but pages of incidents."""
+    printable(text)
+    page = _Elements()
+    page.feed(text)
+    page.close()
+    counts = [page.tags.get(tag, 0) for tag in ("script", "style", "link", "img")]
+    assert (counts, page.comments) == ([1, 1, 1, 0], 0)
+    assert not {name for _, name in page.attributes if name.startswith("on") or name == "style"}
+    assert all(re.match(r"#|https://|data:,$|$", address) and "e.example" not in address for address in page.addresses)
+    assert not {"iframe", "object", "embed", "base", "form"} & set(page.tags)
+
+
+def svg(text: str) -> None:
+    """A drawing whose words are paths: no text, no script, nothing to fetch."""
+    printable(text)
+    elements = list(ElementTree.fromstring(text).iter())
+    assert {str(each.tag).rpartition("}")[2] for each in elements} <= {
+        *("svg", "metadata", "RDF", "Work", "type", "format", "title", "defs", "style", "g", "path", "use", "clipPath"),
+        *("rect", "pattern"),
+    }
+    links = [value for each in elements for name, value in each.attrib.items() if name.endswith("href")]
+    assert all(link.startswith("#") for link in links)
+
+
+def csv_rows(text: str) -> None:
+    """Rows of the same width in whose cells no spreadsheet finds a formula."""
+    printable(text)
+    rows = list(csv.reader(io.StringIO(text)))
+    assert len({len(row) for row in rows}) == 1
+    assert text.count("\n") == len(rows)
+    numeric = re.compile(r"-?[\d.]+(e[-+]\d+)?")
+    assert not [cell for row in rows for cell in row if cell[:1] in "=+-@\t" and cell and not numeric.fullmatch(cell)]
+
+
+def json_value(text: str) -> None:
+    """JSON that reads back, and is inert on a terminal too."""
+    printable(text)
+    json.loads(text)
+
+
+def json_lines(text: str) -> None:
+    printable(text)
+    assert all(isinstance(json.loads(line), dict) for line in text.splitlines())
+
+
+def sarif(text: str) -> None:
+    """Messages without links or invisible characters, addresses of files that are percent-encoded."""
+    json_value(text)
+    run = json.loads(text)["runs"][0]
+    for result in run["results"]:
+        printable(result["message"]["text"])
+        assert "](" not in result["message"]["text"]
+    uris = [each["location"]["uri"] for each in run["artifacts"]]
+    assert all(re.fullmatch(r"[\w.~%-]+", uri, re.ASCII) for uri in uris)
+
+
+def mermaid(text: str) -> None:
+    """Statements of a sequence diagram alone; what was read stands in plain letters and numeric entities."""
+    words = r"(?:[\w .,:()\[\]/+?=…-]|#\d+;)*"
+    statement = re.compile(rf"sequenceDiagram|  participant [CS] as {words}|  (?:C->>S|S->>C|Note over C,S): {words}|")
+    assert not [line for line in text.split("\n") if not statement.fullmatch(line)]
+
+
+def our_names(text: str) -> None:
+    """Names of files that no capture has a say in."""
+    assert set(text.split("\n")) == {
+        *(".halfshake", "evidence.pcapng", "plots", "plots/timeline.png", "plots/timeline.svg"),
+        *("report.html", "report.json", "report.md", "report.sarif"),
+    }
+
+
+EVERY = tuple(PAYLOADS)
+DOORS = (
+    Door("terminal", printable, EVERY),
+    Door("errors", printable, ("ansi colour",)),
+    Door("check", printable, ()),
+    Door("compare", printable, ("ansi colour",)),
+    Door("report.md", markdown, EVERY),
+    Door("mermaid", mermaid, ()),
+    Door("report.html", html, EVERY),
+    Door("plots/timeline.svg", svg, ()),
+    Door("json", json_value, EVERY),
+    Door("report.json", json_value, EVERY),
+    Door("report.sarif", sarif, EVERY),
+    Door("evidence", printable, ()),
+    Door("file names", our_names, ()),
+    *(Door(f"{table}.csv", csv_rows, ()) for table in TABLES),
+    *(Door(f"{table}.json", json_value, ()) for table in TABLES),
+    *(Door(f"{table}.jsonl", json_lines, ()) for table in TABLES),
+)
+
+
+@pytest.mark.parametrize("door", DOORS, ids=lambda door: door.name)
+def test_hostile_text_is_inert_behind_this_door(door: Door, hostile: dict[str, str]) -> None:
+    text = hostile[door.name]
+    assert text.strip()
+    door.check(text)
+    letters = _letters(text)
+    assert not [name for name in door.holds if _letters(_plain(PAYLOADS[name])) not in letters]
+
+
+def _plain(payload: bytes) -> str:
+    """The longest piece of a payload that every door shows as it is."""
+    return max(re.findall(r"[a-z0-9]+", payload.decode("ascii", "replace")), key=len, default="")
+
+
+def _letters(text: str) -> str:
+    return re.sub(r"[^a-z0-9]", "", text)

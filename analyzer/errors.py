@@ -5,6 +5,8 @@
         * ``NotACapture``: the bytes are no capture format that is known here
         * ``UnreadableFile``: missing, a directory, no permission, empty
         * ``DamagedCompression``: nothing could be decompressed
+        * ``DamagedScan``: a saved scan whose content does not fit together
+        * ``OtherVersion``: a saved scan of a version that this one does not read
     * ``UsageError``: the caller asked for something that does not exist or does not fit
 
 Each message says what, where (file, byte offset, record) and what to try, in one line. Wire data never
@@ -32,6 +34,14 @@ class UnreadableFile(CaptureError):
 
 class DamagedCompression(CaptureError):
     """Compressed data from which not one byte could be recovered."""
+
+
+class DamagedScan(CaptureError):
+    """A saved scan from which not all can be read."""
+
+
+class OtherVersion(CaptureError):
+    """A saved scan whose format or columns are those of another version."""
 
 
 class UsageError(AnalyzerError):

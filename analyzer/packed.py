@@ -119,7 +119,9 @@ class PackedReader:
         member = self._members[f"{name}.parquet"]
         if self._buffer is None:
             bare = isinstance(self._source, bytes)
-            self._buffer = pyarrow.py_buffer(self._source) if bare else pyarrow.memory_map(str(self._source)).read_buffer()
+            self._buffer = (
+                pyarrow.py_buffer(self._source) if bare else pyarrow.memory_map(str(self._source)).read_buffer()
+            )
         head = self._buffer.slice(member.header_offset, _LOCAL_HEADER_BYTES).to_pybytes()
         begin = member.header_offset + _LOCAL_HEADER_BYTES + sum(_LOCAL_HEADER.unpack(head))
         content = self._buffer.slice(begin, member.file_size)

@@ -28,6 +28,8 @@ from analyzer.version import __version__
 #: Raised by one when a column of a scan means something else than before.
 SCHEMA = "halfshake-scan/1"
 
+_BLOCK = 8192
+
 _ROWS = dict(zip(Selected._fields, SELECTED_DTYPES, strict=True)) | {"chunk": np.int32}
 _KEYS = {f"key_{word}": np.uint32 for word in range(KEY_WORDS)}
 _STATE = {f"state_{column}": np.int64 for column in range(STATE_COLUMNS)}
@@ -112,8 +114,9 @@ def _matrix(reader: PackedReader, name: str, wanted: Mapping[str, Any]) -> NDArr
     """Columns of one dtype as a C-contiguous matrix."""
     columns = list(_checked(reader, name, wanted).values())
     matrix = np.empty((len(columns[0]), len(columns)), columns[0].dtype)
-    for place, column in enumerate(columns):
-        matrix[:, place] = column
+    for begin in range(0, len(matrix), _BLOCK):  # what is written row by row should stay in the processor's cache
+        for place, column in enumerate(columns):
+            matrix[begin : begin + _BLOCK, place] = column[begin : begin + _BLOCK]
     return matrix
 
 

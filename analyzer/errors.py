@@ -7,6 +7,7 @@
         * ``DamagedCompression``: nothing could be decompressed
         * ``DamagedScan``: a saved scan whose content does not fit together
         * ``OtherVersion``: a saved scan of a version that this one does not read
+    * ``OutputError``: the file system does not let us write
     * ``UsageError``: the caller asked for something that does not exist or does not fit
 
 Each message says what, where (file, byte offset, record) and what to try, in one line. Wire data never
@@ -42,6 +43,10 @@ class DamagedScan(CaptureError):
 
 class OtherVersion(CaptureError):
     """A saved scan whose format or columns are those of another version."""
+
+
+class OutputError(AnalyzerError):
+    """The file system does not let us write: a full disk, no permission, a folder that is none."""
 
 
 class UsageError(AnalyzerError):

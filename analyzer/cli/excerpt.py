@@ -12,6 +12,7 @@ from typing import Any
 
 import click
 
+from analyzer.cli.ending import written
 from analyzer.cli.reading import exit_status, read, reading_options
 from analyzer.errors import UsageError
 
@@ -92,13 +93,5 @@ def _write(output: Path, analysis: Any, findings: Sequence[dict[str, Any]]) -> i
         count = write_evidence(content, analysis, findings)
         sys.stdout.buffer.write(content.getbuffer())
         return count
-    partial = output.with_name(f".{output.name}.partial-{os.getpid()}")
-    try:
-        with partial.open("wb") as file:
-            count = write_evidence(file, analysis, findings)
-        partial.replace(output)
-    except OSError as error:
-        raise UsageError(f"{output}: cannot be written: {error.strerror}") from error
-    finally:
-        partial.unlink(missing_ok=True)
-    return count
+    with written(output) as file:
+        return write_evidence(file, analysis, findings)

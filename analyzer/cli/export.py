@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from analyzer.cli.ending import written
 from analyzer.cli.reading import exit_status, read, reading_options
 
 _TABLES = ("connections", "sockets", "exchanges", "resolutions", "packets", "findings")
@@ -40,9 +41,6 @@ def export(
     if output is None:
         write_table(chosen, file_format, sys.stdout.buffer)
     else:
-        try:
-            with output.open("wb") as file:
-                write_table(chosen, file_format, file)
-        except OSError as error:
-            raise click.UsageError(f"cannot write {click.format_filename(output)}: {error.strerror}") from error
+        with written(output) as file:
+            write_table(chosen, file_format, file)
     raise SystemExit(exit_status(analysis))

@@ -98,8 +98,10 @@ def read(names: Sequence[str], *, keylog: str | None, vantages: Mapping[str, str
     # Reference cycles are few here and live objects many: looking for garbage among them costs more than it frees.
     gc.disable()
     progress = Progress(shown=sys.stderr.isatty() and not quiet)
-    analysis = analyse(names, keylog=keylog, vantages=vantages, progress=progress)
-    progress.clear()
+    try:
+        analysis = analyse(names, keylog=keylog, vantages=vantages, progress=progress)
+    finally:
+        progress.clear()
     for _, error in analysis.failures:
         click.echo(f"halfshake: {visible(str(error))}", err=True)
     if len(analysis.failures) == len(names):

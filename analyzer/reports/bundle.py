@@ -3,6 +3,8 @@
 A new folder appears whole or not at all: it is made beside its place under another name and then renamed. In a folder
 that exists each file is replaced by a rename; whatever else lies there is left alone. Renaming a whole folder over
 an existing one would lose the notes that people put beside a report, and is not possible where it is a mount point.
+Nothing is written through a symbolic link inside the folder: a file that is one is replaced, a folder that is one is
+refused. Modes are those of the user's umask.
 """
 
 from __future__ import annotations
@@ -13,7 +15,7 @@ import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
-from analyzer.errors import UsageError
+from analyzer.errors import OutputError, UsageError
 from analyzer.reports.evidence.copy import write_evidence
 from analyzer.reports.export import document_json
 from analyzer.reports.html import html_of
@@ -24,6 +26,7 @@ from analyzer.reports.summary import Analysed
 
 MARKER = ".halfshake"
 EVIDENCE = "evidence.pcapng"
+PLOTS = "plots"
 _MARKER_TEXT = "halfshake made this folder; its next report may replace the files of this one.\n"
 
 
@@ -31,7 +34,7 @@ def write_reports(analysis: Analysed, folder: Path, *, force: bool, full: bool) 
     """Write all reports into ``folder`` and make it where it is missing; ``full`` is that of ``report.md``.
 
     Returns a sentence for each file that could not be made: evidence of what can be read only once. Raises UsageError
-    where ``check_folder`` does, and where the file system does not let us write.
+    where ``check_folder`` does, OutputError where the file system does not let us write.
     """
     check_folder(folder, force=force)
     files = dict(_files(analysis, full=full))
@@ -47,7 +50,7 @@ def write_reports(analysis: Analysed, folder: Path, *, force: bool, full: bool) 
             folder.parent.mkdir(parents=True, exist_ok=True)
             _make(folder, files)
     except OSError as error:
-        raise UsageError(f"{folder}: the report cannot be written: {error.strerror}") from error
+        raise OutputError(f"{folder}: the report cannot be written: {error.strerror}") from error
     return missing
 
 
@@ -56,6 +59,8 @@ def check_folder(folder: Path, *, force: bool) -> None:
     if folder.is_dir():
         if not force and not (folder / MARKER).is_file() and any(folder.iterdir()):
             raise UsageError(f"{folder}: the folder was not made by halfshake and is not empty; --force writes into it")
+        if (folder / PLOTS).is_symlink():
+            raise UsageError(f"{folder}: {PLOTS} is a symbolic link in it; remove it or name another folder")
     elif folder.exists() or folder.is_symlink():
         raise UsageError(f"{folder}: not a folder; name one that halfshake can make")
 
@@ -68,8 +73,8 @@ def _files(analysis: Analysed, *, full: bool) -> Iterator[tuple[str, bytes]]:
     svgs = {}
     for name, figure in drawn(analysis):
         svgs[name] = svg_of(figure)
-        yield f"plots/{name}.svg", svgs[name].encode()
-        yield f"plots/{name}.png", png_of(figure)
+        yield f"{PLOTS}/{name}.svg", svgs[name].encode()
+        yield f"{PLOTS}/{name}.png", png_of(figure)
     yield "report.html", html_of(analysis, svgs=svgs).encode()
 
 
@@ -87,7 +92,9 @@ def _write(folder: Path, files: dict[str, bytes]) -> None:
 
 
 def _make(folder: Path, files: dict[str, bytes]) -> None:
-    partial = folder.parent / f".{folder.name}.partial-{os.getpid()}"
+    partial = folder.parent / f".{folder.name[:200]}.partial-{os.getpid()}"
+    # Whoever can write here could have put a link there: made by us, or nothing is written.
+    partial.mkdir()
     try:
         _write(partial, files)
         partial.rename(folder)
@@ -97,6 +104,7 @@ def _make(folder: Path, files: dict[str, bytes]) -> None:
 
 def _replace(folder: Path, files: dict[str, bytes]) -> None:
     partial = folder / f".partial-{os.getpid()}"
+    partial.mkdir()
     try:
         _write(partial, files)
         for name in files:

@@ -51,7 +51,7 @@ def test_a_file_holds_what_would_be_printed(silent_capture: Path, tmp_path: Path
 def test_a_file_that_cannot_be_written(silent_capture: Path, tmp_path: Path) -> None:
     done = call("export", "connections", silent_capture, "-o", tmp_path / "missing" / "a.csv")
     assert (done.status, done.stdout) == (2, "")
-    assert "cannot write" in done.stderr
+    assert "cannot be written" in done.complaint
     assert "Traceback" not in done.stderr
 
 

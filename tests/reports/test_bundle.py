@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from analyzer.errors import UsageError
+from analyzer.errors import OutputError, UsageError
 from analyzer.reports import bundle
 from analyzer.reports.bundle import MARKER, check_folder, write_reports
 from tests.reports import example
@@ -78,15 +79,42 @@ def test_a_file_in_the_way_is_a_usage_error_even_with_force(tmp_path: Path) -> N
 
 def test_what_cannot_be_written_is_one_line_and_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").write_text("", encoding="utf-8")
-    with pytest.raises(UsageError, match="cannot be written"):
+    with pytest.raises(OutputError, match="cannot be written"):
         write_reports(example.silent(), tmp_path / "file" / "report", force=False, full=False)
 
     def full_disk(folder: Path, contents: dict[str, bytes]) -> None:
-        folder.mkdir()
         (folder / "report.md").write_bytes(b"half")
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(bundle, "_write", full_disk)
-    with pytest.raises(UsageError, match="No space left on device"):
+    with pytest.raises(OutputError, match="No space left on device"):
         write_reports(example.silent(), tmp_path / "report", force=False, full=False)
     assert files(tmp_path) == ["file"]
+
+
+def test_nothing_is_written_through_a_link_out_of_the_folder(tmp_path: Path) -> None:
+    victim, elsewhere = tmp_path / "victim", tmp_path / "elsewhere"
+    victim.write_text("mine", encoding="utf-8")
+    elsewhere.mkdir()
+    write_reports(example.silent(), tmp_path / "report", force=False, full=False)
+    (tmp_path / "report" / "report.md").unlink()
+    (tmp_path / "report" / "report.md").symlink_to(victim)
+    write_reports(example.silent(), tmp_path / "report", force=False, full=False)
+    assert victim.read_text(encoding="utf-8") == "mine"
+    assert not (tmp_path / "report" / "report.md").is_symlink()
+    for path in (tmp_path / "report" / "plots").iterdir():
+        path.unlink()
+    (tmp_path / "report" / "plots").rmdir()
+    (tmp_path / "report" / "plots").symlink_to(elsewhere)
+    for force in (False, True):
+        with pytest.raises(UsageError, match="symbolic link"):
+            write_reports(example.silent(), tmp_path / "report", force=force, full=False)
+    assert list(elsewhere.iterdir()) == []
+
+
+def test_a_link_in_the_place_of_the_unfinished_folder_is_not_followed(tmp_path: Path) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / f".report.partial-{os.getpid()}").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(OutputError, match="cannot be written"):
+        write_reports(example.silent(), tmp_path / "report", force=False, full=False)
+    assert list((tmp_path / "elsewhere").iterdir()) == []

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import numpy as np
+
 from analyzer.columns import Table
 from analyzer.events.connection import Connection
 from analyzer.events.flows import IS_DUPLICATE
@@ -46,6 +48,7 @@ def packets_table(judge: Judge) -> Table:
         "time": rows.time.tolist(),
         "length": rows.original_length.tolist(),
         "captured_length": rows.captured_length.tolist(),
+        "payload": np.where((rows.kind == UDP) | (rows.kind == TCP), rows.payload_length, -1).tolist(),
         "flaw": [
             fragments.flaw.get(row, FLAW_NAMES[flaw]) if flaw == NO_FLAW else FLAW_NAMES[flaw]
             for row, flaw in enumerate(rows.flaw.tolist())

@@ -53,7 +53,13 @@ _CONNECTION_COLUMNS = (
 )
 _TEMPLATES = Path(__file__).parent / "templates"
 _URL = re.compile(r"https?://[\w./#?=&%~+:-]+")
-_PLOT_TITLES = {"timeline": "Attempts and answers over time, a row per server socket and address family"}
+_PLOT_TITLES = {
+    "timeline": "Attempts and answers over time, a row per server socket and address family",
+    "reply-latency": "Share of attempts answered within a time, a curve per transport and address family",
+    "ports": "Client ports against time, marked by outcome",
+    "amplification": "Bytes of the server against the anti-amplification limit, over time",
+    "waterfall": "Handshakes of the telling connections, what each waited for",
+}
 
 
 def html_of(analysis: Analysed, *, svgs: Mapping[str, str] | None = None) -> str:

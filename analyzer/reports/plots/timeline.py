@@ -1,68 +1,47 @@
-"""Plots with matplotlib: attempts and answers over time, a row per server socket and family.
+"""The timeline: attempts and answers over time, a row per server socket and family.
 
-How the timeline reads: above a row's line stand the attempts that were answered (blue discs), below it the others
+How it reads: above a row's line stand the attempts that were answered (blue discs), below it the others
 (silent: orange crosses, with a thin line for as long as the client went on asking; refused: purple diamonds); on the
 line those that the capture cannot judge. A row with more than ``MOST_MARKS`` attempts is drawn as bars of counts per
-bin instead, so that a flood costs as much as a handful. Colours are of Okabe and Ito's palette; shape, place and a word
-at the right say the same. Figures are made without pyplot, and the same analysis gives the same bytes.
+bin instead, so that a flood costs as much as a handful.
 """
 
 from __future__ import annotations
 
-import io
-import re
-from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from analyzer.patterns.words import FAMILIES, counted
+from analyzer.patterns.words import counted
+from analyzer.reports.plots.style import (
+    CHARACTER,
+    COLOURS,
+    INK,
+    MARKS,
+    WORDS,
+    Margins,
+    bare,
+    clock,
+    drawing_on,
+    family_words,
+    legend,
+    plain,
+    time_ticks,
+    titled,
+)
 from analyzer.reports.summary import OUTCOMES, Analysed, SocketLine, share_text, socket_groups
-from analyzer.reports.text import clipped, utc, visible
+from analyzer.reports.text import utc
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 MOST_ROWS = 16
 MOST_MARKS = 120
 BINS = 120
-DPI = 160
-
-INK = "#1f2328"
-COLOURS = {"answered": "#0072b2", "silent": "#d55e00", "refused": "#9a4f7c", "undetermined": "#7f868e"}
-_WORDS = {"answered": "answered", "silent": "silent", "refused": "refused", "undetermined": "cannot be judged"}
-_MARKS: dict[str, dict[str, Any]] = {
-    "answered": {"marker": "o", "s": 30, "linewidths": 0, "facecolors": COLOURS["answered"]},
-    "silent": {"marker": "x", "s": 42, "linewidths": 2.2, "color": COLOURS["silent"]},
-    "refused": {"marker": "D", "s": 26, "linewidths": 1.6, "facecolors": "none", "edgecolors": COLOURS["refused"]},
-    "undetermined": {"marker": "o", "s": 22, "linewidths": 1, "facecolors": "none", "edgecolors": "#7f868e"},
-}
 _PLACES = {"answered": 0.22, "silent": -0.22, "refused": -0.22, "undetermined": 0.0}
 _HIGHEST = 0.42  # of a bar, in rows
-
-_STYLE: dict[str, Any] = {
-    "font.family": ["DejaVu Sans"],
-    "font.size": 9.5,
-    "axes.edgecolor": INK,
-    "axes.labelcolor": INK,
-    "text.color": INK,
-    "xtick.color": INK,
-    "ytick.color": INK,
-    "svg.fonttype": "path",
-    "svg.hashsalt": "halfshake",
-}
-
-#: Steps between ticks in seconds, and the unit in which they are written with its length in seconds.
-_STEPS = (
-    *((step / 1e3, "ms", 1e-3) for step in (0.2, 0.5, 1, 2, 5, 10, 20, 50, 100, 200, 500)),
-    *((step, "s", 1) for step in (1, 2, 5, 10, 20, 30)),
-    *((step * 60, "min", 60) for step in (1, 2, 5, 10, 20, 30)),
-    *((step * 3600, "h", 3600) for step in (1, 2, 3, 6, 12)),
-    *((step * 86400, "d", 86400) for step in (1, 2, 5, 10, 30, 100, 365, 3650, 36500)),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,100 +54,35 @@ class _Row:
     outcome: NDArray[Any]
 
 
-def timeline(analysis: Analysed, ax: Axes | None = None) -> Axes:
-    """Draw attempts and answers over time into ``ax``, or into the axes of a new Figure; returns the axes.
+def timeline(analysis: Analysed, *, ax: Axes | None = None) -> Axes:
+    """Attempts and answers over time: x is seconds since the first record of the captures, y the server sockets.
 
-    x is seconds since the first record of the captures. At most ``MOST_ROWS`` sockets, the worst first.
+    Drawn into ``ax``, or into the axes of a new Figure; returns the axes. At most ``MOST_ROWS`` sockets, the worst
+    first.
     """
     lines = [line for group in socket_groups(analysis) for line in group.lines]
     shown = lines[:MOST_ROWS]
-    if ax is None:
-        with _style():
-            from matplotlib.figure import Figure
-
-            figure = Figure(figsize=(9.6, 1.35 + 0.62 * max(len(shown), 1)), layout="constrained")
-            axes = figure.add_subplot()
-            _draw(analysis, axes, shown, left_out=len(lines) - len(shown))
-            return axes
-    _draw(analysis, ax, shown, left_out=len(lines) - len(shown))
-    return ax
-
-
-#: Name of the file without its ending -> what draws it.
-PLOTS: Mapping[str, Callable[[Analysed], Axes]] = {"timeline": timeline}
-
-
-def drawn(analysis: Analysed) -> Iterator[tuple[str, Figure]]:
-    """Every plot of the report with its name."""
-    for name, draw in PLOTS.items():
-        figure = draw(analysis).get_figure(root=True)
-        if figure is not None:
-            yield name, figure
-
-
-def drawn_as_svg(analysis: Analysed) -> dict[str, str]:
-    """Every plot of the report as an SVG document, by name."""
-    return {name: svg_of(figure) for name, figure in drawn(analysis)}
-
-
-def svg_of(figure: Figure) -> str:
-    """The figure as an SVG document; no date, no random identifiers."""
-    with _style():
-        text = io.StringIO()
-        figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
-        return text.getvalue()
-
-
-def png_of(figure: Figure) -> bytes:
-    """The figure as PNG at ``DPI``, on white."""
-    with _style():
-        data = io.BytesIO()
-        figure.savefig(data, format="png", dpi=DPI, metadata={"Software": None})
-        return data.getvalue()
-
-
-def inline_svg(svg: str, title: str) -> str:
-    """An SVG document as an element for a page with a strict policy: no style attributes, the colours of the page.
-
-    Ink is the page's ``currentColor``, the outcomes its custom properties ``--answered``, ``--silent`` and so on.
-    ``title`` is plain text without markup; it names the picture for screen readers.
-    """
-    body = svg[svg.index("<svg") :]
-    body = re.sub(r"<metadata>.*?</metadata>|<style[^>]*>.*?</style>|<!--.*?-->", "", body, flags=re.DOTALL)
-    body = re.sub(r' style="([^"]*)"', lambda found: _attributes(found.group(1)), body)
-    body = body.replace(INK, "currentColor").replace('fill="#ffffff"', 'fill="none"')
-    for outcome, colour in COLOURS.items():
-        body = body.replace(f'"{colour}"', f'"var(--{outcome})"')
-    label = f'role="img" aria-label="{title}" stroke-linejoin="round" stroke-linecap="butt"'
-    body = re.sub(r'<svg([^>]*?) width="[^"]*"', rf"<svg {label}\1", body, count=1)
-    return re.sub(r' height="[^"]*pt"', "", body, count=1).strip()
-
-
-def _attributes(style: str) -> str:
-    pairs = [declaration.split(":", 1) for declaration in style.split(";") if ":" in declaration]
-    return "".join(f' {name.strip()}="{value.strip()}"' for name, value in pairs)
-
-
-def _style() -> Any:
-    import matplotlib.style
-
-    return matplotlib.style.context(["default", _STYLE])
+    longest = max((len(text) for line in shown for text in _label(line).split("\n")), default=0)
+    status = max((len(line.status) for line in shown), default=0)
+    margins = Margins(left=0.25 + CHARACTER * longest, right=0.45 + 1.2 * CHARACTER * max(status, 12), bottom=0.72)
+    with drawing_on(ax, (9.6, 1.35 + 0.6 * max(len(shown), 1)), margins) as axes:
+        _draw(analysis, axes, shown, left_out=len(lines) - len(shown))
+    return axes
 
 
 def _draw(analysis: Analysed, ax: Axes, lines: list[SocketLine], *, left_out: int) -> None:
     first, last = _span(analysis)
     rows = _rows(analysis, lines, first)
     span = max((last - first) / 1e9, 1e-3)
+    highest = _highest(rows, span)
     for number, row in enumerate(rows):
         _background(ax, row.line, -number)
-        _attempts(ax, row, -number, span=span, highest=_highest(rows, span))
+        _attempts(ax, row, -number, span=span, highest=highest)
         _onset(ax, row.line, -number, moment=(row.line.onset - first) / 1e9, span=span)
     _frame(ax, rows, span=span, first=first)
-    notes = _notes(rows, span, left_out)
-    ax.set_title("Attempts and answers per server socket", loc="left", fontweight="bold", fontsize=11, pad=26)
-    _legend(ax, {str(outcome) for row in rows for outcome in np.unique(row.outcome)})
-    if notes:
-        ax.annotate(notes, (1, 1), (0, 8), "axes fraction", "offset points", ha="right", fontsize=8, alpha=0.8)
+    titled(ax, "Attempts and answers per server socket", _notes(highest, span, left_out))
+    present = {str(outcome) for row in rows for outcome in np.unique(row.outcome)}
+    legend(ax, [ax.scatter([], [], label=WORDS[name], **MARKS[name]) for name in OUTCOMES if name in present])
     if not rows:
         ax.text(0.5, 0.5, "no connection attempt in this capture", transform=ax.transAxes, ha="center", va="center")
 
@@ -235,7 +149,7 @@ def _attempts(ax: Axes, row: _Row, y: int, *, span: float, highest: int) -> None
     low = y + _PLACES["silent"]
     lows = np.full(silent.sum(), low)
     ax.hlines(lows, row.asked[silent], row.repeated[silent], COLOURS["silent"], linewidth=1, alpha=0.6)
-    for outcome, mark in _MARKS.items():
+    for outcome, mark in MARKS.items():
         moments = row.asked[row.outcome == outcome]
         ax.scatter(moments, np.full(len(moments), y + _PLACES[outcome]), zorder=3, clip_on=False, **mark)
 
@@ -274,28 +188,14 @@ def _frame(ax: Axes, rows: list[_Row], *, span: float, first: int) -> None:
     ax.set_yticks([-number for number in range(len(rows))], [_label(row.line) for row in rows], parse_math=False)
     for number, row in enumerate(rows):
         _status(ax, row.line, -number)
-    step, unit, length = next((each for each in _STEPS if span / each[0] <= 7), _STEPS[-1])
-    ticks = np.arange(0, span * 1.0001, step) if rows else np.array([])
-    ax.set_xticks(ticks, [f"{tick / length:g} {unit}\n{_clock(first, tick, span)}" for tick in ticks])
+    ticks, words = time_ticks(span) if rows else ([], [])
+    ax.set_xticks(ticks, [f"{word}\n{clock(first, tick, span)}" for tick, word in zip(ticks, words, strict=True)])
     ax.set_xlabel(f"time since the first record, {utc(first)}; below it the time of day in UTC" if rows else "")
-    ax.grid(axis="x", color=INK, alpha=0.12, linewidth=0.6)
-    ax.set_axisbelow(True)
-    ax.tick_params(length=0)
-    for side in ("top", "right", "left"):
-        ax.spines[side].set_visible(False)
-
-
-def _clock(first: int, tick: float, span: float) -> str:
-    text = utc(first + round(tick * 1e9))
-    if span > 2 * 86400:
-        return text[:10]
-    return text[11:19] if span >= 5 else text[11:23]
+    bare(ax)
 
 
 def _label(line: SocketLine) -> str:
-    # The font has no glyphs beyond the Latin ones; names on the wire are ASCII when they are honest.
-    address = visible(line.address).encode("ascii", "backslashreplace").decode("ascii")
-    return f"{line.transport.upper()} {line.port}  {FAMILIES.get(line.family, line.family)}\n{clipped(address, 39)}"
+    return f"{line.transport.upper()} {line.port}  {family_words(line.family)}\n{plain(line.address)}"
 
 
 def _status(ax: Axes, line: SocketLine, y: int) -> None:
@@ -308,20 +208,10 @@ def _status(ax: Axes, line: SocketLine, y: int) -> None:
     ax.annotate(share_text(line), (1, y), (8, -2), ha="left", va="top", fontsize=8, **place)
 
 
-def _notes(rows: list[_Row], span: float, left_out: int) -> str:
+def _notes(highest: int, span: float, left_out: int) -> str:
     notes = []
-    highest = _highest(rows, span)
     if highest:
         notes.append(f"bars: attempts per {span / BINS:.3g} s, the tallest is {highest:,}")
     if left_out:
         notes.append(f"{counted(left_out, 'more socket')} not drawn")
     return "; ".join(notes)
-
-
-def _legend(ax: Axes, present: set[str]) -> None:
-    handles = [
-        ax.scatter([], [], label=_WORDS[outcome], **_MARKS[outcome]) for outcome in OUTCOMES if outcome in present
-    ]
-    if handles:
-        place: dict[str, Any] = {"loc": "lower left", "bbox_to_anchor": (-0.01, 1.0), "borderaxespad": 0.0}
-        ax.legend(handles=handles, ncols=4, frameon=False, handletextpad=0.2, columnspacing=1.4, **place)

@@ -35,13 +35,12 @@ def packets_table(judge: Judge) -> Table:
     owner: dict[int, tuple[str, Connection]] = {}
     for judged in judge.judged:
         c = judged.connection
-        for row in (*c.rows, *c.elsewhere_rows, *c.icmp_rows):
-            owner[row] = f"C{judged.number}", c
+        owner.update(dict.fromkeys((*c.rows, *c.elsewhere_rows, *c.icmp_rows), (f"C{judged.number}", c)))
     fragments = judge.flows.fragments
     for first, later in fragments.later.items():
         if first in owner:
             owner.update(dict.fromkeys(later, owner[first]))
-    rows = judge.rows
+    rows, count = judge.rows, len(judge.rows.record)
     columns: dict[str, list[object]] = {
         "capture": rows.capture.tolist(),
         "record": rows.record.tolist(),
@@ -49,23 +48,31 @@ def packets_table(judge: Judge) -> Table:
         "length": rows.original_length.tolist(),
         "captured_length": rows.captured_length.tolist(),
         "payload": np.where((rows.kind == UDP) | (rows.kind == TCP), rows.payload_length, -1).tolist(),
-        "flaw": [
-            fragments.flaw.get(row, FLAW_NAMES[flaw]) if flaw == NO_FLAW else FLAW_NAMES[flaw]
-            for row, flaw in enumerate(rows.flaw.tolist())
-        ],
+        "flaw": [FLAW_NAMES[flaw] for flaw in rows.flaw.tolist()],
     }
-    columns |= {name: [] for name in ("connection", "direction", "kind", "family", "detail")}
-    families = judge.flows.family
-    for row, flow in enumerate(rows.flow.tolist()):
+    for row, word in fragments.flaw.items():
+        if rows.flaw[row] == NO_FLAW:
+            columns["flaw"][row] = word
+    columns |= {name: [""] * count for name in ("connection", "direction", "kind", "family", "detail")}
+    families = [f"ipv{family}" for family in judge.flows.family.tolist()]
+    told: dict[tuple[int, ...], tuple[str, str]] = {}
+    names = ("kind", "quic", "tcp_flags", "payload_length", "reason")
+    keys = zip(*(getattr(rows, name).tolist() for name in names), strict=True)
+    for row, (key, flow, direction) in enumerate(zip(keys, rows.flow.tolist(), rows.direction.tolist(), strict=True)):
+        words = told.get(key)
+        if words is None:
+            words = _kind(judge, row), _detail(judge, row)
+            if key[0] in (UDP, TCP):  # what other packets say is in their bytes
+                told[key] = words
+        columns["kind"][row], columns["detail"][row] = words
+        columns["family"][row] = families[flow] if flow >= 0 else ""
         name, connection = owner.get(row, ("", None))
-        kind, detail, side = _kind(judge, row), _detail(judge, row), ""
-        if connection is not None and not kind.startswith("icmp"):
-            side = "client" if is_from_client(judge.flows, connection, row) else "server"
-        columns["connection"].append(name)
-        columns["direction"].append(side)
-        columns["kind"].append(kind)
-        columns["family"].append(f"ipv{families[flow]}" if flow >= 0 else "")
-        columns["detail"].append(detail)
+        columns["connection"][row] = name
+        if connection is not None and key[0] != ICMP:
+            from_client = direction == connection.client_direction
+            if flow != connection.flow:
+                from_client = is_from_client(judge.flows, connection, row)
+            columns["direction"][row] = "client" if from_client else "server"
     return Table.from_columns("packets", PACKETS, columns)
 
 

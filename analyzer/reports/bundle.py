@@ -20,7 +20,8 @@ from analyzer.reports.evidence.copy import write_evidence
 from analyzer.reports.export import document_json
 from analyzer.reports.html import html_of
 from analyzer.reports.markdown import markdown_of
-from analyzer.reports.plots import PLOTS, drawn, png_of, svg_of
+from analyzer.reports.plots import PLOTS as DRAWN
+from analyzer.reports.plots import drawn, png_of, svg_of
 from analyzer.reports.programs.sarif import sarif_json
 from analyzer.reports.summary import Analysed
 
@@ -110,10 +111,8 @@ def _replace(folder: Path, files: dict[str, bytes]) -> None:
         for name in files:
             (folder / name).parent.mkdir(exist_ok=True)
             (partial / name).replace(folder / name)
-        for name in {
-            EVIDENCE,
-            *(f"plots/{plot}.{ending}" for plot in PLOTS for ending in ("svg", "png")),
-        } - files.keys():
+        plots = {f"{PLOTS}/{plot}.{ending}" for plot in DRAWN for ending in ("svg", "png")}
+        for name in {EVIDENCE, *plots} - files.keys():
             # That of an earlier report proves nothing of this one.
             (folder / name).unlink(missing_ok=True)
     finally:

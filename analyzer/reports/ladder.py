@@ -7,9 +7,10 @@ are not drawn.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from analyzer.patterns.words import counted, socket_words
 from analyzer.reports.summary import Analysed, Finding
@@ -24,8 +25,7 @@ _LABEL_WIDTH = 60
 _PLAIN = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789 .,:/()+=_-µ")
 
 
-@dataclass(frozen=True, slots=True)
-class Step:
+class Step(NamedTuple):
     """One record: when (ns since the first step), who sent it (client, server, or "" for a third) and what it is.
 
     ``of`` is the capture's name, "" where there is only one.
@@ -145,6 +145,7 @@ def _ladder(row: dict[str, Any], packets: Sequence[tuple[Any, ...]], of: Sequenc
     )
 
 
+@functools.lru_cache(4096)
 def _what(kind: str, detail: str) -> str:
     """``Initial, 1200 B``; ``SYN``; ``ICMP port-unreachable, quotes ...``."""
     head, _, size = detail.rpartition("; ")

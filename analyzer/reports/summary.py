@@ -213,7 +213,10 @@ def _names(connections: Table) -> dict[tuple[str, int], str]:
     columns = (connections[name].tolist() for name in ("server_address", "server_port", "sni"))
     for address, port, name in zip(*columns, strict=True):
         if name:
-            asked.setdefault((address, port), Counter())[name] += 1
+            names = asked.get((address, port))
+            if names is None:
+                names = asked[address, port] = Counter()
+            names[name] += 1
     return {socket: min(names, key=lambda name: (-names[name], name)) for socket, names in asked.items()}
 
 

@@ -9,16 +9,14 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from analyzer.patterns.words import FAMILIES, socket_words
-from analyzer.reports.ladder import Ladder, ending, first_steps, ladders_of, telling_connections
+from analyzer.patterns.words import FAMILIES
+from analyzer.reports.connection_rows import connection_rows
+from analyzer.reports.ladder import telling_connections
 from analyzer.reports.plots import drawn_as_svg, inline_svg
 from analyzer.reports.summary import (
     OUTCOMES,
@@ -43,14 +41,7 @@ if TYPE_CHECKING:
     from markupsafe import Markup
 
 MOST_GROUPS = 12
-MOST_CONNECTIONS = 5_000
 MOST_SOCKETS = 5_000
-MOST_STEPS = 24  # of a ladder
-_CONNECTION_COLUMNS = (
-    *("connection", "transport", "family", "client_address", "client_port", "server_address", "server_port", "sni"),
-    *("outcome", "outcome_reason", "reply_latency_s", "history", "first_record", "first_time", "duration_s"),
-    *("client_packets", "server_packets"),
-)
 _TEMPLATES = Path(__file__).parent / "templates"
 _URL = re.compile(r"https?://[\w./#?=&%~+:-]+")
 _PLOT_TITLES = {
@@ -124,7 +115,7 @@ def _content(analysis: Analysed, svgs: Mapping[str, str]) -> dict[str, Any]:
     groups = socket_groups(analysis)
     style, script = _part("report.css"), _part("report.js")
     words: dict[str, int] = {}
-    connections = list(_connection_rows(analysis, words))
+    connections = connection_rows(analysis, words)
     return {
         "policy": _policy(style, script),
         "style": style,
@@ -182,33 +173,3 @@ def _socket_rows(analysis: Analysed, groups: Sequence[SocketGroup]) -> Iterator[
     chosen = [places[line.transport, line.family, line.address, line.port] for line in lines]
     for line, row in zip(lines, table.rows(chosen), strict=True):
         yield {**row, "line": line}
-
-
-def _connection_rows(analysis: Analysed, words: dict[str, int]) -> Iterator[dict[str, Any]]:
-    """At most ``MOST_CONNECTIONS``: those that findings cite, the unanswered, then others; in the table's order.
-
-    What the steps of their ladders say is collected in ``words``, each with its number.
-    """
-    table = analysis.connections
-    cited = {name for finding in analysis.document["findings"] for name in finding.get("connections") or []}
-    is_cited = np.array([name in cited for name in table["connection"].tolist()], dtype=np.bool_)
-    rank = np.where(is_cited, 0, np.where(table["outcome"] == "answered", 2, 1))
-    chosen = np.sort(np.argsort(rank, kind="stable")[:MOST_CONNECTIONS])
-    columns = [table.at(name, chosen) for name in _CONNECTION_COLUMNS]
-    ladders = ladders_of(analysis, columns[0])
-    for values in zip(*columns, strict=True):
-        row = dict(zip(_CONNECTION_COLUMNS, values, strict=True))
-        row["client"] = socket_words(row["client_address"], row["client_port"])
-        row["server"] = socket_words(row["server_address"], row["server_port"])
-        row |= {name: None for name in ("reply_latency_s", "duration_s") if math.isnan(row[name])}
-        ladder = first_steps(ladders[row["connection"]], MOST_STEPS)
-        row |= {"steps": _steps(ladder, words), "ending": ending(ladder)}
-        yield row
-
-
-def _steps(ladder: Ladder, words: dict[str, int]) -> str:
-    """The steps for the script: capture, record, microseconds, c or s for who sent it, number of the words."""
-    return " ".join(
-        f"{step.capture},{step.number},{step.after // 1000},{step.sender[:1]},{words.setdefault(step.what, len(words))}"
-        for step in ladder.steps
-    )

@@ -22,6 +22,9 @@ from analyzer.patterns.finding import Finding
 from analyzer.reports.document import document_of, findings_table_rows
 from analyzer.wire.keylog import NO_SECRETS, KeyLog, read_keylog
 
+#: Bytes on disk from which on a second process may pay for its start.
+PARALLEL_FROM_BYTES = 32 << 20
+
 
 class Analysis:
     """One analysis of one or more captures: ``document`` is the report document, the tables are columns.
@@ -101,26 +104,34 @@ def analyse(
     keylog: str | Path | None = None,
     vantages: Mapping[str, str] | None = None,
     progress: Callable[[int, int], None] | None = None,
+    jobs: int | None = None,
 ) -> Analysis:
     """Analyse captures ("-" is standard input); files that cannot be read end up in ``failures``.
 
     ``keylog`` is a file in the format of SSLKEYLOGFILE; secrets blocks of pcapng are used as well. ``vantages`` says of
     files, by path or base name, at which end they were made: client, server or middle. ``progress`` is called with the
-    bytes read so far and the bytes in all, -1 if unknown. Raises ``UsageError`` for a key log that cannot be read.
+    bytes read so far and the bytes in all, -1 if unknown. ``jobs`` processes read at the same time, as many as pay if
+    not given. Raises ``UsageError`` for a key log that cannot be read.
     """
     given = Given(vantages or {}, NO_SECRETS if keylog is None else _key_log(Path(keylog)))
     captures = open_captures(names, progress=progress)
-    scanned = scan_captures(captures, with_secrets=keylog is not None)
+    scanned = scan_captures(captures, with_secrets=keylog is not None, jobs=jobs)
     return Analysis(exchanges(settle(scanned), captures.captures, given), captures)
 
 
-def scan_captures(captures: CaptureSet, *, with_secrets: bool = False) -> Scan:
+def scan_captures(captures: CaptureSet, *, with_secrets: bool = False, jobs: int | None = None) -> Scan:
     """The scan of opened captures, by compiled kernels where they are large.
 
     Handshake packets are kept where secrets may open them: with a key log, and of pcapng, which may hold its own.
     """
     compiled = worth_compiling(captures.size_hint)
     with_secrets |= any(facts.format.startswith("pcapng") for facts in captures.captures)
+    if (jobs or 2) > 1 and (jobs is not None or captures.disk_bytes >= PARALLEL_FROM_BYTES):
+        from analyzer.fleet.local import jobs_that_pay, scan_in_parallel
+
+        jobs = jobs_that_pay(captures, jobs)
+        if jobs > 1:
+            return scan_in_parallel(captures, jobs=jobs, with_secrets=with_secrets)
     batches = captures.batches(compiled)
     return scan(batches, len(captures.captures), compiled=compiled, with_secrets=with_secrets)
 

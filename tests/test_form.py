@@ -16,7 +16,7 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 
 #: A room imports itself and the rooms before it.
-ROOMS = ("capture", "wire", "events", "exchanges", "patterns", "knowledge", "reports")
+ROOMS = ("capture", "wire", "events", "fleet", "exchanges", "patterns", "knowledge", "reports")
 BUILT_ROOMS = [room for room in ROOMS if (ROOT / "analyzer" / room).exists()]
 #: May be imported by every room, and import no room themselves.
 SHARED = ("columns", "errors", "frames", "kernels", "packed", "version")

@@ -175,6 +175,19 @@ class PcapReader:
         self._state[LINK_TYPE] = link_type
         blocks.begin += FILE_HEADER_BYTES
 
+    @property
+    def number(self) -> int:
+        """The number of the last record read."""
+        return int(self._state[NUMBER])
+
+    def head(self) -> tuple[int, int]:
+        """Position of the first record, and its number less one."""
+        return self.blocks.position, 0
+
+    def resume(self, blocks: Blocks, number: int) -> None:
+        """Go on in other bytes of the file, behind record ``number``."""
+        self.blocks, self._state[NUMBER] = blocks, number
+
     def batches(self) -> Iterator[Batch]:
         """The records in the order of the file, until its end or its cut."""
         blocks, state = self.blocks, self._state

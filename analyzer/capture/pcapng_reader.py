@@ -62,11 +62,49 @@ class PcapngReader:
         self._clocks = no_clocks(8)
         self._descriptions = Descriptions(facts)
         self._damage = ""
+        self.packets_only = False  # stop at a block that describes, and at a comment
         if not (blocks.fill(SECTION_BYTES) and blocks.fill(self._section_length())) or not self._section():
             reason = self._damage or f"only {len(blocks)} bytes of it are there"
             raise NotACapture(
                 f"{facts.name}: the pcapng header at byte 0 cannot be read: {reason}; copy the file again"
             )
+
+    @property
+    def number(self) -> int:
+        """The number of the last record read."""
+        return int(self._state[NUMBER])
+
+    @property
+    def met_comment(self) -> bool:
+        """Whether reading stopped behind a record with a comment, which was not kept."""
+        return self.packets_only and int(self._state[STOP]) == STOP_COMMENT
+
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """Two rows, of records and of drops that the packets tell, with a column per interface."""
+        return np.array([self._clocks.records, self._clocks.dropped])[:, : int(self._state[INTERFACES])]
+
+    def head(self) -> tuple[int, int]:
+        """Read what describes up to the first packet: its position, -1 if there is none, and its number less one."""
+        blocks, state = self.blocks, self._state
+        while True:
+            count = self._step()
+            if count:
+                state[COUNT] = 0
+                self._clocks.records[:] = self._clocks.dropped[:] = 0
+                return int(self._columns.position[0]), int(self._columns.number[0]) - 1
+            stop = int(state[STOP])
+            if stop == STOP_OTHER and self._describe():
+                continue
+            if stop not in (STOP_MORE, STOP_OTHER) or self._damage or not blocks.fill(int(state[NEED])):
+                return -1, 0
+
+    def resume(self, blocks: Blocks, number: int, counts: NDArray[np.int64] | None = None) -> None:
+        """Go on in other bytes of the section, behind record ``number``; ``counts`` are those of what was left out."""
+        self.blocks, self._state[NUMBER] = blocks, number
+        if counts is not None:
+            self._clocks.records[: counts.shape[1]] += counts[0]
+            self._clocks.dropped[: counts.shape[1]] += counts[1]
 
     def batches(self) -> Iterator[Batch]:
         """The records in the order of the file, until its end or its cut."""
@@ -74,10 +112,10 @@ class PcapngReader:
         while True:
             count = self._step()
             stop = int(state[STOP])
-            if stop == STOP_COMMENT:
+            if stop == STOP_COMMENT and not self.packets_only:
                 self._record_comments()
                 continue
-            if stop == STOP_OTHER and self._describe():
+            if stop == STOP_OTHER and not self.packets_only and self._describe():
                 continue
             if count:
                 records = part(self._columns, 0, count)
@@ -86,7 +124,8 @@ class PcapngReader:
                 yield Batch(blocks.buffer, records)
             if stop == STOP_FULL:
                 continue
-            if stop in (STOP_MORE, STOP_OTHER) and not self._damage and blocks.fill(int(state[NEED])):
+            more = stop == STOP_MORE or (stop == STOP_OTHER and not self.packets_only)
+            if more and not self._damage and blocks.fill(int(state[NEED])):
                 continue
             self._end(stop)
             return

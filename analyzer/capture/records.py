@@ -6,9 +6,8 @@ for the next batch: whoever keeps something copies it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -92,14 +91,6 @@ class CaptureFacts:
             earliest, latest = int(times.min()), int(times.max())
             self.first_time = earliest if self.first_time < 0 else min(self.first_time, earliest)
             self.last_time = max(self.last_time, latest)
-
-
-class Reader(Protocol):
-    """Reads one capture file from its header to its end or its cut."""
-
-    def batches(self) -> Iterator[Batch]:
-        """The records in the order of the file; the facts are filled in while they are read."""
-        ...
 
 
 def new_records(capacity: int) -> Records:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import io
 import os
+import re
 import stat
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -19,7 +20,7 @@ from analyzer.capture.formats import ByteStream, RawStream, describe_other, unpa
 from analyzer.capture.merge import Piece, merged
 from analyzer.capture.pcap import MAGICS, PcapReader
 from analyzer.capture.pcapng_reader import MAGIC, PcapngReader
-from analyzer.capture.records import Batch, CaptureFacts, Reader, clean_text
+from analyzer.capture.records import Batch, CaptureFacts, clean_text
 from analyzer.errors import CaptureError, DamagedCompression, NotACapture, UnreadableFile, UsageError
 from analyzer.kernels import COMPILE_FROM_BYTES
 
@@ -29,6 +30,9 @@ Progress = Callable[[int, int], None]
 #: Bytes in which the first time of a capture is looked for, and how many are read at once.
 LOOK_BYTES = 1 << 20
 LOOK_BLOCK_BYTES = 4096
+
+#: ``s3://bucket/key``, ``simplecache::https://host/name``.
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(::[A-Za-z0-9+.:/-]*)?://")
 
 #: The buffers of all captures that may be read at the same time have together about this size.
 BUFFERS_BYTES = 64 << 20
@@ -47,20 +51,21 @@ class CaptureFile:
 
     def look(self, *, for_time: bool) -> None:
         """Read the header, and the first time if asked for; raises CaptureError for what is no capture."""
-        raw = _open(self.facts)
-        self.disk_bytes = _disk_bytes(raw)
+        raw = open_raw(self.facts)
+        self.disk_bytes = disk_bytes_of(raw)
         if self.disk_bytes < 0:
             self._pipe = raw
             raw = RawStream(io.BytesIO(raw.peek(COMPILE_FROM_BYTES)))
         try:
             facts = CaptureFacts(self.facts.name, self.facts.path)
-            blocks = _blocks(raw, facts, size=self.disk_bytes, block_bytes=LOOK_BLOCK_BYTES)
-            reader = _reader(blocks, facts, index=0, compiled=False)
+            blocks = blocks_of(raw, facts, size=self.disk_bytes, block_bytes=LOOK_BLOCK_BYTES)
+            reader = reader_of(blocks, facts, index=0, compiled=False)
             for _ in reader.batches() if for_time else ():
                 self.first_time = facts.first_time
                 if facts.first_time >= 0 or blocks.position > LOOK_BYTES:
                     break
             self.size_hint = self._measured(blocks.stream, blocks.base + blocks.end)
+            self.facts.format = facts.format
         finally:
             if self._pipe is None:
                 raw.source.close()
@@ -68,13 +73,13 @@ class CaptureFile:
     def read(self, *, index: int, compiled: bool, block_bytes: int) -> Iterator[Batch]:
         """The records; the facts are complete at the end. What went away since the look is a cut."""
         try:
-            raw = self._pipe or _open(self.facts)
+            raw = self._pipe or open_raw(self.facts)
         except CaptureError as error:
             self.facts.cut = str(error)
             return
         try:
-            blocks = _blocks(raw, self.facts, size=self.disk_bytes, block_bytes=block_bytes)
-            reader = _reader(blocks, self.facts, index=index, compiled=compiled)
+            blocks = blocks_of(raw, self.facts, size=self.disk_bytes, block_bytes=block_bytes)
+            reader = reader_of(blocks, self.facts, index=index, compiled=compiled)
             for batch in reader.batches():
                 self.taken = raw.taken
                 yield batch
@@ -103,7 +108,7 @@ class CaptureSet:
 
     def __init__(self, files: Sequence[CaptureFile], *, block_bytes: int, progress: Progress | None) -> None:
         self.failures: list[tuple[str, CaptureError]] = []
-        self._files = list(files)
+        self.files = list(files)
         self._block_bytes = block_bytes
         self._progress = progress
         self._begun = False
@@ -111,12 +116,18 @@ class CaptureSet:
     @property
     def captures(self) -> list[CaptureFacts]:
         """The facts of the files that could be opened; ``Records.capture`` is an index of this list."""
-        return [file.facts for file in self._files]
+        return [file.facts for file in self.files]
+
+    @property
+    def disk_bytes(self) -> int:
+        """Bytes of all files as they lie on disk; -1 where one of them is a pipe."""
+        sizes = [file.disk_bytes for file in self.files]
+        return -1 if -1 in sizes else sum(sizes)
 
     @property
     def size_hint(self) -> int:
         """Decompressed bytes in all; -1: unknown, and COMPILE_FROM_BYTES at least."""
-        sizes = [file.size_hint for file in self._files]
+        sizes = [file.size_hint for file in self.files]
         return -1 if -1 in sizes else sum(sizes)
 
     def batches(self, compiled: bool) -> Iterator[Batch]:
@@ -127,21 +138,30 @@ class CaptureSet:
         if self._begun:
             raise UsageError("the captures were read already: open them again to read them again")
         self._begun = True
-        block_bytes = min(self._block_bytes, max(BUFFERS_BYTES // max(len(self._files), 1), 64 << 10))
+        block_bytes = min(self._block_bytes, max(BUFFERS_BYTES // max(len(self.files), 1), 64 << 10))
 
         def piece(index: int, file: CaptureFile) -> Piece:
             return Piece(file.first_time, lambda: file.read(index=index, compiled=compiled, block_bytes=block_bytes))
 
-        for batch in merged([piece(index, file) for index, file in enumerate(self._files)]):
+        for batch in merged([piece(index, file) for index, file in enumerate(self.files)]):
             yield batch
-            if self._progress is not None:
-                sizes = [file.disk_bytes for file in self._files]
-                self._progress(sum(file.taken for file in self._files), -1 if -1 in sizes else sum(sizes))
+            self.told(sum(file.taken for file in self.files))
+
+    def told(self, taken: int) -> None:
+        """So many bytes were read from disk."""
+        if self._progress is not None:
+            self._progress(taken, self.disk_bytes)
+
+    def give_up(self, file: CaptureFile, error: CaptureError) -> None:
+        """A file that could be opened and cannot be read after all."""
+        self.files.remove(file)
+        self.failures.append((file.facts.path, error))
 
 
 def open_captures(names: Sequence[str], *, block_bytes: int = 4 << 20, progress: Progress | None = None) -> CaptureSet:
-    """The captures under these names; "-" is standard input. Those that cannot be read are in ``failures``."""
+    """The captures under these names or URLs; "-" is standard input. What cannot be read is in ``failures``."""
     files, failures = [], []
+    names = expanded(names)
     for place, name in enumerate(names):
         file = CaptureFile(name)
         try:
@@ -156,7 +176,7 @@ def open_captures(names: Sequence[str], *, block_bytes: int = 4 << 20, progress:
     return captures
 
 
-def _blocks(raw: RawStream, facts: CaptureFacts, *, size: int, block_bytes: int) -> Blocks:
+def blocks_of(raw: RawStream, facts: CaptureFacts, *, size: int, block_bytes: int) -> Blocks:
     """The decompressed bytes of a file; raises CaptureError where there is not one."""
     stream, facts.format = unpacked(raw)
     if not stream.peek(1):
@@ -164,7 +184,7 @@ def _blocks(raw: RawStream, facts: CaptureFacts, *, size: int, block_bytes: int)
     return Blocks(stream, block_bytes=block_bytes, size=-1 if facts.format else size)
 
 
-def _reader(blocks: Blocks, facts: CaptureFacts, *, index: int, compiled: bool) -> Reader:
+def reader_of(blocks: Blocks, facts: CaptureFacts, *, index: int, compiled: bool) -> PcapReader | PcapngReader:
     """The reader of what the bytes turn out to be; raises NotACapture."""
     head = blocks.stream.peek(16)
     if any(magic.startswith(head[:4]) for magic in MAGICS):  # fewer than four bytes: a header that is cut
@@ -189,9 +209,11 @@ def _nothing(raw: RawStream, stream: ByteStream, name: str) -> CaptureError:
     )
 
 
-def _open(facts: CaptureFacts) -> RawStream:
-    """The bytes of the file or of standard input; raises UnreadableFile."""
+def open_raw(facts: CaptureFacts) -> RawStream:
+    """The bytes of a file, a URL or standard input; raises UnreadableFile."""
     path, name = facts.path, facts.name
+    if is_url(path):
+        return _open_url(path, name)
     if path == "-":
         source = getattr(sys.stdin, "buffer", None)
         if source is None or sys.stdin.isatty():
@@ -210,9 +232,64 @@ def _open(facts: CaptureFacts) -> RawStream:
         raise UnreadableFile(f"{name}: cannot be opened ({reason}); check the name") from None
 
 
-def _disk_bytes(raw: RawStream) -> int:
-    """Size of a regular file that can be opened again; -1 for standard input and pipes."""
+class UrlStream(RawStream):
+    """The bytes behind a URL as they are; ``size`` is -1 where the server does not tell it."""
+
+    def __init__(self, source: BinaryIO) -> None:
+        super().__init__(source)
+        self.size = int(getattr(source, "size", None) or -1)
+
+    def _take(self, into: memoryview) -> int:
+        try:
+            return super()._take(into)
+        except Exception as error:  # each file system raises the errors of its own library
+            self.damage = f"reading failed after {self.taken:,} bytes ({clean_text(str(error), 200)})"
+            return 0
+
+
+def is_url(name: str) -> bool:
+    """Whether a name is a URL as fsspec knows them (``s3://bucket/key``), not a local file."""
+    return _URL.match(name) is not None
+
+
+def _open_url(url: str, name: str) -> RawStream:
+    try:
+        import fsspec
+    except ImportError:
+        raise UnreadableFile(f"{name}: URLs are read with fsspec; pip install 'halfshake[cluster]'") from None
+    try:
+        return UrlStream(cast(BinaryIO, fsspec.open(url, "rb", compression=None).open()))
+    except Exception as error:  # each file system raises the errors of its own library
+        reason = clean_text(str(error) or type(error).__name__, 200)
+        raise UnreadableFile(f"{name}: cannot be opened ({reason}); check the URL {clean_text(url)}") from None
+
+
+def expanded(names: Sequence[str]) -> list[str]:
+    """The names, a URL with ``*``, ``?`` or ``[`` replaced by all that fit it, in order; itself where none does."""
+    found: list[str] = []
+    for name in names:
+        if is_url(name) and any(sign in name for sign in "*?["):
+            found += _matches(name) or [name]
+        else:
+            found.append(name)
+    return found
+
+
+def _matches(url: str) -> list[str]:
+    try:
+        import fsspec
+
+        files, path = fsspec.core.url_to_fs(url)
+        return sorted(files.unstrip_protocol(match) for match in files.glob(path))
+    except Exception:  # opening it says what is wrong
+        return []
+
+
+def disk_bytes_of(raw: RawStream) -> int:
+    """Size of a file that can be opened again; -1 for standard input, pipes, and URLs that do not tell it."""
     if raw.source is getattr(sys.stdin, "buffer", None):
         return -1
+    if isinstance(raw, UrlStream):
+        return raw.size
     status = os.fstat(raw.source.fileno())
     return status.st_size if stat.S_ISREG(status.st_mode) else -1

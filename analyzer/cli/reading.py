@@ -19,6 +19,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 _QUIET_SECONDS = 1.0
 _BETWEEN_UPDATES = 0.1
 
+_JOBS = "halfshake.jobs"
+
 EXIT_FINDINGS, EXIT_UNREADABLE = 1, 2
 
 
@@ -74,9 +76,22 @@ def how_to_read(command: F) -> F:
             type=click.Path(exists=True, dir_okay=False, readable=True),
             help="Open Handshake packets with the secrets of this file (SSLKEYLOGFILE).",
         ),
+        click.option(
+            "--jobs",
+            metavar="N",
+            type=click.IntRange(1, 256),
+            expose_value=False,
+            callback=_keep_jobs,
+            help="How many processes read at the same time. As many as pay if not given.",
+        ),
     ):
         command = decorate(command)
     return command
+
+
+def _keep_jobs(context: click.Context, _parameter: click.Parameter, given: int | None) -> None:
+    """For ``read``, whichever command it is of."""
+    context.meta[_JOBS] = given
 
 
 def _vantages(_context: click.Context, _parameter: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
@@ -98,8 +113,9 @@ def read(names: Sequence[str], *, keylog: str | None, vantages: Mapping[str, str
     # Reference cycles are few here and live objects many: looking for garbage among them costs more than it frees.
     gc.disable()
     progress = Progress(shown=sys.stderr.isatty() and not quiet)
+    jobs = click.get_current_context().meta.get(_JOBS)
     try:
-        analysis = analyse(names, keylog=keylog, vantages=vantages, progress=progress)
+        analysis = analyse(names, keylog=keylog, vantages=vantages, progress=progress, jobs=jobs)
     finally:
         progress.clear()
     for _, error in analysis.failures:

@@ -207,7 +207,7 @@ def _merge_keys(first: FlowTable, second: FlowTable) -> tuple[NDArray[np.int64],
         room *= 2
     table = fl.new_flow_table(room)
     mapping = np.empty(int(second.size[0]), np.int64)
-    insert = runner(insert_keys, room > 100_000)
+    insert = runner(insert_keys, room > 4096)  # interpreted, 4,096 keys take as long as loading
     insert(first.keys, int(first.size[0]), table, np.empty(int(first.size[0]), np.int64))
     insert(second.keys, int(second.size[0]), table, mapping)
     return mapping, _trim(table)

@@ -278,3 +278,9 @@ def test_compiled_walks_stay_inside_the_buffer(tmp_path: Path) -> None:
     root = Path(__file__).parents[2]
     done = subprocess.run(command, capture_output=True, text=True, cwd=root, env=environment, check=False)
     assert done.returncode == 0, done.stderr
+
+
+def test_the_format_is_known_before_reading(captures: Path) -> None:
+    """Of pcapng, which may hold secrets, more is kept while it is read."""
+    pcapng = captures / "15-any-interface" / "dnat" / "host-3if.pcapng"
+    assert open_captures([str(pcapng)]).captures[0].format == "pcapng"

@@ -1,0 +1,121 @@
+"""Captures scanned by several processes of this machine: files side by side, a large file by ranges."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from analyzer.capture.pcap import walk_pcap
+from analyzer.capture.pcapng import walk_pcapng
+from analyzer.capture.source import CaptureFile, CaptureSet
+from analyzer.errors import AnalyzerError, CaptureError, UnreadableFile
+from analyzer.events.flows import insert_keys, track_flows
+from analyzer.events.scan import Scan, merge
+from analyzer.fleet.combine import Interleaved, Span, groups, placed, ranks_of, tree, weave
+from analyzer.fleet.pieces import FileJob, How, Piece, TogetherJob
+from analyzer.fleet.pool import Job, Pool
+from analyzer.fleet.ranges import RangeJob, cuts_of, join
+from analyzer.kernels import cache_folder, runner, worth_compiling
+from analyzer.wire.packets import decode_packets
+
+#: A file is cut into ranges of at least so many bytes.
+RANGE_BYTES = 16 << 20
+
+
+def jobs_that_pay(captures: CaptureSet, jobs: int | None) -> int:
+    """How many processes are to read: one where it is standard input or a pipe, that no other process can read.
+
+    If nobody asked for a number, one per processor, but no more than there are files: one file is read by ranges
+    only when asked for, since two processes take a quarter more processor time for that than one.
+    """
+    if captures.disk_bytes < 0 or not captures.files:
+        return 1
+    if jobs is not None:
+        return jobs
+    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return min(processors, len(captures.files))
+
+
+def scan_in_parallel(captures: CaptureSet, *, jobs: int, with_secrets: bool) -> Scan:
+    """The scan of opened captures, the same as one process makes; their facts are filled in.
+
+    A file that no process could read ends up in ``captures.failures``.
+    """
+    compiled = worth_compiling(captures.size_hint)
+    if compiled:
+        _prepare_kernels()
+    how = How(compiled, with_secrets)
+    plans = [
+        cuts_of(file.facts.path, file.disk_bytes, _parts(file, jobs, len(captures.files))) for file in captures.files
+    ]
+    tasks: list[Job] = []
+    for file, plan in zip(captures.files, plans, strict=True):
+        path = file.facts.path
+        if plan is None:
+            tasks.append(FileJob(path, how, file.disk_bytes, file.first_time))
+        else:
+            tasks += [RangeJob(path, begin, end, how) for begin, end in plan.ranges()]
+    with Pool(min(jobs, len(tasks))) as pool:
+        results = _all(pool, tasks, captures.told)
+        pieces: list[Piece] = []
+        lost: list[tuple[CaptureFile, AnalyzerError]] = []
+        for file, plan in zip(list(captures.files), plans, strict=True):
+            mine = [results.pop(0) for _ in range(1 if plan is None else len(plan.cuts))]
+            error = next((each for each in mine if isinstance(each, AnalyzerError)), None)
+            if error is not None:
+                lost.append((file, error))
+            elif plan is None:
+                file.facts = mine[0].facts
+                pieces.append(mine[0])
+            else:
+                found = join(file, plan, mine, how)
+                pieces.append(Piece(file.facts, found, file.first_time, all(piece.orderly for piece in mine)))
+        for file, error in lost:
+            reason = error if isinstance(error, CaptureError) else UnreadableFile(f"{file.facts.name}: {error}")
+            captures.give_up(file, reason)
+        paths = [file.facts.path for file in captures.files]
+        return combined(pieces, lambda group: _together(pool, [paths[k] for k in group], how))
+
+
+def _parts(file: CaptureFile, jobs: int, files: int) -> int:
+    """Into how many ranges a file is cut: none where there are files enough for all processes."""
+    return 1 if files >= 2 * jobs else max(1, min(jobs, file.disk_bytes // RANGE_BYTES))
+
+
+def combined(pieces: Sequence[Piece], together: Callable[[list[int]], Scan]) -> Scan:
+    """One scan of the pieces, by index of the captures; ``together`` reads those again whose packets interleave."""
+    spans = [Span(piece.first_time, piece.facts.last_time, piece.orderly) for piece in pieces]
+    ranks = ranks_of(spans)
+    scans = []
+    for group in groups(spans):
+        alone = [placed(pieces[k].scan, [k], len(pieces)) for k in group]
+        try:
+            if len(group) > 1 and not all(spans[k].orderly for k in group):
+                raise Interleaved("times step back")
+            scans.append(tree(alone, lambda one, other: weave(one, other, ranks)))
+        except Interleaved:
+            scans.append(placed(together(group), group, len(pieces)))
+    return tree(scans, merge)
+
+
+def _together(pool: Pool, paths: Sequence[str], how: How) -> Scan:
+    ((_, answer),) = pool.run([TogetherJob(tuple(paths), how)], lambda _: None)
+    if isinstance(answer, AnalyzerError):
+        raise answer
+    _, found = answer
+    return found  # type: ignore[no-any-return]
+
+
+def _all(pool: Pool, tasks: Sequence[Job], progress: Callable[[int], None]) -> list[Any]:
+    results: list[Any] = [None] * len(tasks)
+    for index, result in pool.run(tasks, progress):
+        results[index] = result
+    return results
+
+
+def _prepare_kernels() -> None:
+    """Compile what the processes need, once, where that was not done before."""
+    if not any(cache_folder().glob("*.o")):
+        for kernel in (walk_pcap, walk_pcapng, decode_packets, track_flows, insert_keys):
+            runner(kernel, True)

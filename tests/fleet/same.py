@@ -1,0 +1,36 @@
+"""Scans as plain values, to be compared whole."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from analyzer.analysis import Analysis, scan_captures
+from analyzer.capture.records import CaptureFacts
+from analyzer.capture.source import open_captures
+from analyzer.events import flows as fl
+from analyzer.events.scan import Scan, settle
+from analyzer.reports.export import document_json
+
+
+def plain(scan: Scan) -> dict[str, Any]:
+    """A scan, settled, without what is only its storage, and without the CID runs that settling counts again."""
+    settled = settle(scan)
+    state = np.delete(settled.table.state, [fl.CID_DIGEST, fl.CID_RUN], axis=1)
+    rows = {name: column.tolist() for name, column in settled.rows._asdict().items() if name != "start"}
+    kept = [settled.row_bytes(row) for row in range(len(settled.rows.time))]
+    keys = settled.table.keys.tolist()
+    return {"rows": rows, "kept": kept, "keys": keys, "ledger": settled.ledger.tolist(), "state": state.tolist()}
+
+
+def scanned(*names: object, jobs: int = 1) -> tuple[dict[str, Any], list[CaptureFacts]]:
+    """The scan of captures, and their facts."""
+    captures = open_captures([str(name) for name in names])
+    found = scan_captures(captures, jobs=jobs)
+    return plain(found), captures.captures
+
+
+def written(analysis: Analysis) -> str:
+    """The report document, as it is written."""
+    return document_json(analysis.document)

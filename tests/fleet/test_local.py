@@ -1,0 +1,192 @@
+"""Several files read by several processes give what one process gives, whether they follow or overlap each other."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import random
+import signal
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import Any
+from unittest import mock
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from analyzer.analysis import analyse, scan_captures
+from analyzer.capture.source import open_captures
+from analyzer.fleet import local
+from analyzer.fleet.pieces import Told
+from analyzer.fleet.pool import Pool, WorkerLost
+from tests.conftest import ROOT
+from tests.crafted import Captured, batch_of, batches_of, captured_of, ip, joined, pieces_of, tcp, udp, write_pcap
+from tests.fleet.same import plain, scanned, written
+
+CAPTURES = ROOT / "captures"
+SILENT = CAPTURES / "02-caddy-ipv4-silent" / "nft-output-drop" / "server.pcap"
+PAIR = CAPTURES / "21-asymmetric-route" / "asym-nginx"
+
+
+class Here:
+    """A pool without processes: jobs are done by who asks, in an order that says nothing."""
+
+    def __init__(self, _size: int) -> None:
+        self.begun: list[Any] = []
+
+    def __enter__(self) -> Here:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def run(self, jobs: Sequence[Any], progress: Told) -> Iterator[tuple[int, Any]]:
+        for index in random.Random(len(jobs)).sample(range(len(jobs)), len(jobs)):
+            yield index, jobs[index].run(progress)
+
+
+def in_parallel(files: Sequence[Path], jobs: int = 2) -> Any:
+    captures = open_captures([str(file) for file in files])
+    with mock.patch.object(local, "Pool", Here):
+        found = scan_captures(captures, jobs=jobs)
+    return plain(found), captures.captures
+
+
+def files_of(folder: Path, captured: Sequence[Sequence[Captured]]) -> list[Path]:
+    return [write_pcap(folder / f"{k}.pcap", records) for k, records in enumerate(captured)]
+
+
+@settings(max_examples=20)
+@given(data=st.data())
+def test_a_capture_cut_into_files(data: st.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:
+    batch = joined(batches_of(SILENT))
+    places = st.integers(0, len(batch.records.time))
+    cuts = sorted(data.draw(st.lists(places, min_size=1, max_size=5)))
+    pieces = [captured_of(piece) for piece in pieces_of(batch, cuts)]
+    files = files_of(tmp_path_factory.mktemp("cut"), data.draw(st.permutations(pieces)))
+    assert in_parallel(files, data.draw(st.integers(2, 4))) == scanned(*files)
+
+
+@settings(max_examples=60)
+@given(data=st.data())
+def test_captures_of_hosts_that_overlap(data: st.DataObject, tmp_path_factory: pytest.TempPathFactory) -> None:
+    """Traffic of several hosts, which may share a flow or none; times are equal, rise, or step back."""
+    hosts = data.draw(st.integers(2, 4))
+    shared = data.draw(st.booleans())
+    steps = data.draw(st.sampled_from([(0, 1, 1000), (0, 1, 1000, -1)]))
+    captured = []
+    for host in range(hosts):
+        time, records = 1_700_000_000_000_000_000 + data.draw(st.integers(0, 2000)), []
+        for step, port, flags in data.draw(
+            st.lists(st.tuples(st.sampled_from(steps), st.integers(1, 3), st.sampled_from([2, 16])), max_size=12)
+        ):
+            time += step
+            server = f"192.0.2.{1 if shared and port == 3 else 10 + host}"
+            raw = ip("198.51.100.1", server, 6, tcp((port, 443), flags, b"x" * (flags == 16)), ident=port)
+            records.append(Captured(raw, time))
+        captured.append(records)
+    files = files_of(tmp_path_factory.mktemp("hosts"), [records or [Captured(b"\0")] for records in captured])
+    assert in_parallel(files) == scanned(*files)
+
+
+def test_hosts_that_share_nothing_are_read_once(tmp_path: Path) -> None:
+    start = 1_700_000_000_000_000_000
+    files = files_of(
+        tmp_path,
+        [
+            [Captured(ip(f"192.0.2.{h}", "192.0.2.99", 17, udp((5, 6), b"x")), start + 7 * k + h) for k in range(9)]
+            for h in range(1, 4)
+        ],
+    )  # fmt: skip
+    with mock.patch.object(local, "TogetherJob", side_effect=AssertionError):
+        assert in_parallel(files) == scanned(*files)
+
+
+def test_two_places_that_see_the_same_traffic_are_read_together() -> None:
+    files = sorted(PAIR.glob("*.pcap"))[:2]
+    assert len(files) == 2
+    assert in_parallel(files) == scanned(*files)
+
+
+@pytest.mark.parametrize("jobs", [2, 4])
+def test_real_processes(jobs: int, tmp_path: Path) -> None:
+    pieces = [captured_of(piece) for piece in pieces_of(joined(batches_of(SILENT)), [100, 200, 300])]
+    files = [str(file) for file in files_of(tmp_path, pieces)]
+    assert written(analyse(files, jobs=jobs)) == written(analyse(files, jobs=1))
+
+
+class Killed:
+    """A job during which its process is killed, the first so many times."""
+
+    def __init__(self, folder: Path, times: int) -> None:
+        self.folder, self.times = folder, times
+
+    def run(self, told: Told) -> int:
+        count = len(list(self.folder.iterdir()))
+        if count < self.times:
+            (self.folder / str(count)).touch()
+            os.kill(os.getpid(), signal.SIGKILL)
+        return count
+
+
+def test_a_job_whose_process_is_killed_is_done_again(tmp_path: Path) -> None:
+    with Pool(1) as pool:
+        assert list(pool.run([Killed(tmp_path, 2)], lambda _: None)) == [(0, 2)]
+
+
+def test_a_job_that_ends_every_process_is_given_up(tmp_path: Path) -> None:
+    with Pool(1) as pool:
+        ((_, error),) = pool.run([Killed(tmp_path, 99)], lambda _: None)
+    assert isinstance(error, WorkerLost)
+    assert "signal 9" in str(error)
+
+
+def test_workers_killed_at_random_points_change_nothing(tmp_path: Path) -> None:
+    pieces = [captured_of(piece) for piece in pieces_of(joined(batches_of(SILENT)), range(40, 320, 40))]
+    files = [str(file) for file in files_of(tmp_path, pieces)]
+    expected = scanned(*files)
+    chance = random.Random(7)
+    workers: list[Any] = []
+    original = Pool._take
+
+    def take(pool: Pool) -> Any:
+        worker = original(pool)
+        if len(workers) < 3:
+            workers.append(worker)
+            threading.Timer(chance.uniform(0, 0.4), worker.process.kill).start()
+        return worker
+
+    with mock.patch.object(Pool, "_take", take):
+        captures = open_captures(files)
+        found = plain(scan_captures(captures, jobs=2)), captures.captures
+    assert found == expected
+    assert len(workers) == 3
+
+
+def test_a_file_that_nobody_can_read_is_named(tmp_path: Path) -> None:
+    """The others are analysed, as if it had not been there."""
+    pieces = [captured_of(piece) for piece in pieces_of(joined(batches_of(SILENT)), [150])]
+    files = files_of(tmp_path, [*pieces, [Captured(b"\0")]])
+    captures = open_captures([str(file) for file in files])
+
+    class Fails(Here):
+        def run(self, jobs: Sequence[Any], progress: Told) -> Iterator[tuple[int, Any]]:
+            for index, answer in super().run(jobs, progress):
+                yield index, WorkerLost("lost") if jobs[index].path == str(files[2]) else answer
+
+    with mock.patch.object(local, "Pool", Fails):
+        found = scan_captures(captures, jobs=2)
+    assert plain(found) == scanned(*files[:2])[0]
+    ((name, error),) = captures.failures
+    assert (name, str(error)) == (str(files[2]), "2.pcap: lost")
+
+
+def test_batches_in_order() -> None:
+    from analyzer.fleet.pieces import InOrder
+
+    for times in itertools.permutations((1, 2, 3)):
+        batches = InOrder([batch_of([Captured(b"\0", time)]) for time in times])
+        assert len(list(batches)) == 3
+        assert batches.holds == (times == (1, 2, 3))

@@ -148,7 +148,7 @@ class Flows:
         order = np.argsort(rows.flow, kind="stable")
         order = order[(rows.flow[order] >= 0) & (rows.reason[order] & fl.IS_DUPLICATE == 0)]
         order = order[rows.kind[order] != LATER_FRAGMENT]
-        self._order = order
+        self.order = order  # rows by flow, each flow's in the order of the records
         count = int(scan.table.size[0])
         self._bounds = np.searchsorted(rows.flow[order], np.arange(count + 1)).tolist()
         # Lists of a flow's few rows are read many times faster than columns at single rows.
@@ -165,11 +165,15 @@ class Flows:
     def rows(self, flow: int) -> FlowRows:
         """The rows of a flow."""
         low, high = self._bounds[flow], self._bounds[flow + 1]
-        return FlowRows(self._order[low:high].tolist(), *[column[low:high].tolist() for column in self._listed])
+        return FlowRows(self.order[low:high].tolist(), *[column[low:high].tolist() for column in self._listed])
+
+    def bounds(self, flow: int) -> tuple[int, int]:
+        """Where the rows of a flow lie in ``order``: the first, and the one behind the last."""
+        return self._bounds[flow], self._bounds[flow + 1]
 
     def last_row(self, flow: int) -> int:
         """The last row of a flow that has rows."""
-        return int(self._order[self._bounds[flow + 1] - 1])
+        return int(self.order[self._bounds[flow + 1] - 1])
 
     def with_protocol(self, protocol: int) -> Iterator[int]:
         """Indices of the flows with an IP protocol that have rows."""

@@ -1,0 +1,228 @@
+"""QUIC flows of a large scan read by two processes: this one, and one beside it that is given what it needs.
+
+How it works
+------------
+Each flow is read on its own (``reader``), so flows can be read anywhere and in any order. They lie in a queue, a few
+hundred together. This process takes from its front; a thread takes from its back, sends the portion's rows and bytes
+to a second Python over a pipe and another thread collects the connections that come back. Whoever is quicker takes
+more. What the second process did not return, because it could not start or died, is read here in the end.
+
+Rows and flows travel with the numbers that they have in the whole scan, so that connections need no translation here;
+they travel as plain tuples (``marshal``), which take a tenth of the time that objects take.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import marshal
+import os
+import pickle
+import struct
+import subprocess
+import sys
+import threading
+from collections import deque
+from collections.abc import Iterator, Sequence
+from dataclasses import fields
+from operator import attrgetter
+from typing import IO, Any
+
+import numpy as np
+
+from analyzer.events.connection import Connection, Counters, Flows, Socket
+from analyzer.events.quic.reader import quic_connections
+from analyzer.events.scan import Scan
+from analyzer.events.selected import each_column
+from analyzer.wire.tls_hello import ClientHello, HelloFlaw, ServerHello
+
+#: Flows that are sent together: large enough to make a message worth its way, small enough to end at the same time.
+PORTION = 400
+#: Reading fewer flows takes less time than it takes to start a second process.
+WORTH_A_PROCESS = 6000
+
+_LENGTH = struct.Struct("<Q")
+_COMMAND = "import sys; sys.path[:] = {path!r}; from analyzer.events.quic.aside import serve; serve()"
+_FIELDS = tuple(field.name for field in fields(Connection))
+_values_of = attrgetter(*_FIELDS)
+_AT = {name: place for place, name in enumerate(_FIELDS)}
+_CLIENT, _SERVER, _COUNTERS = _AT["client"], _AT["server"], _AT["counters"]
+_HELLO, _SERVER_HELLO, _CHLO = _AT["hello"], _AT["server_hello"], _AT["chlo"]
+_ROW_LISTS, _ROWS = (_AT["rows"], _AT["request_rows"]), (_AT["reply_row"], _AT["went_on_row"])
+_FLAW = ClientHello._fields.index("flaw")
+
+
+def read_flows(flows: Flows, chosen: Sequence[int], *, processes: int | None = None) -> list[Connection]:
+    """The QUIC connections of the flows ``chosen``, in no certain order.
+
+    ``processes`` is 1 or 2; None: two where there are many flows and this process may use two processors.
+    """
+    if processes is None:
+        processes = 2 if len(chosen) >= WORTH_A_PROCESS and _processors() > 1 else 1
+    portions = deque(chosen[i : i + PORTION] for i in range(0, len(chosen), PORTION))
+    aside = _Aside(flows, portions) if processes > 1 and len(portions) > 1 else None
+    connections: list[Connection] = []
+    try:
+        for portion in _from_the_front(portions):
+            for flow in portion:
+                connections += quic_connections(flows, flow)
+    finally:
+        portions.clear()  # of an interrupted reading, so that the other process ends too
+    if aside is not None:
+        messages, unread = aside.finish()
+        for message in messages:
+            connections += map(_received, marshal.loads(message))
+        for flow in unread:
+            connections += quic_connections(flows, flow)
+    return connections
+
+
+def _processors() -> int:
+    """How many processors this process may use."""
+    affinity = getattr(os, "sched_getaffinity", None)  # not on every system
+    return len(affinity(0)) if affinity is not None else os.cpu_count() or 1
+
+
+def _from_the_front(portions: deque[Sequence[int]]) -> Iterator[Sequence[int]]:
+    with contextlib.suppress(IndexError):
+        while True:
+            yield portions.popleft()
+
+
+class _Aside:
+    """The second process, the thread that feeds it and the thread that collects what it found."""
+
+    def __init__(self, flows: Flows, portions: deque[Sequence[int]]) -> None:
+        self._flows, self._portions = flows, portions
+        self._sent: list[Sequence[int]] = []
+        self._messages: list[bytes] = []
+        self._ahead = threading.Semaphore(2)  # one portion is read, the next is on its way
+        self._threads: list[threading.Thread] = []
+        try:
+            command = [sys.executable, "-I", "-c", _COMMAND.format(path=sys.path)]
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+            )
+        except OSError:  # no processes or files to be had: then everything is read here
+            return
+        self._threads = [threading.Thread(target=work, daemon=True) for work in (self._feed, self._collect)]
+        for thread in self._threads:
+            thread.start()
+
+    def finish(self) -> tuple[list[bytes], list[int]]:
+        """When the queue is empty: what came back, and the flows that were sent in vain."""
+        for thread in self._threads:
+            thread.join()
+        if self._threads:
+            self._process.wait()
+        unread = [flow for portion in self._sent[len(self._messages) :] for flow in portion]
+        return self._messages, unread
+
+    def _feed(self) -> None:
+        with contextlib.suppress(OSError, IndexError), self._process.stdin as pipe:  # type: ignore[union-attr]
+            while True:
+                self._ahead.acquire()
+                portion = self._portions.pop()
+                self._sent.append(portion)
+                _send(pipe, pickle.dumps(portion_of(self._flows, portion), protocol=5))
+
+    def _collect(self) -> None:
+        with self._process.stdout as pipe:  # type: ignore[union-attr]
+            while message := _receive(pipe):
+                self._messages.append(message)
+                self._ahead.release()
+        self._ahead.release()  # of a process that died: the feeder meets a closed pipe
+
+
+def portion_of(flows: Flows, chosen: Sequence[int]) -> tuple[Scan, list[int], list[int]]:
+    """A scan of some flows alone, and the numbers that its flows and rows have in the whole one.
+
+    It holds what readers of QUIC look at: rows without duplicates, and the bytes of those with a long header.
+    """
+    scan, rows = flows.scan, flows.scan.rows
+    bounds = [flows.bounds(flow) for flow in chosen]
+    index = np.concatenate([flows.order[low:high] for low, high in bounds])
+    flow = np.repeat(np.arange(len(chosen), dtype=np.int32), [high - low for low, high in bounds])
+    kept = np.where(rows.quic[index] != 0, rows.kept[index], 0)
+    pieces = zip(scan.chunk[index].tolist(), rows.start[index].tolist(), kept.tolist(), strict=True)
+    arena = b"".join([scan.chunks[chunk][start : start + size] for chunk, start, size in pieces])
+    columns = each_column(lambda column: column[index], rows)
+    columns = columns._replace(flow=flow, start=np.cumsum(kept) - kept, kept=kept.astype(np.int32))
+    numbers = np.asarray(chosen, np.int64)
+    state = scan.table.state.reshape(len(flows.keys), 2, -1)[numbers].reshape(2 * len(chosen), -1)
+    table = scan.table._replace(size=np.array([len(chosen)]), keys=flows.keys[numbers].reshape(-1), state=state)
+    portion = Scan(table, columns, np.zeros(len(index), np.int32), (arena,), scan.ledger)
+    return portion, list(chosen), index.tolist()
+
+
+def connections_of(scan: Scan, flow_numbers: list[int], row_numbers: list[int]) -> list[tuple[Any, ...]]:
+    """The connections of a portion as plain tuples with the numbers of the whole scan."""
+    flows = Flows(scan)
+    return [
+        _plain(connection, flow_numbers[flow], row_numbers)
+        for flow in range(len(flow_numbers))
+        for connection in quic_connections(flows, flow)
+    ]
+
+
+def serve() -> None:
+    """The second process: read portions from standard input until it ends, answer on standard output."""
+    import gc
+    import signal
+
+    gc.disable()
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is the first process that stops, and this one with it
+    with contextlib.suppress(OSError):
+        while message := _receive(sys.stdin.buffer):
+            _send(sys.stdout.buffer, marshal.dumps(connections_of(*pickle.loads(message))))
+
+
+def _send(pipe: IO[bytes], message: bytes) -> None:
+    pipe.write(_LENGTH.pack(len(message)))
+    pipe.write(message)
+    pipe.flush()
+
+
+def _receive(pipe: IO[bytes]) -> bytes:
+    """The next message, b"" at the end and for a message that is cut."""
+    head = pipe.read(_LENGTH.size)
+    if len(head) < _LENGTH.size:
+        return b""
+    (length,) = _LENGTH.unpack(head)
+    message = pipe.read(length)
+    return message if len(message) == length else b""
+
+
+def _plain(connection: Connection, flow: int, row_numbers: list[int]) -> tuple[Any, ...]:
+    """A connection that a reader of QUIC made, as a tuple of plain values."""
+    values = list(_values_of(connection))
+    values[_AT["flow"]] = flow
+    for place in _ROW_LISTS:
+        values[place] = [row_numbers[row] for row in values[place]]
+    for place in _ROWS:
+        values[place] = row_numbers[values[place]] if values[place] >= 0 else -1
+    for place in (_CLIENT, _SERVER, _COUNTERS):
+        values[place] = tuple(values[place])
+    for place in (_HELLO, _SERVER_HELLO):
+        if values[place] is not None:
+            hello = values[place]
+            values[place] = (*hello[:_FLAW], int(hello[_FLAW]), *hello[_FLAW + 1 :])
+    if values[_CHLO] is not None:
+        values[_CHLO] = pickle.dumps(values[_CHLO])
+    return tuple(values)
+
+
+_new = tuple.__new__
+_FLAWS = tuple(HelloFlaw)
+
+
+def _received(plain: tuple[Any, ...]) -> Connection:
+    """The connection that ``_plain`` took apart."""
+    values = list(plain)
+    values[_CLIENT], values[_SERVER] = _new(Socket, values[_CLIENT]), _new(Socket, values[_SERVER])
+    values[_COUNTERS] = _new(Counters, values[_COUNTERS])
+    for place, kind in ((_HELLO, ClientHello), (_SERVER_HELLO, ServerHello)):
+        if (hello := values[place]) is not None:
+            values[place] = _new(kind, (*hello[:_FLAW], _FLAWS[hello[_FLAW]], *hello[_FLAW + 1 :]))
+    if values[_CHLO] is not None:
+        values[_CHLO] = pickle.loads(values[_CHLO])
+    return Connection(*values)

@@ -1,0 +1,93 @@
+"""QUIC flows read by two processes give what one gives, whatever becomes of the second."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from analyzer.analysis import open_captures, scan_captures
+from analyzer.events.connection import UDP_PROTOCOL, Connection, Flows
+from analyzer.events.quic import aside
+from analyzer.events.quic.aside import connections_of, portion_of, read_flows
+from analyzer.events.scan import Scan, settle
+
+CAPTURES = Path(__file__).resolve().parents[2] / "captures"
+CASES = sorted(CAPTURES.glob("*/*/server.pcap"))
+
+
+@pytest.fixture(scope="module")
+def scanned() -> Scan:
+    """The scan of a dozen captures together."""
+    return settle(scan_captures(open_captures([str(path) for path in CASES[:12]])))
+
+
+def udp_flows(flows: Flows) -> list[int]:
+    return list(flows.with_protocol(UDP_PROTOCOL))
+
+
+def in_order(connections: list[Connection]) -> list[Connection]:
+    return sorted(connections, key=lambda connection: connection.rows[0])
+
+
+@pytest.fixture(scope="module")
+def alone(scanned: Scan) -> list[Connection]:
+    flows = Flows(scanned)
+    return in_order(read_flows(flows, udp_flows(flows), processes=1))
+
+
+def test_two_processes_find_what_one_finds(
+    scanned: Scan, alone: list[Connection], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(aside, "PORTION", 2)
+    flows, sent = Flows(scanned), []
+    send = aside._send
+    monkeypatch.setattr(aside, "_send", lambda pipe, message: (sent.append(len(message)), send(pipe, message)))
+    assert in_order(read_flows(flows, udp_flows(flows), processes=2)) == alone
+    assert len(alone) > 20
+    assert sent, "nothing was read aside"
+
+
+def test_the_second_process_finds_in_every_capture_what_this_one_finds() -> None:
+    found = 0
+    for path in CASES:
+        flows = Flows(settle(scan_captures(open_captures([str(path)]))))
+        chosen = udp_flows(flows)
+        if not chosen:
+            continue
+        message = aside.marshal.dumps(connections_of(*portion_of(flows, chosen)))
+        received = [aside._received(plain) for plain in aside.marshal.loads(message)]
+        assert in_order(received) == in_order(read_flows(flows, chosen, processes=1)), path
+        found += len(received)
+    assert found > 100
+
+
+@pytest.mark.parametrize("command", ["raise SystemExit(1)", "import sys; sys.stdin.buffer.read(9000)", "("])
+def test_what_a_second_process_leaves_unread_is_read_here(
+    command: str, scanned: Scan, alone: list[Connection], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(aside, "PORTION", 2)
+    monkeypatch.setattr(aside, "_COMMAND", command)
+    flows = Flows(scanned)
+    assert in_order(read_flows(flows, udp_flows(flows), processes=2)) == alone
+
+
+def test_without_processes_everything_is_read_here(
+    scanned: Scan, alone: list[Connection], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_arguments: Any, **_options: Any) -> None:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(aside, "PORTION", 2)
+    monkeypatch.setattr(subprocess, "Popen", refuse)
+    flows = Flows(scanned)
+    assert in_order(read_flows(flows, udp_flows(flows), processes=2)) == alone
+
+
+def test_a_message_that_is_cut_ends_the_second_process_quietly() -> None:
+    command = aside._COMMAND.format(path=sys.path)
+    done = subprocess.run([sys.executable, "-I", "-c", command], input=b"\x10" + bytes(9), capture_output=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")

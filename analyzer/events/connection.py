@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 
 ICMP_PROTOCOL, TCP_PROTOCOL, UDP_PROTOCOL, ICMPV6_PROTOCOL = 1, 6, 17, 58
 
+# What a NamedTuple calls in the end: made so, a tuple costs a third. Worth it where there is one for each connection.
+_new = tuple.__new__
+
 
 class Socket(NamedTuple):
     """One end: address family (4 or 6), address and port."""
@@ -133,10 +136,13 @@ class FlowRows(NamedTuple):
 
     row: list[int]
     time: list[int]
+    cid_digest: list[int]
     direction: list[int]
     quic: list[int]
     payload_length: list[int]
-    cid_digest: list[int]
+    chunk: list[int]  # where the kept payload bytes lie: from ``begin`` to ``end`` of this chunk of the scan's bytes
+    begin: list[int]
+    end: list[int]
 
 
 class Flows:
@@ -152,9 +158,11 @@ class Flows:
         count = int(scan.table.size[0])
         self._bounds = np.searchsorted(rows.flow[order], np.arange(count + 1)).tolist()
         # Lists of a flow's few rows are read many times faster than columns at single rows.
-        self._listed = tuple(
-            column[order] for column in (rows.time, rows.direction, rows.quic, rows.payload_length, rows.cid_digest)
-        )
+        begin = rows.start + np.maximum(rows.header, 0)
+        end = np.where(rows.header >= 0, rows.start + rows.kept, begin)
+        narrow = (rows.direction, rows.quic, rows.payload_length, self.scan.chunk, begin, end)
+        self._wide = np.stack([order, *(column[order] for column in (rows.time, rows.cid_digest))])
+        self._narrow = np.stack([column[order].astype(np.int32) for column in narrow])
         state = self.scan.table.state.reshape(-1, 2, fl.STATE_COLUMNS)
         counts = state[:, :, fl.RECORDS] - state[:, :, fl.DUPLICATES], state[:, :, fl.BYTES]
         self._totals = np.column_stack([*counts, state[:, :, fl.LAST_TIME].max(axis=1)])
@@ -165,7 +173,7 @@ class Flows:
     def rows(self, flow: int) -> FlowRows:
         """The rows of a flow."""
         low, high = self._bounds[flow], self._bounds[flow + 1]
-        return FlowRows(self.order[low:high].tolist(), *[column[low:high].tolist() for column in self._listed])
+        return _new(FlowRows, (*self._wide[:, low:high].tolist(), *self._narrow[:, low:high].tolist()))
 
     def bounds(self, flow: int) -> tuple[int, int]:
         """Where the rows of a flow lie in ``order``: the first, and the one behind the last."""
@@ -183,10 +191,12 @@ class Flows:
 
     def ends(self, flow: int) -> tuple[Socket, Socket]:
         """The sockets a and b of a flow."""
-        key = self.keys[flow].tolist()
-        family = key[9] & 0xFF
-        a, b = address_text(family, *key[0:4]), address_text(family, *key[4:8])
-        return Socket(family, a, key[8] >> 16), Socket(family, b, key[8] & 0xFFFF)
+        a0, a1, a2, a3, b0, b1, b2, b3, ports, kind = self.keys[flow].tolist()
+        family = kind & 0xFF
+        return (
+            _new(Socket, (family, address_text(family, a0, a1, a2, a3), ports >> 16)),
+            _new(Socket, (family, address_text(family, b0, b1, b2, b3), ports & 0xFFFF)),
+        )
 
     def new_connection(self, transport: str, flow: int, client_direction: int, roles_from: str) -> Connection:
         """A connection of a flow whose client is end a (direction 0) or b (1)."""
@@ -210,7 +220,7 @@ class Flows:
                 until = [u - b for u, b in zip(until, self.before(connection.rows[0]), strict=True)]
             if connection.client_direction:
                 until = [until[1], until[0], until[3], until[2]]
-            connection.counters, connection.last_time = Counters(*until), last
+            connection.counters, connection.last_time = _new(Counters, until), last
 
     def before(self, row: int) -> list[int]:
         """The running counters of a row's flow just before it: packets from a, from b, bytes from a, from b."""

@@ -11,8 +11,8 @@ from analyzer.events.connection import Connection, Flows
 from analyzer.events.gquic import note_chlo
 from analyzer.wire.codes import close_name
 from analyzer.wire.quic.crypto_stream import CryptoStream
-from analyzer.wire.quic.frames import ConnectionClose, Crypto
-from analyzer.wire.quic.gquic import find_chlo, initial_frames
+from analyzer.wire.quic.frames import ConnectionClose, Crypto, crypto_pieces
+from analyzer.wire.quic.gquic import GQUIC_FRAMES, find_chlo, initial_frames, read_gquic_frames
 from analyzer.wire.quic.header import QuicPacket, read_datagram
 from analyzer.wire.quic.protection import InitialKeys, initial_keys, is_retry_intact, open_packet
 from analyzer.wire.quic.split import HANDSHAKE, INITIAL, Flaw
@@ -99,9 +99,10 @@ class Attempt:
             if not connection.version_known:  # Q046 has no Initial keys: its CHLO lies in clear
                 note_chlo(connection, find_chlo(payload[packet.payload_offset : packet.end]))
             return False
-        for frame in initial_frames(packet.version, clear).frames:
-            if type(frame) is Crypto:
-                self.client_stream.add(frame.offset, frame.piece)
+        if packet.version in GQUIC_FRAMES:
+            self.client_stream.add_all([f for f in read_gquic_frames(clear).frames if type(f) is Crypto])
+        else:
+            self.client_stream.add_all(crypto_pieces(clear))
         if connection.version < 0:
             connection.version, connection.version_known = packet.version, True
         prefix = self.client_stream.prefix()

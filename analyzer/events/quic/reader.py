@@ -56,13 +56,13 @@ class _FlowReader:
         self.flows.count(connections)
         return connections
 
-    def packets(self, row: int) -> tuple[bytes, list[QuicPacket]]:
+    def packets(self, i: int) -> tuple[bytes, list[QuicPacket]]:
         """The kept payload of a row and its QUIC packets, at least one."""
-        if row != self.read_row:
-            payload = self.flows.payload(row)
-            length = int(self.flows.scan.rows.payload_length[row])
-            packets = read_datagram(payload, 0, len(payload), max(len(payload), length))
-            self.read_row, self.read_payload, self.read_packets = row, payload, packets or [_NO_PACKET]
+        if i != self.read_row:
+            listed = self.listed
+            payload = self.flows.scan.chunks[listed.chunk[i]][listed.begin[i] : listed.end[i]]
+            packets = read_datagram(payload, 0, len(payload), listed.payload_length[i])
+            self.read_row, self.read_payload, self.read_packets = i, payload, packets or [_NO_PACKET]
         return self.read_payload, self.read_packets
 
     def _attempt_of(self, i: int) -> Attempt:
@@ -74,7 +74,8 @@ class _FlowReader:
             attempt.began_early and self.listed.quic[i] & _INITIAL_BIT and attempt.awaits_initial_of(direction)
         ):
             return attempt
-        payload, (packet, *_) = self.packets(self.listed.row[i])
+        payload, packets = self.packets(i)
+        packet = packets[0]
         attempt = self._known(packet, direction)
         if packet.kind in (INITIAL, OTHER_LONG) and (attempt is None or attempt.awaits_initial_of(direction)):
             attempt = self._begin(direction, payload, packet, early=attempt) or attempt
@@ -151,7 +152,7 @@ class _FlowReader:
 
     def _stranger(self, i: int) -> Attempt:
         """A connection of which no client Initial was seen."""
-        row, direction, bits = self.listed.row[i], self.listed.direction[i], self.listed.quic[i]
+        direction, bits = self.listed.direction[i], self.listed.quic[i]
         if self.attempts and self.attempts[-1].is_nameless:
             attempt = self.attempts[-1]
         else:
@@ -160,7 +161,7 @@ class _FlowReader:
             self.attempts.append(attempt)
         connection = attempt.connection
         if bits:
-            packet = self.packets(row)[1][0]
+            packet = self.packets(i)[1][0]
             if direction == connection.client_direction:
                 connection.client_scid, connection.server_scid = packet.scid, packet.dcid
             else:
@@ -179,7 +180,7 @@ class _FlowReader:
                 connection.request_rows.append(row)
             connection.largest_request = max(connection.largest_request, self.listed.payload_length[i])
             if attempt.wants_client:
-                self._read_client(attempt, row)
+                self._read_client(attempt, i)
         elif bits == 0 or bits & (_HANDSHAKE_BIT | SHORT_BIT):
             connection.client_went_on = True
         if bits & _HANDSHAKE_BIT:
@@ -195,23 +196,23 @@ class _FlowReader:
         if connection.reply_row < 0:
             connection.reply_row = row
         if bits & _READABLE_BITS and (attempt.wants_server or bits & ~_INITIAL_BIT & _READABLE_BITS):
-            self._read_server(attempt, row)
+            self._read_server(attempt, i)
         elif bits and not connection.server_scid:
-            self._note_server(attempt, self.packets(row)[1][0])
+            self._note_server(attempt, self.packets(i)[1][0])
         if not bits & 1 << VERSION_NEGOTIATION:
             connection.negotiated = False
 
-    def _read_client(self, attempt: Attempt, row: int) -> None:
-        payload, packets = self.packets(row)
+    def _read_client(self, attempt: Attempt, i: int) -> None:
+        payload, packets = self.packets(i)
         for packet in packets:
             if packet.kind == INITIAL and packet.flaw == Flaw.NONE:
                 attempt.read_client_initial(payload, packet)
             elif packet.kind == INITIAL:
-                rows = self.flows.scan.rows
+                rows, row = self.flows.scan.rows, self.listed.row[i]
                 attempt.connection.hello_cut |= bool(rows.payload_captured[row] < rows.payload_length[row])
 
-    def _read_server(self, attempt: Attempt, row: int) -> None:
-        payload, packets = self.packets(row)
+    def _read_server(self, attempt: Attempt, i: int) -> None:
+        payload, packets = self.packets(i)
         for packet in packets:
             if packet.kind == INITIAL:
                 self._note_server(attempt, packet)
@@ -239,7 +240,8 @@ class _FlowReader:
             prefix = attempt.client_stream.prefix()
             connection.hello = read_client_hello(prefix) if prefix else None
         if connection.version < 0 and connection.request_rows:
-            connection.version = self.packets(connection.request_rows[0])[1][0].version
+            i = self.listed.row.index(connection.request_rows[0])
+            connection.version = self.packets(i)[1][0].version
 
 
 def quic_connections(flows: Flows, flow: int) -> list[Connection]:

@@ -9,9 +9,12 @@ pass. Offsets reach 2^62, so what lies beyond ``limit`` is counted and not kept.
 from __future__ import annotations
 
 from bisect import bisect_left
+from collections.abc import Sequence
+from operator import itemgetter
 
 #: A ClientHello with post-quantum key shares takes about 2 KB, a server's flight with a large chain 20 KB.
 DEFAULT_LIMIT = 1 << 16
+_OFFSET = itemgetter(0)
 #: One is enough to say that the stream contradicts itself; a few show where.
 MAX_CONFLICTS = 16
 
@@ -50,6 +53,23 @@ class CryptoStream:
         while self._starts and self._starts[0] == len(self._prefix):
             del self._starts[0]
             self._prefix += self._waiting.pop(0)
+
+    def add_all(self, pieces: Sequence[tuple[int, bytes]]) -> None:
+        """Take the pieces of one packet: (offset, bytes)."""
+        at = 0
+        if not self._prefix and not self._starts:
+            ordered = sorted(pieces, key=_OFFSET) if len(pieces) > 1 else pieces
+            for offset, piece in ordered:
+                if offset != at:
+                    break
+                at += len(piece)
+            else:
+                if at <= self.limit:  # they are the stream so far, whatever their order was
+                    self._prefix += b"".join([piece for _, piece in ordered])
+                    self.highest = max(self.highest, at)
+                    return
+        for offset, piece in pieces:
+            self.add(offset, piece)
 
     def prefix(self) -> bytes:
         """The bytes from offset 0 up to the first hole."""

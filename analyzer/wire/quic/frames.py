@@ -153,6 +153,30 @@ def read_frames(payload: bytes) -> Frames:
     return Frames(frames, FrameFlaw.NONE, at)
 
 
+def crypto_pieces(payload: bytes) -> list[tuple[int, bytes]]:
+    """Offset and bytes of each CRYPTO frame that ``read_frames`` finds, in their order, without the other frames."""
+    pieces: list[tuple[int, bytes]] = []
+    at, end = 0, len(payload)
+    while at < end:
+        kind = payload[at]
+        if kind == 0:
+            at = _PADDING.match(payload, at).end()  # type: ignore[union-attr]
+            continue
+        if kind < 0x40:
+            first = at + 1
+        else:
+            kind, first = read_varint(payload, at)
+        read = _READERS.get(kind)
+        if read is None:
+            break
+        frame, at = read(payload, first, kind)
+        if at < 0:
+            break
+        if kind == 0x06:
+            pieces.append(frame)  # type: ignore[arg-type]
+    return pieces
+
+
 def _padding(_payload: bytes, at: int, _kind: int) -> _Read:
     return Padding(1), at  # only a type of 0 in more bytes than it needs comes here
 
@@ -162,9 +186,13 @@ def _ping(_payload: bytes, at: int, _kind: int) -> _Read:
 
 
 def _crypto(payload: bytes, at: int, _kind: int) -> _Read:
-    offset, at = read_varint(payload, at)
-    length, at = read_varint(payload, at)
-    if offset < 0 or length < 0 or at + length > len(payload):
+    end = len(payload)
+    if at + 3 <= end and payload[at] < 0x40 and payload[at + 1] >> 6 == 1:  # the sizes that most hellos have
+        offset, length, at = payload[at], (payload[at + 1] & 0x3F) << 8 | payload[at + 2], at + 3
+    else:
+        offset, at = read_varint(payload, at)
+        length, at = read_varint(payload, at)
+    if offset < 0 or length < 0 or at + length > end:
         return _CUT
     return _new(Crypto, (offset, payload[at : at + length])), at + length
 

@@ -114,17 +114,17 @@ def read_versions(b: bytes, start: int, end: int) -> list[int]:
     return [int.from_bytes(b[i : i + 4], "big") for i in range(start, end - 3, 4)]
 
 
-def _kind(first_byte: int, version: Version, invariants: Invariants, listed: bytes) -> int | None:
-    """Kind by content, or None if this is no long header after all; ``listed`` is what follows the SCID."""
+def _kind_without_types(first_byte: int, version: Version, listed: bytes) -> int | None:
+    """Kind by content where the first byte does not tell it, or None if this is no long header after all.
+
+    ``listed`` is what follows the SCID of a packet with version 0. Versions with packet types come here whose CIDs are
+    longer than they may be.
+    """
     if version.layout == LAYOUT_NEGOTIATION and len(listed) % 4 == 0:
         offers = [version_of(number) for number in read_versions(listed, 0, len(listed))]
         if any((v.is_known and v.layout != LAYOUT_NEGOTIATION) or v.is_reserved for v in offers):
             return VERSION_NEGOTIATION
-    if not version.packet_types:
-        return OTHER_LONG if first_byte >= 0xC0 else None
-    if len(invariants.dcid) > MAX_CID or len(invariants.scid) > MAX_CID:
-        return None
-    return version.packet_types[(first_byte >> 4) & 3]
+    return OTHER_LONG if first_byte >= 0xC0 and not version.packet_types else None
 
 
 def read_long_header(b: bytes, start: int, end: int, full_end: int) -> QuicPacket | None:
@@ -137,7 +137,11 @@ def read_long_header(b: bytes, start: int, end: int, full_end: int) -> QuicPacke
         return None
     number, dcid, scid, at = invariants
     version, first_byte = version_of(number), b[start]
-    kind = _kind(first_byte, version, invariants, b"" if number else b[at:end])
+    kind: int | None
+    if version.packet_types and len(dcid) <= MAX_CID and len(scid) <= MAX_CID:
+        kind = version.packet_types[(first_byte >> 4) & 3]
+    else:
+        kind = _kind_without_types(first_byte, version, b"" if number else b[at:end])
     if kind is None:
         return None
     token, behind = b"", end
@@ -165,7 +169,9 @@ def _protected(b: bytes, places: tuple[int, int, int], kind: int, layout: int) -
         flaw = Flaw.CUT if full_end > end else Flaw.TOO_SHORT if end - at < MIN_PROTECTED else Flaw.NONE
         return b"", at, end, flaw
     token = b""
-    if kind == INITIAL:
+    if kind == INITIAL and at < end and b[at] == 0:  # no token, as nearly always
+        at += 1
+    elif kind == INITIAL:
         token_length, at = read_varint(b, at, end)
         if token_length < 0:
             return b"", at, end, Flaw.CUT_HEADER
@@ -174,7 +180,10 @@ def _protected(b: bytes, places: tuple[int, int, int], kind: int, layout: int) -
             at += token_length
             if at > end:
                 return token, end, end, Flaw.CUT_HEADER
-    length, at = read_varint(b, at, end)
+    if at + 2 <= end and b[at] >> 6 == 1:  # a length of two bytes, as nearly always
+        length, at = (b[at] & 0x3F) << 8 | b[at + 1], at + 2
+    else:
+        length, at = read_varint(b, at, end)
     if length < 0:
         return token, at, end, Flaw.CUT_HEADER
     if at + length > end:

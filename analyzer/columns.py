@@ -45,6 +45,24 @@ _DTYPES = {"int": np.int64, "float": np.float64, "bool": np.bool_, "time": np.in
 _BLOCK = 1024
 
 
+#: A column that is made when it is first read: many questions need few of the columns.
+Maker = Callable[[], list[Any] | NDArray[Any]]
+
+
+class _Arrays(dict[str, NDArray[Any]]):
+    """The arrays of a table by name; those that have a maker are made when they are first read."""
+
+    def __init__(self, schema: Schema, columns: Mapping[str, list[Any] | NDArray[Any] | Maker]) -> None:
+        kinds = {column.name: column for column in schema}
+        self._makers = {name: (kinds[name], value) for name, value in columns.items() if callable(value)}
+        super().__init__((name, array_of(kinds[name], v)) for name, v in columns.items() if not callable(v))
+
+    def __missing__(self, name: str) -> NDArray[Any]:
+        column, maker = self._makers.pop(name)
+        self[name] = array = array_of(column, maker())
+        return array
+
+
 @dataclass(frozen=True)
 class Table:
     """Equally long arrays under the names of a schema."""
@@ -52,20 +70,19 @@ class Table:
     name: str
     schema: Schema
     arrays: Mapping[str, NDArray[Any]] = field(repr=False)
-    #: Columns that are costly and asked for only at the doors: computed from the row's index.
-    lazy: Mapping[str, Callable[[int], Any]] = field(default_factory=dict, repr=False)
+    #: Columns that are costly and asked for only at the doors: computed for the rows with these indices.
+    lazy: Mapping[str, Callable[[Sequence[int]], list[Any]]] = field(default_factory=dict, repr=False)
 
     @classmethod
     def from_columns(
         cls,
         name: str,
         schema: Schema,
-        columns: Mapping[str, list[Any] | NDArray[Any]],
-        lazy: Mapping[str, Callable[[int], Any]] | None = None,
+        columns: Mapping[str, list[Any] | NDArray[Any] | Maker],
+        lazy: Mapping[str, Callable[[Sequence[int]], list[Any]]] | None = None,
     ) -> Table:
-        """A table from one list or array per column; every column of the schema is in ``columns`` or in ``lazy``."""
-        arrays = {c.name: array_of(c, columns[c.name]) for c in schema if c.name in columns}
-        return cls(name, schema, arrays, lazy or {})
+        """A table of lists, arrays or makers; every column of the schema is in ``columns`` or in ``lazy``."""
+        return cls(name, schema, _Arrays(schema, columns), lazy or {})
 
     @classmethod
     def from_rows(cls, name: str, schema: Schema, rows: Sequence[Mapping[str, Any]]) -> Table:
@@ -83,13 +100,13 @@ class Table:
     def __getitem__(self, name: str) -> NDArray[Any]:
         if name in self.lazy:
             column = next(column for column in self.schema if column.name == name)
-            return array_of(column, [self.lazy[name](row) for row in range(len(self))])
+            return array_of(column, self.lazy[name](range(len(self))))
         return self.arrays[name]
 
     def at(self, name: str, rows: Sequence[int] | NDArray[np.int64]) -> list[Any]:
         """A column as plain Python values in the given rows; a costly column is computed for these alone."""
         if name in self.lazy:
-            return [self.lazy[name](int(row)) for row in rows]
+            return self.lazy[name](np.asarray(rows, np.int64).tolist())
         values: list[Any] = self.arrays[name][np.asarray(rows, np.int64)].tolist()
         return values
 
@@ -103,6 +120,19 @@ class Table:
             block = chosen[begin : begin + _BLOCK]
             for values in zip(*[self.at(name, block) for name in names], strict=True):
                 yield dict(zip(names, values, strict=True))
+
+    def take(self, rows: NDArray[np.int64]) -> Table:
+        """The table of the given rows alone."""
+        arrays: dict[str, Maker] = {
+            column.name: (lambda name=column.name: self.arrays[name][rows])  # type: ignore[misc]
+            for column in self.schema
+            if column.name not in self.lazy
+        }
+        lazy = {
+            name: (lambda index, value=value: value(rows[np.asarray(index, np.int64)].tolist()))
+            for name, value in self.lazy.items()
+        }
+        return Table.from_columns(self.name, self.schema, arrays, lazy)
 
     def public(self) -> Schema:
         """The columns that users see."""

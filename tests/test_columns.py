@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import pytest
 
@@ -19,9 +21,9 @@ def table(count: int) -> tuple[Table, list[int]]:
     """A table of so many rows, and the rows for which its costly column was computed."""
     computed: list[int] = []
 
-    def square(row: int) -> int:
-        computed.append(row)
-        return row * row
+    def square(rows: Sequence[int]) -> list[int]:
+        computed.extend(rows)
+        return [row * row for row in rows]
 
     columns = {
         "number": list(range(count)),
@@ -47,6 +49,31 @@ def test_a_costly_column_is_computed_where_it_is_asked_for() -> None:
     assert list(made.rows([5], schema=(NUMBER,))) == [{"number": 5}]
     assert list(made.rows([])) == []
     assert computed == [3, 4]
+
+
+def test_a_column_with_a_maker_is_made_once_when_it_is_first_read() -> None:
+    made: list[str] = []
+
+    def texts() -> list[str]:
+        made.append("text")
+        return ["a", "b"]
+
+    table = Table.from_columns("made", (NUMBER, TEXT), {"number": [1, 2], "text": texts})
+    assert len(table) == 2
+    assert made == []
+    assert table["text"].tolist() == ["a", "b"]
+    assert table.at("text", [1]) == ["b"]
+    assert made == ["text"]
+
+
+@pytest.mark.parametrize("chosen", [[], [2, 0], [1, 1]])
+def test_some_rows_of_a_table_are_a_table(chosen: list[int]) -> None:
+    whole, computed = table(3)
+    part = whole.take(np.array(chosen, np.int64))
+    assert computed == []
+    assert len(part) == len(chosen)
+    assert list(part.rows()) == list(whole.rows(chosen))
+    assert part["square"].tolist() == [row * row for row in chosen]
 
 
 def test_an_array_keeps_what_it_is_given() -> None:

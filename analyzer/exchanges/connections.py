@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable
+import itertools
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, fields
 from operator import attrgetter
 from typing import Any
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from analyzer.columns import Table, array_of
+from analyzer.columns import Maker, Table
 from analyzer.events.connection import Connection
 from analyzer.events.conversations import Conversations
 from analyzer.events.quic.attempt import server_hello_of
@@ -114,48 +115,67 @@ class Judge:
             return ""
         return self.flows.ends(int(self.rows.flow[row]))[int(self.rows.direction[row])].address
 
-    def records(self, rows: list[int] | tuple[int, ...]) -> tuple[tuple[int, int], ...]:
+    def records(self, rows: Sequence[int]) -> tuple[tuple[int, int], ...]:
         """(capture, record) of rows, the first ``MOST_RECORDS``."""
-        return tuple((int(self.rows.capture[r]), int(self.rows.record[r])) for r in rows[:MOST_RECORDS])
+        return self.records_of([rows])[0]
+
+    def records_of(self, lists: Sequence[Sequence[int]]) -> list[tuple[tuple[int, int], ...]]:
+        """(capture, record) of the rows in each list, of its first ``MOST_RECORDS``."""
+        lists = [rows[:MOST_RECORDS] for rows in lists]
+        flat = _flat(lists)
+        records = zip(self.rows.capture[flat].tolist(), self.rows.record[flat].tolist(), strict=True)
+        return list(map(tuple, _split(list(records), lists)))
 
 
 def connections_table(judge_: Judge) -> Table:
     """The connections in the order of their first records."""
     judged = judge_.judged
-    kinds = {column.name: column for column in CONNECTIONS}
-    # Each list becomes an array before the next is made: of many connections their numbers take ten times the room.
-    eager: dict[str, list[Any] | NDArray[Any]] = {
-        name: array_of(kinds[name], list(map(attrgetter(path), judged))) for name, path in _ATTRIBUTES.items()
+    columns: dict[str, Maker] = {
+        name: (lambda path=path: list(map(attrgetter(path), judged)))  # type: ignore[misc]
+        for name, path in _ATTRIBUTES.items()
     }
     for name, value in _COLUMNS.items():
-        eager[name] = array_of(kinds[name], [value(judge_, j) for j in judged])
-    eager |= _of_rows(judge_)
-    eager |= _of_facts(judge_)
-    lazy = {name: (lambda row, value=value: value(judge_, judged[row])) for name, value in _LAZY.items()}
-    return Table.from_columns("connections", CONNECTIONS, eager, lazy)
+        columns[name] = lambda value=value: [value(judge_, j) for j in judged]  # type: ignore[misc]
+    lazy = {
+        name: (lambda index, values=values: values(judge_, [judged[row] for row in index]))
+        for name, values in _LAZY.items()
+    }
+    return Table.from_columns("connections", CONNECTIONS, columns | _of_rows(judge_) | _of_facts(judge_), lazy)
 
 
-def _of_rows(judge_: Judge) -> dict[str, NDArray[Any]]:
-    """Columns that are columns of the connection's first row and of its reply, for all connections at once."""
+def _of_rows(judge_: Judge) -> dict[str, Maker]:
+    """Columns that are columns of the connection's first row, last request or reply, for all connections at once."""
     rows, connections = judge_.rows, [j.connection for j in judge_.judged]
     first = np.array([c.rows[0] for c in connections], np.int64)
-    reply = np.array([c.reply_row for c in connections], np.int64)
-    replied = reply >= 0
-    reply_record = np.full(len(reply), -1)
-    reply_record[replied] = rows.record[reply[replied]]
+
+    def at(column: NDArray[Any], chosen: list[int]) -> NDArray[np.int64]:
+        """The column in the chosen rows, -1 for none."""
+        index = np.array(chosen, np.int64)
+        return np.where(index >= 0, column[index], -1) if len(column) else index
+
     return {
-        "capture": rows.capture[first],
-        "first_record": rows.record[first],
-        "first_time": rows.time[first],
-        "reply_record": reply_record,
+        "capture": lambda: rows.capture[first],
+        "first_record": lambda: rows.record[first],
+        "first_time": lambda: rows.time[first],
+        "duration_s": lambda: (np.array([c.last_time for c in connections], np.int64) - rows.time[first]) / _SECOND,
+        "reply_record": lambda: at(rows.record, [c.reply_row for c in connections]),
+        "last_request_time": lambda: at(rows.time, [c.request_rows[-1] if c.is_attempt else -1 for c in connections]),
     }
 
 
-def _of_facts(judge_: Judge) -> dict[str, list[Any]]:
+def _of_facts(judge_: Judge) -> dict[str, Maker]:
     """Columns that say what the segments of TCP connections tell."""
-    facts = tcp_facts(judge_.flows, [j.connection for j in judge_.judged])
-    columns = {field.name: list(map(attrgetter(field.name), facts)) for field in fields(TcpFacts)}
-    return columns | {"tcp_records": [judge_.records(rows) for rows in columns.pop("rows")]}
+
+    @functools.cache
+    def facts() -> list[TcpFacts]:
+        return tcp_facts(judge_.flows, [j.connection for j in judge_.judged])
+
+    columns: dict[str, Maker] = {
+        field.name: (lambda name=field.name: list(map(attrgetter(name), facts())))  # type: ignore[misc]
+        for field in fields(TcpFacts)
+        if field.name != "rows"
+    }
+    return columns | {"tcp_records": lambda: judge_.records_of([each.rows for each in facts()])}
 
 
 def _state(j: Judged) -> str:
@@ -186,26 +206,22 @@ def _latency(j: Judged) -> float:
     return (j.reply_time - j.context.request_time) / _SECOND
 
 
-def _first_time(judge_: Judge, j: Judged) -> int:
-    return int(judge_.rows.time[j.connection.rows[0]])
-
-
-def _duration(judge_: Judge, j: Judged) -> float:
-    return (j.connection.last_time - _first_time(judge_, j)) / _SECOND
-
-
-def _last_request(judge_: Judge, j: Judged) -> int:
-    rows = j.connection.request_rows
-    return int(judge_.rows.time[rows[-1]]) if rows and j.connection.is_attempt else -1
-
-
-def _bursts(judge_: Judge, j: Judged) -> int:
+def _bursts(judge_: Judge, judged: Sequence[Judged]) -> list[int]:
     """Requests of one burst, such as a ClientHello in several datagrams, share their fate and count once."""
-    bursts, last = 0, -BURST_NS
-    for time in judge_.rows.time[j.connection.request_rows].tolist() if j.connection.is_attempt else ():
-        if time - last >= BURST_NS:
-            bursts, last = bursts + 1, time
-    return bursts
+    lists = [j.connection.request_rows if j.connection.is_attempt else [] for j in judged]
+    times = _split(judge_.rows.time[_flat(lists)].tolist(), lists)
+    return [sum(time - before >= BURST_NS for before, time in itertools.pairwise([-BURST_NS, *t])) for t in times]
+
+
+def _flat(lists: Sequence[Sequence[int]]) -> NDArray[np.int64]:
+    """The rows of all lists one after another."""
+    return np.fromiter(itertools.chain.from_iterable(lists), np.int64)
+
+
+def _split(values: Sequence[Any], lists: Sequence[Sequence[int]]) -> list[Sequence[Any]]:
+    """Values one after another, in parts that are as long as the lists."""
+    bounds = [0, *itertools.accumulate(map(len, lists))]
+    return [values[low:high] for low, high in itertools.pairwise(bounds)]
 
 
 def _alpn(c: Connection) -> str:
@@ -231,17 +247,27 @@ def _family(c: Connection) -> str:
     return f"ipv{c.client.family}"
 
 
-def _evidence(judge_: Judge, j: Judged) -> tuple[tuple[int, int], ...]:
-    c = j.connection
+_Value = Callable[[Judge, Judged], Any]
+
+
+def _evidence(judge_: Judge, judged: Sequence[Judged]) -> list[tuple[tuple[int, int], ...]]:
+    later = judge_.flows.fragments.later
+    return judge_.records_of([_evidence_rows(j.connection, later) for j in judged])
+
+
+def _evidence_rows(c: Connection, later: Mapping[int, tuple[int, ...]]) -> Sequence[int]:
+    """The rows that tell a connection's fate besides its requests; ``later`` has the further fragments of rows."""
     reply = () if c.reply_row < 0 else (c.reply_row,)
     told = () if c.story is None else c.story.rows
-    later = judge_.flows.fragments.later
     pieces = [row for first in (*c.request_rows, *reply) for row in later.get(first, ())] if later else []
-    others = (*c.syn_ack_rows, *c.icmp_rows, *c.reset_rows, *c.elsewhere_rows, *c.rejected_rows)
-    return judge_.records(sorted({*reply, *pieces, *others, *told}))
+    others = (*c.syn_ack_rows, *c.icmp_rows, *c.reset_rows, *c.elsewhere_rows, *c.rejected_rows, *pieces, *told)
+    return sorted({*reply, *others}) if others else reply
 
 
-_Value = Callable[[Judge, Judged], Any]
+def _each(value: _Value) -> Callable[[Judge, Sequence[Judged]], list[Any]]:
+    """A column of many rows from a function of one."""
+    return lambda judge_, judged: [value(judge_, j) for j in judged]
+
 
 #: Columns that are attributes of what was judged: ``attrgetter`` reads them without a Python call for each row.
 _ATTRIBUTES = {
@@ -280,26 +306,24 @@ _COLUMNS: dict[str, _Value] = {
     "quic_version_negotiated": lambda _, j: _hex_version(j.connection.server_version),
     "connection": lambda _, j: f"C{j.number}",
     "family": lambda _, j: _family(j.connection),
-    "duration_s": _duration,
     "state": lambda _, j: _state(j),
     "reply_latency_s": lambda _, j: _latency(j),
     "replied_from": lambda _, j: str(j.connection.replied_from or ""),
     "rejections": lambda _, j: len(j.connection.rejected_rows),
     "repeats": lambda _, j: max(len(j.connection.request_rows) - j.connection.first_repeat, 0),
-    "last_request_time": _last_request,
     "syn_ack_repeats": lambda _, j: max(len(j.connection.syn_ack_rows) - 1, 0),
     "client_reset": lambda _, j: j.connection.reset_by == "client",
 }
 
-_LAZY: dict[str, _Value] = {
+_LAZY: dict[str, Callable[[Judge, Sequence[Judged]], list[Any]]] = {
     "bursts": _bursts,
-    "history": lambda g, j: history_of(g.flows, j.connection),
-    "client_dcid": lambda _, j: j.connection.client_dcid.hex(),
-    "client_scid": lambda _, j: j.connection.client_scid.hex(),
-    "server_scid": lambda _, j: j.connection.server_scid.hex(),
-    "alpn": lambda _, j: _alpn(j.connection),
-    "tls_version": lambda g, j: _tls_version(server_hello_of(g.flows, j.connection)),
-    "ja4": lambda _, j: _ja4(j.connection),
-    "request_records": lambda g, j: g.records(j.connection.request_rows),
+    "history": _each(lambda g, j: history_of(g.flows, j.connection)),
+    "client_dcid": _each(lambda _, j: j.connection.client_dcid.hex()),
+    "client_scid": _each(lambda _, j: j.connection.client_scid.hex()),
+    "server_scid": _each(lambda _, j: j.connection.server_scid.hex()),
+    "alpn": _each(lambda _, j: _alpn(j.connection)),
+    "tls_version": _each(lambda g, j: _tls_version(server_hello_of(g.flows, j.connection))),
+    "ja4": _each(lambda _, j: _ja4(j.connection)),
+    "request_records": lambda g, judged: g.records_of([j.connection.request_rows for j in judged]),
     "evidence_records": _evidence,
 }

@@ -15,7 +15,6 @@ from typing import Protocol
 
 import numpy as np
 
-from analyzer.columns import Table
 from analyzer.errors import UsageError
 from analyzer.exchanges.view import View
 from analyzer.patterns import (
@@ -237,10 +236,7 @@ def _without(view: View, hidden: set[str]) -> View:
         return view
     table = view.connections
     kept = np.flatnonzero([name not in hidden for name in table["connection"].tolist()])
-    arrays = {name: values[kept] for name, values in table.arrays.items()}
-    lazy = {name: (lambda row, value=value: value(int(kept[row]))) for name, value in table.lazy.items()}
-    rest = Table(table.name, table.schema, arrays, lazy)
-    return replace(view, connections=rest)
+    return replace(view, connections=table.take(kept))
 
 
 def _numbered(findings: list[Finding]) -> tuple[Finding, ...]:

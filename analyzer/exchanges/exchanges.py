@@ -6,12 +6,14 @@ Neighbour Discovery question; repeats belong to the first.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from analyzer.columns import Table, none_of
+from analyzer.columns import Column, Maker, Table, array_of, none_of
 from analyzer.events.conversations import Conversations
 from analyzer.events.lookups.dns import Lookup
 from analyzer.events.lookups.neighbours import NeighbourLookup
@@ -30,30 +32,37 @@ _AS_IN_CONNECTIONS = (
 
 def exchanges_table(judge: Judge, found: Conversations, connections: Table) -> Table:
     """One row per request, in the order of the request records."""
-    columns, places = _of_connections(judge, connections)
+    began, columns = _of_connections(connections)
     others = [*_of_lookups(judge, found), *_of_neighbours(judge, found)]
-    for place, row in others:
-        places.append(place)
-        for column in EXCHANGES:
-            columns[column.name].append(row.get(column.name, none_of(column)))
-    order = np.argsort(np.array(places, np.int64), kind="stable").tolist()
-    ordered = {name: [values[i] for i in order] for name, values in columns.items()} if others else columns
-    ordered["exchange"] = [f"E{number}" for number in range(1, len(places) + 1)]
-    return Table.from_columns("exchanges", EXCHANGES, ordered)
+    places = [judge.judged[row].connection.request_rows[0] for row in began.tolist()]
+    places += [place for place, _ in others]
+    order = np.argsort(np.array(places, np.int64), kind="stable")
+
+    def made(column: Column) -> NDArray[Any]:
+        none, maker = none_of(column), columns.get(column.name)
+        values = array_of(column, maker() if maker is not None else [none] * len(began))
+        if not others:
+            return values
+        return np.concatenate([values, array_of(column, [row.get(column.name, none) for _, row in others])])[order]
+
+    makers: dict[str, Maker] = {column.name: functools.partial(made, column) for column in EXCHANGES}
+    makers["exchange"] = lambda: [f"E{number}" for number in range(1, len(places) + 1)]
+    makers["request_record"] = lambda: judge.rows.record[np.array(places, np.int64)[order]]
+    return Table.from_columns("exchanges", EXCHANGES, makers)
 
 
-def _of_connections(judge: Judge, connections: Table) -> tuple[dict[str, list[Any]], list[int]]:
-    """The columns for the requests that begin a connection, and the rows of those requests."""
-    rows = np.flatnonzero((connections["request_time"] >= 0) & (connections["transport"] != "udp")).tolist()
-    columns: dict[str, list[Any]] = {column.name: [none_of(column)] * len(rows) for column in EXCHANGES}
-    columns |= {name: connections[name][rows].tolist() for name in _AS_IN_CONNECTIONS}
-    transports = connections["transport"][rows].tolist()
-    columns["kind"] = [_KINDS[transport] for transport in transports]
-    columns["transport"] = ["udp" if transport == "quic" else transport for transport in transports]
-    columns["name"] = connections["sni"][rows].tolist()
-    places = [judge.judged[row].connection.request_rows[0] for row in rows]
-    columns["request_record"] = judge.rows.record[places].tolist()
-    return columns, places
+def _of_connections(connections: Table) -> tuple[NDArray[np.int64], dict[str, Maker]]:
+    """The rows of the connections whose beginning was seen, and what makes the columns of those requests."""
+    rows = np.flatnonzero((connections["request_time"] >= 0) & (connections["transport"] != "udp"))
+
+    def taken(name: str) -> NDArray[Any]:
+        return connections[name][rows]
+
+    columns: dict[str, Maker] = {name: functools.partial(taken, name) for name in _AS_IN_CONNECTIONS}
+    columns["kind"] = lambda: [_KINDS[transport] for transport in taken("transport").tolist()]
+    columns["transport"] = lambda: ["udp" if name == "quic" else name for name in taken("transport").tolist()]
+    columns["name"] = lambda: taken("sni")
+    return rows, columns
 
 
 def _of_lookups(judge: Judge, found: Conversations) -> Iterator[tuple[int, dict[str, Any]]]:

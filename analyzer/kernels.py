@@ -56,6 +56,7 @@ KERNEL_MODULES = (
     "analyzer.wire.quic.summary",
     "analyzer.events.selected",
     "analyzer.events.story.endings",
+    "analyzer.events.tcp.heads",
     "analyzer.events.tcp.segments",
     "analyzer.events.flows",
 )

@@ -8,6 +8,7 @@ and direction, and *selects* the packets that later rooms may need, copying thei
 
 * always: SYN, FIN and RST; QUIC long headers; ICMP errors and neighbour discovery; ARP; DNS;
 * the first ``HEAD`` packets of each direction, again behind each SYN, and the first ``HEAD_PAYLOADS`` with payload;
+* segments that begin like an HTTP/1 message (``tcp.heads``);
 * fragments among the first ``FRAGMENTS_KEPT`` of them: a first one lies in the flow of its ports, the others, which
   have none, in a flow of both addresses and the protocol with ports 0 (``analyzer.events.fragments`` joins them);
 * the first packet after ``SILENCE_NS`` without one in the same direction;
@@ -32,6 +33,7 @@ from analyzer.capture.records import Records
 from analyzer.events import selected as sel
 from analyzer.events.selected import write_packet
 from analyzer.events.story.endings import FIRST_TAIL, TAILS_KEPT, count_tail, count_unanswered, tail_of
+from analyzer.events.tcp.heads import HEADS_KEPT, count_head, head_of
 from analyzer.events.tcp.segments import count_segment
 from analyzer.kernels import Matrix, helper, kernel
 from analyzer.wire.bytes import copy_bytes
@@ -77,7 +79,7 @@ HEAD_LONGS = 6  # QUIC datagrams with one DCID kept whole: a ClientHello in up t
 SILENCE_NS = 1_000_000_000  # a pause in one direction that later rooms should see both ends of
 DUPLICATE_WITHIN_NS = 20_000_000  # copies on one host are microseconds apart; repeats at least 200 ms
 DUPLICATES_KEPT = 2
-PAYLOAD_KEPT = 4096  # bytes of payload kept of a packet kept whole
+PAYLOAD_KEPT = 8192  # bytes of payload kept of a packet kept whole: a server's TLS flight in one offloaded segment
 HEADER_KEPT = 64  # bytes of payload kept of a QUIC long header packet that is not: the header with both CIDs
 
 # Bits of the column ``reason``.
@@ -108,7 +110,7 @@ SYN_AT = 12  # 1 + the records of this direction at the flow's last SYN or SYN/A
 # 13 to 15: those of tcp.segments
 RING_DIGEST = 16  # RING digests, -1 where none can prove a duplicate
 RING_TIME = RING_DIGEST + RING
-STATE_COLUMNS = RING_TIME + RING
+STATE_COLUMNS = RING_TIME + RING + 1  # the last: tcp.heads
 
 
 def new_flow_table(flows: int) -> FlowTable:
@@ -345,7 +347,7 @@ def track_flows(
         if kind == UNREAD_LINK or kind == NOT_IP:
             continue
         flow, direction, d = -1, 0, 0
-        reason, quic, cid, gap, tail, repeat = ALWAYS, 0, 0, -1, 0, 0
+        reason, quic, cid, gap, tail, repeat, head = ALWAYS, 0, 0, -1, 0, 0, 0
         if kind != ARP:
             forward = a_is_source(p, r)
             flow = find_flow(size, slots, keys, key, write_key(p, r, forward, key))
@@ -360,11 +362,12 @@ def track_flows(
             count_unanswered(state, d, times[r])
             if kind == TCP:
                 count_segment(p, r, times[r], state, d)
+                head = count_head(state, d) if head_of(b, p, r) else 0
             tail = tail_of(b, p, r)
             if tail:
                 repeat = count_tail(tail, state, d)
-                if repeat == FIRST_TAIL or 0 < repeat <= TAILS_KEPT:
-                    reason |= WHOLE
+            if repeat == FIRST_TAIL or 0 < repeat <= TAILS_KEPT or (0 < head <= HEADS_KEPT and reason != IS_DUPLICATE):
+                reason |= WHOLE
             quic = long_header_kinds(b, p, r)
             if quic:
                 cid = quic_cid_digest(b, p[r, PAYLOAD_OFFSET], p[r, PAYLOAD_OFFSET] + p[r, PAYLOAD_CAPTURED])
@@ -383,7 +386,7 @@ def track_flows(
         out[rows, sel.ORIGINAL_LENGTH], out[rows, sel.CAPTURED_LENGTH] = min(original[r], MOST_BYTES), captured[r]
         write_packet(p, r, out, rows)
         out[rows, sel.QUIC], out[rows, sel.CID_DIGEST], out[rows, sel.GAP] = quic, cid, gap
-        out[rows, sel.TAIL], out[rows, sel.TAIL_REPEAT] = tail, repeat
+        out[rows, sel.TAIL], out[rows, sel.TAIL_REPEAT], out[rows, sel.HEAD] = tail, repeat, head
         if flow >= 0:
             write_state(state, d, out, rows)
         else:

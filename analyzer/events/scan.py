@@ -37,6 +37,7 @@ from analyzer.events.flows import (
 )
 from analyzer.events.selected import SELECTED_DTYPES, Selected, each_column
 from analyzer.events.story.endings import FIRST_TAIL, TAILS_KEPT, join_endings, join_tails
+from analyzer.events.tcp.heads import HEADS, HEADS_KEPT
 from analyzer.events.tcp.segments import join_segments
 from analyzer.kernels import Matrix, runner
 from analyzer.wire import packets as pk
@@ -194,6 +195,7 @@ def merge(first: Scan, second: Scan) -> Scan:
     ):
         column[tracked] += before[side, counter]
     _join_tails(before, after, rows, tracked, own)
+    rows.head[tracked] += np.where(rows.head[tracked] > 0, before[own, HEADS], 0).astype(np.int32)
     joined = each_column(lambda *pair: np.concatenate(pair), first.rows, rows)
     chunk = np.concatenate([first.chunk, second.chunk + np.int32(len(first.chunks))])
     _add_states(table.state, before, after)
@@ -275,7 +277,7 @@ def _add_states(total: Matrix, before: Matrix, after: Matrix) -> None:
     other_spoke = after.reshape(-1, 2, fl.STATE_COLUMNS)[:, ::-1, fl.RECORDS].reshape(-1) > 0
     join_endings(total, before, after, other_spoke)
     join_segments(total, before, after)
-    for counter in (fl.RECORDS, fl.PAYLOADS, fl.DUPLICATES, fl.BYTES):
+    for counter in (fl.RECORDS, fl.PAYLOADS, fl.DUPLICATES, fl.BYTES, HEADS):
         total[:, counter] = before[:, counter] + after[:, counter]
     total[:, fl.SYN_AT] = _syn_at(before, after[:, fl.SYN_AT])
     n_before, n_after = before[:, fl.RECORDS], after[:, fl.RECORDS]
@@ -303,7 +305,8 @@ def settle(scan: Scan) -> Scan:
     always = rows.reason & ALWAYS > 0
     head = np.where(rows.fragment == 0, fl.HEAD_PAYLOADS, fl.FRAGMENTS_KEPT)
     behind_syn = rows.ordinal - np.maximum(rows.syn_at - 1, 0) <= fl.HEAD
-    payload_head = (rows.payload_length > 0) & ((rows.payload_ordinal <= head) | behind_syn) & ~duplicate
+    message_head = (rows.head > 0) & (rows.head <= HEADS_KEPT)
+    payload_head = (rows.payload_length > 0) & ((rows.payload_ordinal <= head) | behind_syn | message_head) & ~duplicate
     tail = (rows.tail_repeat == FIRST_TAIL) | ((rows.tail_repeat > 0) & (rows.tail_repeat <= TAILS_KEPT))
     whole = np.where(long_header, _cid_runs(rows, long_header) <= fl.HEAD_LONGS, always | payload_head | tail)
     keep = always | whole | behind_syn | (rows.gap >= fl.SILENCE_NS)

@@ -20,6 +20,7 @@ from analyzer.wire.addresses import address_text
 from analyzer.wire.packets import LATER_FRAGMENT
 from analyzer.wire.quic.gquic import Chlo
 from analyzer.wire.tls_hello import ClientHello, ServerHello
+from analyzer.wire.web.proxy import ProxyHeader
 
 if TYPE_CHECKING:
     from analyzer.events.story.paths import Path
@@ -94,6 +95,8 @@ class Connection:
     fin_rows: tuple[int, ...] = ()
     handshake_acked: bool = False
     reset_by: str = ""  # client or server: who sent the first RST
+    opening: str = ""  # what the client's first bytes are: tls, http (wire.web.openings)
+    proxy: ProxyHeader | None = None  # of the PROXY protocol, before them
     # QUIC
     hello_complete: bool = False
     hello_cut: bool = False  # bytes that the hello needs were not captured

@@ -56,6 +56,19 @@ class Records(NamedTuple):
     flaw: RecordFlaw
 
 
+class RecordHeader(NamedTuple):
+    """One record: b[start:start + 5] is its header, ``length`` that of its fragment, ``missing`` what lacks of it."""
+
+    kind: int
+    start: int
+    length: int
+    missing: int
+
+    @property
+    def end(self) -> int:
+        return self.start + 5 + self.length
+
+
 class Message(NamedTuple):
     """One handshake message: b[start:start + 4] is its header, ``length`` that of its body, ``missing`` what lacks."""
 
@@ -103,6 +116,17 @@ def read_records(stream: bytes) -> Records:
             alerts.append(Alert(*fragment) if length == 2 else Alert(-1, -1))
         at += 5 + length
     return Records(b"".join(handshake), tuple(alerts), has_change_cipher_spec, application, at, missing, flaw)
+
+
+def record_headers(stream: bytes) -> list[RecordHeader]:
+    """The records of a stream, up to the first whose header is not there whole or is none."""
+    headers = []
+    at = 0
+    while at + 5 <= len(stream) and is_record(stream, at):
+        length = int.from_bytes(stream[at + 3 : at + 5], "big")
+        headers.append(RecordHeader(stream[at], at, length, max(0, at + 5 + length - len(stream))))
+        at += 5 + length
+    return headers
 
 
 def _is_clear_hello(fragment: bytes, length: int) -> bool:

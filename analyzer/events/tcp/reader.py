@@ -13,8 +13,9 @@ from __future__ import annotations
 
 from analyzer.events.connection import Connection, Flows, client_by_port
 from analyzer.events.tcp.streams import first_bytes
-from analyzer.wire.tls import is_record, read_records
+from analyzer.wire.tls import read_records
 from analyzer.wire.tls_hello import read_client_hello, read_server_hello
+from analyzer.wire.web.openings import TLS, opening_of
 
 FIN, SYN, RST, ACK = 1, 2, 4, 16
 
@@ -111,8 +112,11 @@ class _FlowReader:
     def _read_hellos(self, connection: Connection) -> None:
         """The TLS hellos among the first bytes of each direction."""
         stream = first_bytes(self.flows, connection, connection.client_direction)
-        if not is_record(stream):
+        connection.opening, connection.proxy = opening_of(stream)
+        if connection.opening != TLS:
             return
+        if connection.proxy is not None:
+            stream = stream[connection.proxy.length :]
         connection.hello = read_client_hello(read_records(stream).handshake)
         if connection.hello is not None:
             records = read_records(first_bytes(self.flows, connection, 1 - connection.client_direction))

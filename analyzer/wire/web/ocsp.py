@@ -29,8 +29,6 @@ _LEAST_REQUEST = 40  # bytes: two hashes and a serial number in their shells
 _STATUS_TYPE_OCSP = 1
 _ESCAPE = re.compile(rb"%([0-9A-Fa-f]{2})")
 _BASE64 = re.compile(rb"[A-Za-z0-9+/_-]+={0,2}\Z")
-#: An id-ad-ocsp access description with a URI (RFC 5280 §4.2.2.1), up to the length of the URI.
-_ACCESS = re.compile(rb"\x06\x08\x2b\x06\x01\x05\x05\x07\x30\x01\x86([\x01-\x7f])", re.DOTALL)
 
 RESPONSE_STATUS = {
     0: "successful",
@@ -146,13 +144,3 @@ def read_certificate_status(body: bytes) -> OcspResponse | None:
     if len(body) < 4 or body[0] != _STATUS_TYPE_OCSP or len(body) < 4 + length:
         return None
     return read_ocsp_response(body[4 : 4 + length])
-
-
-def responder_urls(certificate: bytes) -> tuple[str, ...]:
-    """The addresses of OCSP responders in the bytes of a certificate, or of several."""
-    urls = []
-    for found in _ACCESS.finditer(certificate):
-        url = certificate[found.end() : found.end() + found[1][0]]
-        if len(url) == found[1][0] and url.isascii():
-            urls.append(url.decode("ascii"))
-    return tuple(dict.fromkeys(urls))

@@ -24,8 +24,8 @@ from analyzer.wire.web.ocsp import (
     read_ocsp_request,
     read_ocsp_response,
     request_in_target,
-    responder_urls,
 )
+from analyzer.wire.web.responders import responder_hosts, responder_urls
 
 BEGIN, END = datetime(2026, 1, 1, tzinfo=UTC), datetime(2026, 1, 8, tzinfo=UTC)
 URL = "http://ocsp.example.com/status"
@@ -132,6 +132,7 @@ def test_the_responder_that_a_certificate_names() -> None:
     der = certificate()[0].public_bytes(Encoding.DER)
     assert responder_urls(der) == (URL,)
     assert responder_urls(der + der) == (URL,)
+    assert responder_hosts(der) == {"ocsp.example.com"}
     at = der.index(URL.encode())
     assert all(responder_urls(der[:n]) == () for n in range(at + len(URL)))
 

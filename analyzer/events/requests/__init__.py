@@ -1,0 +1,1 @@
+"""Requests inside TCP connections, TLS and HTTP, and what came back."""

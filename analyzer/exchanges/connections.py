@@ -16,6 +16,7 @@ from analyzer.columns import Maker, Table
 from analyzer.events.connection import Connection
 from analyzer.events.conversations import Conversations
 from analyzer.events.quic.attempt import server_hello_of
+from analyzer.events.requests.reader import Requests
 from analyzer.events.tcp.facts import TcpFacts, tcp_facts
 from analyzer.events.tcp.reader import ACK, RST
 from analyzer.exchanges.history import history_of
@@ -100,6 +101,11 @@ class Judge:
             for c in self._connections
             if not c.counters.server_packets and (c.client_went_on or self._acknowledges(c))
         }
+
+    @functools.cached_property
+    def requests(self) -> Requests:
+        """What was asked inside TCP connections."""
+        return Requests(self.flows, self._connections)
 
     def _acknowledges(self, connection: Connection) -> bool:
         """Whether the acknowledgment number of a TCP client moves: it takes data."""

@@ -1,7 +1,7 @@
 """The table of exchanges: every request and what came back, one row each, in the order of the request records.
 
-Requests are the first client Initial of a QUIC connection, the first SYN of a TCP connection, a DNS question, an ARP or
-Neighbour Discovery question; repeats belong to the first.
+Requests are the first client Initial of a QUIC connection, the first SYN of a TCP connection, a ClientHello, an HTTP or
+OCSP request in one, a DNS question, an ARP or Neighbour Discovery question; repeats belong to the first.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ from analyzer.events.conversations import Conversations
 from analyzer.events.lookups.dns import Lookup
 from analyzer.events.lookups.neighbours import NeighbourLookup
 from analyzer.exchanges.connections import Judge, Judged
-from analyzer.exchanges.judge import ANSWERED, REFUSED, REPLY_WAIT_NS, SILENT, UNDETERMINED, Verdict
+from analyzer.exchanges.judge import ANSWERED, REFUSED, SILENT, UNDETERMINED, Verdict
+from analyzer.exchanges.requests.columns import request_columns, unanswered
+from analyzer.exchanges.requests.table import request_rows
 from analyzer.exchanges.schemas import EXCHANGES
 from analyzer.wire.icmp import REFUSALS
 
@@ -33,7 +35,7 @@ _AS_IN_CONNECTIONS = (
 def exchanges_table(judge: Judge, found: Conversations, connections: Table) -> Table:
     """One row per request, in the order of the request records."""
     began, columns = _of_connections(connections)
-    others = [*_of_lookups(judge, found), *_of_neighbours(judge, found)]
+    others = [*_of_lookups(judge, found), *_of_neighbours(judge, found), *request_rows(judge)]
     places = [judge.judged[row].connection.request_rows[0] for row in began.tolist()]
     places += [place for place, _ in others]
     order = np.argsort(np.array(places, np.int64), kind="stable")
@@ -72,7 +74,7 @@ def _of_lookups(judge: Judge, found: Conversations) -> Iterator[tuple[int, dict[
         owner = judged[id(lookup.connection)]
         verdict, answer = _verdict(judge, lookup, owner), lookup.answer
         refusals = [row for row in lookup.connection.icmp_rows if row > lookup.question_rows[0]]
-        row = _request(judge, lookup.question_rows, lookup.answer_row)
+        row = request_columns(judge, lookup.question_rows, lookup.answer_row)
         yield (
             lookup.question_rows[0],
             row
@@ -112,14 +114,7 @@ def _verdict(judge: Judge, lookup: Lookup, owner: Judged) -> Verdict:
         return Verdict(REFUSED, refusals[0])
     if owner.context.one_way:
         return Verdict(UNDETERMINED, "one-way")
-    return _unanswered(judge, first)
-
-
-def _unanswered(judge: Judge, first: int) -> Verdict:
-    """Silent, if the capture ran on long enough after the request in row ``first``."""
-    if int(judge.rows.time[first]) + REPLY_WAIT_NS > judge.capture_end:
-        return Verdict(UNDETERMINED, "capture-ended")
-    return Verdict(SILENT)
+    return unanswered(judge, first)
 
 
 def _of_neighbours(judge: Judge, found: Conversations) -> Iterator[tuple[int, dict[str, Any]]]:
@@ -133,8 +128,8 @@ def _of_neighbours(judge: Judge, found: Conversations) -> Iterator[tuple[int, di
         one_way = not (hosts.same(lookup.asker) in heard or hosts.was_seen_receiving(lookup.asker))
         verdict = Verdict(ANSWERED)
         if lookup.answer_row < 0:
-            verdict = Verdict(UNDETERMINED, "one-way") if one_way else _unanswered(judge, lookup.question_rows[0])
-        row = _request(judge, lookup.question_rows, lookup.answer_row)
+            verdict = Verdict(UNDETERMINED, "one-way") if one_way else unanswered(judge, lookup.question_rows[0])
+        row = request_columns(judge, lookup.question_rows, lookup.answer_row)
         yield lookup.question_rows[0], row | _neighbour_columns(lookup, verdict, one_way)
 
 
@@ -147,23 +142,4 @@ def _neighbour_columns(lookup: NeighbourLookup, verdict: Verdict, one_way: bool)
         "outcome": verdict.outcome,
         "outcome_reason": verdict.reason,
         "one_way": one_way,
-    }
-
-
-def _request(judge: Judge, asked: list[int], reply: int) -> dict[str, Any]:
-    """Records and times of a request in rows ``asked``, answered in row ``reply`` (-1: not answered)."""
-    rows = judge.rows
-    first = asked[0]
-    answered = reply >= 0
-    return {
-        "capture": int(rows.capture[first]),
-        "request_record": int(rows.record[first]),
-        "request_time": int(rows.time[first]),
-        "last_request_time": int(rows.time[asked[-1]]),
-        "repeats": len(asked) - 1,
-        "reply_record": int(rows.record[reply]) if answered else -1,
-        "reply_time": int(rows.time[reply]) if answered else -1,
-        "reply_latency_s": int(rows.time[reply] - rows.time[first]) / 1e9 if answered else float("nan"),
-        "request_records": judge.records(asked),
-        "evidence_records": judge.records([reply]) if answered else (),
     }

@@ -73,7 +73,19 @@ def packets_table(judge: Judge) -> Table:
             if flow != connection.flow:
                 from_client = is_from_client(judge.flows, connection, row)
             columns["direction"][row] = "client" if from_client else "server"
+    for row, note in _notes(judge).items():
+        flags, _, length = str(columns["detail"][row]).rpartition("; ")
+        columns["detail"][row] = f"{flags}, {note}; {length}"
     return Table.from_columns("packets", PACKETS, columns)
+
+
+def _notes(judge: Judge) -> dict[int, str]:
+    """What segments with requests and replies hold, in words, by row."""
+    notes: dict[int, list[str]] = {}
+    for request in judge.requests.found:
+        for row, words in request.notes:
+            notes.setdefault(row, []).append(words)
+    return {row: ", ".join(dict.fromkeys(words)) for row, words in notes.items()}
 
 
 def _kind(judge: Judge, row: int) -> str:

@@ -115,7 +115,7 @@ class _Reader:
                 request.reply_row = spoke[0]
                 request.replied = _other_words(self.server.behind(self.server.begin, 5))
             request.came = not spoke and self._heard_after(row, following) > 0
-        request.notes = [(row, f"{request.asked} of {request.name}" if request.name else request.asked)]
+        request.notes = [(row, f"{request.asked}, Host {request.name}" if request.name else request.asked)]
         if request.replied:
             request.notes.append((request.reply_row, request.replied))
         return request

@@ -11,7 +11,7 @@ import numpy as np
 
 from analyzer.events.connection import Connection, Flows
 from analyzer.events.requests.http import http_requests
-from analyzer.events.requests.request import HTTP, Request
+from analyzer.events.requests.request import Request
 from analyzer.events.requests.tls import tls_request
 from analyzer.events.tcp.streams import Stream
 from analyzer.wire.tls import handshake_messages

@@ -22,7 +22,7 @@ _LEAST_TARGET = 60  # characters: base64 of the smallest request with its hashes
 def tell_status(
     request: Request, asked: HttpMessage, answer: HttpMessage | None, *, last_rows: tuple[int, int], is_responder: bool
 ) -> None:
-    """Make an OCSP exchange of an HTTP one that is one; ``last_rows`` carry the ends of both messages, -1: not there."""
+    """Make an OCSP exchange of an HTTP one that is one; ``last_rows`` carry the ends of both messages, -1: none."""
     by_type = _is_type(asked, _REQUEST_TYPE)
     may_be_path = asked.method == "GET" and len(asked.target) >= _LEAST_TARGET and "/M" in asked.target
     answered_by_type = answer is not None and _is_type(answer, _RESPONSE_TYPE)
@@ -37,7 +37,9 @@ def tell_status(
     request.asked = f"{_question_words(question)} by {asked.method}"
     if question is not None and question.certificate is not None:
         request.ocsp_serial = f"{question.certificate.serial:x}"
-    if last_rows[0] >= 0:
+    if not by_type:  # base64 says nothing to people
+        request.notes[0] = (request.notes[0][0], f"{request.asked}, Host {request.name}")
+    elif last_rows[0] >= 0:
         request.notes.append((last_rows[0], _question_words(question)))
     if answer is None or not answered_by_type:
         return

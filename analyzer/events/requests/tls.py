@@ -58,7 +58,7 @@ def tls_request(flows: Flows, connection: Connection, client: Stream, server: St
     handshake = b""
     if replies:
         request.reply_row = replies[0]
-        handshake = _read_reply(request, came, server)
+        handshake = _read_reply(request, came)
     for side, stream in (("client", client), ("server", server)):
         _read_ending(flows, request, side, stream)
     return request, handshake
@@ -75,7 +75,7 @@ def _hello_words(hello: ClientHello) -> str:
     return ", ".join(filter(None, words))
 
 
-def _read_reply(request: Request, came: bytes, server: Stream) -> bytes:
+def _read_reply(request: Request, came: bytes) -> bytes:
     """What the server's first bytes say; returns its handshake messages in clear."""
     if came and not is_record(came):
         request.refusal = "not-tls"

@@ -121,8 +121,8 @@ def _done(after: NDArray[np.float64], direction: list[str], kind: list[str], det
     server.
     """
     for moment, side, what, words in zip(after.tolist(), direction, kind, detail, strict=True):
-        by_quic = side == "client" and (what == "udp" or "1-RTT" in words)
-        if by_quic or (side == "server" and what == "tcp" and "; 0 bytes" not in words):
+        by_quic = side == "client" and (what == "udp" or (what.startswith("quic") and "1-RTT" in words))
+        if by_quic or (side == "server" and what == "tcp" and not words.endswith("; 0 bytes of data")):
             return float(moment)
     return -1.0
 

@@ -1,0 +1,1 @@
+"""Rows of the exchanges table for requests inside connections."""

@@ -74,7 +74,7 @@ def _pieces(flows: Flows, connection: Connection, direction: int) -> Iterator[tu
         begin = begin if begin >= 0 else number
         offset = (number - begin) & 0xFFFFFFFF
         offset -= (offset >> 31) << 32
-        kept = flows.payload(row)
+        kept = flows.payload(row)[:length]
         if offset < 0:  # a keep-alive probe, or a repeat of what the capture did not see begin
             length, kept, offset = length + offset, kept[-offset:], 0
         if length > 0:
@@ -88,7 +88,9 @@ def _joined(pieces: list[tuple[Place, bytes]]) -> Iterator[Run]:
     """Runs of pieces that are sorted by place; of bytes that came twice, the first to come in that order counts."""
     begin, parts, end = 0, list[bytes](), 0
     for place, kept in pieces:
-        if place.begin > end and kept:
+        if not kept:
+            continue
+        if place.begin > end:
             if parts:
                 yield Run(begin, b"".join(parts))
             begin, parts, end = place.begin, [kept], place.begin + len(kept)

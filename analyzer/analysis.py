@@ -5,25 +5,41 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
+from analyzer.capture.records import CaptureFacts
 from analyzer.capture.source import CaptureSet, open_captures
 from analyzer.columns import Table
-from analyzer.errors import UsageError
+from analyzer.errors import CaptureError, UsageError
 from analyzer.events.scan import Scan, scan, settle
-from analyzer.exchanges.build import Exchanges, Given, exchanges
+from analyzer.exchanges.build import Given, exchanges
+from analyzer.exchanges.connections import Judge
 from analyzer.exchanges.schemas import FINDINGS
+from analyzer.exchanges.view import View
 from analyzer.kernels import worth_compiling
 from analyzer.knowledge.incidents import with_causes
 from analyzer.patterns.catalogue import run
 from analyzer.patterns.finding import Finding
+from analyzer.patterns.own import PatternModule
 from analyzer.reports.document import document_of, findings_table_rows
 from analyzer.wire.keylog import NO_SECRETS, KeyLog, read_keylog
 
 #: Bytes on disk from which on a second process may pay for its start.
 PARALLEL_FROM_BYTES = 32 << 20
+
+
+class Found(Protocol):
+    """What was found in captures, fresh or read back: see ``exchanges.build.Exchanges``."""
+
+    @property
+    def view(self) -> View: ...
+    @property
+    def judge(self) -> Judge: ...
+    @property
+    def scan(self) -> Scan: ...
+    def packets(self) -> Table: ...
 
 
 class Analysis:
@@ -33,50 +49,73 @@ class Analysis:
     are theirs, by capture index.
     """
 
-    def __init__(self, found: Exchanges, captures: CaptureSet) -> None:
+    def __init__(
+        self,
+        found: Found,
+        facts: Sequence[CaptureFacts],
+        *,
+        failures: Sequence[tuple[str, CaptureError]] = (),
+        patterns: Sequence[PatternModule] = (),
+    ) -> None:
         self._found = found
-        self.failures = list(captures.failures)
-        self.paths = [facts.path for facts in captures.captures]
+        self._patterns = tuple(patterns)
+        self.facts = tuple(facts)
+        self.failures = list(failures)
+        self.paths = [each.path for each in facts]
         self.warnings = [
             sentence
             for capture in found.view.captures
             for sentence in ([capture.cut] if capture.cut else []) + list(capture.warnings)
         ]
 
+    def with_patterns(self, patterns: Sequence[PatternModule]) -> Analysis:
+        """The same with patterns of one's own beside the others."""
+        return Analysis(self._found, self.facts, failures=self.failures, patterns=patterns)
+
     @functools.cached_property
     def found(self) -> tuple[Finding, ...]:
         """The findings, most important first."""
-        return with_causes(run(self._found.view), self._found.view)
+        return with_causes(run(self.view, self._patterns), self.view)
 
     @functools.cached_property
     def document(self) -> dict[str, Any]:
         """The report document (``report.json``)."""
-        return document_of(self._found.view, self.found)
+        return document_of(self.view, self.found)
+
+    @property
+    def view(self) -> View:
+        """What patterns see."""
+        return self._found.view
+
+    @property
+    def scan(self) -> Scan:
+        """The settled scan that all was made of."""
+        return self._found.scan
 
     @property
     def connections(self) -> Table:
         """One row per QUIC connection, TCP connection or other UDP conversation."""
-        return self._found.view.connections
+        return self.view.connections
 
     @property
     def exchanges(self) -> Table:
         """One row per request."""
-        return self._found.view.exchanges
+        return self.view.exchanges
 
     @property
     def sockets(self) -> Table:
         """One row per server socket and address family."""
-        return self._found.view.sockets
+        return self.view.sockets
 
     @property
     def resolutions(self) -> Table:
         """One row per client, name and episode."""
-        return self._found.view.resolutions
+        return self.view.resolutions
 
     @property
     def hosts(self) -> Table:
         """One row per address: whose it is, and what was seen of it."""
-        return self._found.view.hosts
+        return self.view.hosts
 
     @functools.cached_property
     def packets(self) -> Table:
@@ -97,6 +136,13 @@ class Analysis:
         row = int(found[0])
         return int(rows.position[row]), int(rows.captured_length[row]), int(rows.time[row])
 
+    def flow_keys(self, connection: str) -> set[tuple[int, ...]]:
+        """Keys of the flows of a connection, one for each path (``events.flows``)."""
+        judge = self._found.judge
+        chosen = next(judged.connection for judged in judge.judged if f"C{judged.number}" == connection)
+        flows = {int(judge.rows.flow[row]) for row in (*chosen.rows, *chosen.elsewhere_rows)}
+        return {tuple(judge.flows.keys[flow].tolist()) for flow in flows}
+
 
 def analyse(
     names: Sequence[str],
@@ -113,10 +159,16 @@ def analyse(
     bytes read so far and the bytes in all, -1 if unknown. ``jobs`` processes read at the same time, as many as pay if
     not given. Raises ``UsageError`` for a key log that cannot be read.
     """
-    given = Given(vantages or {}, NO_SECRETS if keylog is None else _key_log(Path(keylog)))
+    given = given_by_user(keylog, vantages)
     captures = open_captures(names, progress=progress)
     scanned = scan_captures(captures, with_secrets=keylog is not None, jobs=jobs)
-    return Analysis(exchanges(settle(scanned), captures.captures, given), captures)
+    found = exchanges(settle(scanned), captures.captures, given)
+    return Analysis(found, captures.captures, failures=captures.failures)
+
+
+def given_by_user(keylog: str | Path | None, vantages: Mapping[str, str] | None) -> Given:
+    """What the user knows beside the captures. Raises ``UsageError`` for a key log that cannot be read."""
+    return Given(vantages or {}, NO_SECRETS if keylog is None else _key_log(Path(keylog)))
 
 
 def scan_captures(captures: CaptureSet, *, with_secrets: bool = False, jobs: int | None = None) -> Scan:

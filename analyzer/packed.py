@@ -24,9 +24,6 @@ from numpy.typing import NDArray
 
 from analyzer.errors import DamagedScan, NotACapture, OtherVersion, UnreadableFile
 
-#: How a file begins that may be one of ours: the mark of a zip archive.
-MARK = b"PK\x03\x04"
-
 _FACTS = "facts.json"
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip archive can hold
 _ROWS_OF_A_GROUP = 1 << 20
@@ -69,7 +66,8 @@ class PackedReader:
 
     def __init__(self, source: str | Path | bytes, schema: str) -> None:
         """``schema`` is what the file must say that it is; another version of it raises ``OtherVersion``."""
-        self.name = "bytes" if isinstance(source, bytes) else os.path.basename(source)
+        self.path = None if isinstance(source, bytes) else Path(source)
+        self.name = "bytes" if self.path is None else self.path.name
         self._buffer: Any = None
         self._source = source
         try:
@@ -136,6 +134,11 @@ class PackedReader:
             yield
         except (KeyError, IndexError, OSError, struct.error, pyarrow.ArrowException) as error:
             raise DamagedScan(f"{self.name}: {name} cannot be read: damaged; scan the capture again") from error
+
+
+def is_packed(head: bytes) -> bool:
+    """Whether a file that begins with these bytes (40 or more) is a packed file."""
+    return head.startswith(b"PK\x03\x04") and head[_LOCAL_HEADER_BYTES:].startswith(_FACTS.encode())
 
 
 @contextlib.contextmanager

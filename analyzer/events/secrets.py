@@ -90,8 +90,11 @@ class _Opened:
         if side is not None:
             return side.open(packet, number, may_update=place[0] == "1-rtt")
         secret = self.secrets.get(_LABELS[place], b"")
+        if version <= 0:  # a short header names none; of a server that was not seen, the client's is the best guess
+            server_version = self.connection.server_version
+            version = server_version if server_version > 0 else self.connection.version
         for suite in self.suites:
-            side = _Side(version if version > 0 else self.connection.server_version, suite, secret)
+            side = _Side(version, suite, secret)
             clear = side.open(packet, number, may_update=False)
             if clear:
                 self.sides[place] = side

@@ -42,6 +42,7 @@ class Exchanges:
 
     view: View
     judge: Judge
+    scan: Scan  # settled, as it was given
 
     def packets(self) -> Table:
         """The selected packets, one row each."""
@@ -80,7 +81,7 @@ def exchanges(scan: Scan, facts: Sequence[CaptureFacts], given: Given) -> Exchan
             for index, f in enumerate(facts)
         ),
     )
-    return Exchanges(view, judge)
+    return Exchanges(view, judge, scan)
 
 
 def _capture_view(flows: Flows, index: int, facts: CaptureFacts, vantage: Vantage) -> CaptureView:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import NamedTuple
+
 import numpy as np
+from numpy.typing import NDArray
 
 from analyzer.columns import Table
 from analyzer.events.connection import Connection
 from analyzer.events.flows import IS_DUPLICATE
+from analyzer.events.selected import Selected
 from analyzer.events.tcp.reader import ACK, FIN, RST, SYN
 from analyzer.exchanges.connections import Judge
 from analyzer.exchanges.history import is_from_client
@@ -55,13 +60,14 @@ def packets_table(judge: Judge) -> Table:
             columns["flaw"][row] = word
     columns |= {name: [""] * count for name in ("connection", "direction", "kind", "family", "detail")}
     families = [f"ipv{family}" for family in judge.flows.family.tolist()]
+    sight = Sight(rows, judge.flows.family, judge.flows.scan.row_bytes)
     told: dict[tuple[int, ...], tuple[str, str]] = {}
     names = ("kind", "quic", "tcp_flags", "payload_length", "reason")
     keys = zip(*(getattr(rows, name).tolist() for name in names), strict=True)
     for row, (key, flow, direction) in enumerate(zip(keys, rows.flow.tolist(), rows.direction.tolist(), strict=True)):
         words = told.get(key)
         if words is None:
-            words = _kind(judge, row), _detail(judge, row)
+            words = kind_of(sight, row), detail_of(sight, row)
             if key[0] in (UDP, TCP):  # what other packets say is in their bytes
                 told[key] = words
         columns["kind"][row], columns["detail"][row] = words
@@ -88,9 +94,17 @@ def _notes(judge: Judge) -> dict[int, str]:
     return {row: ", ".join(dict.fromkeys(words)) for row, words in notes.items()}
 
 
-def _kind(judge: Judge, row: int) -> str:
+class Sight(NamedTuple):
+    """Rows of packets, the address family (4 or 6) of each flow, and the kept bytes of each row."""
+
+    rows: Selected
+    family: NDArray[np.int64]
+    row_bytes: Callable[[int], bytes]
+
+
+def kind_of(sight: Sight, row: int) -> str:
     """What a packet is, in a word."""
-    rows = judge.rows
+    rows = sight.rows
     kind, bits = int(rows.kind[row]), int(rows.quic[row])
     if kind == TCP:
         flags = int(rows.tcp_flags[row])
@@ -107,9 +121,9 @@ def _kind(judge: Judge, row: int) -> str:
     return names.get(kind, "")
 
 
-def _detail(judge: Judge, row: int) -> str:
+def detail_of(sight: Sight, row: int) -> str:
     """What a packet holds, in words."""
-    rows = judge.rows
+    rows = sight.rows
     kind, bits = int(rows.kind[row]), int(rows.quic[row])
     if rows.reason[row] & IS_DUPLICATE:
         return "the same packet captured again"
@@ -120,14 +134,14 @@ def _detail(judge: Judge, row: int) -> str:
         words = [name for quic_kind, name in _COALESCED if bits & 1 << quic_kind]
         words += ["1-RTT"] if bits & SHORT_BIT else []
         return f"{' + '.join(words) + '; ' if words else ''}{rows.payload_length[row]} bytes of payload"
-    packet = judge.flows.scan.row_bytes(row)
+    packet = sight.row_bytes(row)
     if kind == ARP:
         neighbour = read_arp(packet)
         if neighbour is None:
             return ""
         return f"who has {neighbour.target}" if neighbour.is_question else f"{neighbour.address} is here"
     if kind == ICMP:
-        icmp, family = int(rows.icmp[row]), int(judge.flows.family[rows.flow[row]])
+        icmp, family = int(rows.icmp[row]), int(sight.family[rows.flow[row]])
         quoted = read_quoted(packet[int(rows.header[row]) :])
         name = error_name(family, icmp)
         if name:

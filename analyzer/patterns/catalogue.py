@@ -8,10 +8,9 @@ what they sum up, linked by ``sums_up`` and ``part_of``. Ids are given last, mos
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
-from typing import Protocol
 
 import numpy as np
 
@@ -72,15 +71,7 @@ from analyzer.patterns import (
     udp_port_unreachable,
 )
 from analyzer.patterns.finding import MOST_ENTRIES, SEVERITIES, Finding, Pattern
-
-
-class PatternModule(Protocol):
-    """What a pattern's file holds besides its page, the docstring."""
-
-    PATTERN: Pattern
-
-    def find(self, view: View) -> Iterator[Finding]: ...
-
+from analyzer.patterns.own import PatternModule, checked, findings_of, installed
 
 CATALOGUE: tuple[PatternModule, ...] = (
     address_family_silent,
@@ -182,13 +173,30 @@ SUMMARIES: tuple[str, ...] = (
 )
 
 
-def run(view: View) -> tuple[Finding, ...]:
-    """All findings, F1, F2, ... in report order: errors first, summaries before their parts."""
+def run(view: View, own: Sequence[PatternModule] = ()) -> tuple[Finding, ...]:
+    """All findings, F1, F2, ... in report order: errors first, summaries before their parts.
+
+    ``own`` are patterns beside the catalogue and those of installed packages. Raises UsageError where one fails.
+    """
     found: dict[str, list[Finding]] = {}
     for module in CATALOGUE:
         _find(module, view, found)
-    everything = [finding for module in CATALOGUE for finding in found[module.PATTERN.id]]
-    return _numbered(everything)
+    for module in others(own):
+        found[module.PATTERN.id] = findings_of(module, view)
+    everything = [finding for findings in found.values() for finding in findings]
+    order = {name: place for place, name in enumerate(module.PATTERN.id for module in CATALOGUE)}
+    return _numbered(sorted(everything, key=lambda finding: order.get(finding.pattern, len(order))))
+
+
+def others(own: Sequence[PatternModule] = ()) -> list[PatternModule]:
+    """Patterns beside the catalogue: of installed packages, then ``own``. Raises UsageError where two share an id."""
+    modules = [*installed(), *(checked(module, f"pattern {place}") for place, module in enumerate(own, 1))]
+    taken = {module.PATTERN.id for module in CATALOGUE}
+    for module in modules:
+        if module.PATTERN.id in taken:
+            raise UsageError(f"there are two patterns {module.PATTERN.id!r}; give one of them another id")
+        taken.add(module.PATTERN.id)
+    return modules
 
 
 def pattern(name: str) -> Pattern:
@@ -210,7 +218,7 @@ def explain(name: str) -> str:
 
 
 def _module(name: str) -> PatternModule:
-    for module in CATALOGUE:
+    for module in (*CATALOGUE, *installed()):
         if module.PATTERN.id == name:
             return module
     known = ", ".join(module.PATTERN.id for module in CATALOGUE)

@@ -62,3 +62,13 @@ def test_secrets_of_others_open_nothing(tmp_path: Path) -> None:
 def test_a_key_log_that_cannot_be_read_is_said(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="cannot read the key log"):
         analyse([str(CASE / "client.pcap")], keylog=tmp_path / "missing.keys")
+
+
+def test_packets_of_a_client_alone_are_opened_with_its_version() -> None:
+    """Where no long header of the server was seen, only the client's say which version the short ones have."""
+    folder = CASE.parents[1] / "21-asymmetric-route" / "asym-caddy284"
+    captures = open_captures([str(folder / "server-eth0.pcap")])
+    found = conversations(settle(scan(captures.batches(False), 1, compiled=False, with_secrets=True)))
+    assert -1 in {connection.server_version for connection in found.connections}
+    open_with_secrets(found.flows, found.connections, read_keylog((folder / "client.keys").read_bytes()))
+    assert found.connections

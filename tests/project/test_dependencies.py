@@ -13,7 +13,7 @@ PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 #: Import names that differ from the name of the distribution.
 DISTRIBUTIONS: dict[str, str] = {"dns": "dnspython"}
 #: Declared before the commands that use them are built; may only shrink.
-AHEAD = {"pyshark", "scapy"}
+AHEAD: set[str] = set()
 
 
 def name_of(requirement: str) -> str:

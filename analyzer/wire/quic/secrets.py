@@ -26,6 +26,8 @@ _KEY_LENGTHS = {AES_128_GCM: 16, AES_256_GCM: 32, CHACHA20_POLY1305: 32}
 
 def keys_of_secret(version: int, suite: int, secret: bytes) -> Keys | None:
     """Keys of one direction; None for a cipher suite or version that is not known, or a secret of another length."""
+    if version < 0:
+        return None
     known = version_of(version)
     if suite not in _KEY_LENGTHS or not known.salt or len(secret) != _hash(suite).digest_size:
         return None

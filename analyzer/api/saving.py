@@ -11,7 +11,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,7 @@ TABLES: dict[str, Schema] = {
 }
 
 _NUMBER_BITS = 40  # a record is kept as the capture's index and, in this many bits, its number
+_NUMBER_MASK = (1 << _NUMBER_BITS) - 1
 
 
 def save(analysis: Analysis, path: Path) -> Path:
@@ -149,7 +150,7 @@ class _Arrays(Mapping[str, NDArray[Any]]):
 
 
 class _Records:
-    """A saved column of records: called with a row, it gives that row's tuple of (capture index, record)."""
+    """A saved column of records: called with rows, it gives for each a tuple of (capture index, record)."""
 
     def __init__(self, reader: PackedReader, table: str, name: str) -> None:
         self._read = functools.cache(lambda: reader.columns(table, [name])[name].combine_chunks())
@@ -159,10 +160,10 @@ class _Records:
         array = self._read()
         return array.offsets.to_numpy(), array.values.to_numpy()
 
-    def __call__(self, row: int) -> tuple[tuple[int, int], ...]:
+    def __call__(self, rows: Sequence[int]) -> list[tuple[tuple[int, int], ...]]:
         offsets, values = self._parts
-        mine = values[offsets[row] : offsets[row + 1]].tolist()
-        return tuple((each >> _NUMBER_BITS, each & ((1 << _NUMBER_BITS) - 1)) for each in mine)
+        cells = (values[offsets[row] : offsets[row + 1]].tolist() for row in rows)
+        return [tuple((each >> _NUMBER_BITS, each & _NUMBER_MASK) for each in cell) for cell in cells]
 
 
 def _packed(column: Column, values: NDArray[Any]) -> Any:

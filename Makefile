@@ -44,7 +44,7 @@ install: .venv/.run
 install-test: .venv/.test
 
 system-packages:
-	@tools/system-packages.sh tshark chromium tcpdump
+	@tools/system-packages.sh tshark chromium tcpdump prometheus
 
 # The stamps keep a second run from installing anything again until pyproject.toml changes.
 .venv/.made:

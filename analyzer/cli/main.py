@@ -14,6 +14,7 @@ _COMMANDS = {
     "excerpt": "analyzer.cli.excerpt:excerpt",
     "explain": "analyzer.cli.explain:explain",
     "capture-command": "analyzer.cli.capture_command:capture_command",
+    "watch": "analyzer.cli.watch:watch",
 }
 
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import functools
 import itertools
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import fields
 from operator import attrgetter
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,7 +17,7 @@ from analyzer.events.connection import Connection
 from analyzer.events.conversations import Conversations
 from analyzer.events.quic.attempt import server_hello_of
 from analyzer.events.requests.reader import Requests
-from analyzer.events.tcp.facts import TcpFacts, tcp_facts
+from analyzer.events.tcp.facts import NO_FACTS, TcpFacts, tcp_facts
 from analyzer.events.tcp.reader import ACK, RST
 from analyzer.exchanges.history import history_of
 from analyzer.exchanges.hosts import Hosts
@@ -31,14 +31,14 @@ from analyzer.wire.tls_hello import ServerHello
 
 MOST_RECORDS = 100  # of each list of records that a row keeps
 
+_FAMILIES = {4: "ipv4", 6: "ipv6"}
 _SECOND = 1_000_000_000
 
 #: No client repeats an unanswered request sooner (aioquic 200 ms; RFC 9002 §6.2.2 advises 1 s).
 BURST_NS = 50_000_000
 
 
-@dataclass(frozen=True, slots=True)
-class Judged:
+class Judged(NamedTuple):
     """A connection, its outcome and what was looked up on the way."""
 
     number: int
@@ -58,14 +58,18 @@ class Judge:
         self.capture_end = capture_end
         self.rows = found.flows.scan.rows
         self._connections = found.connections
-        self.judged = [self._judge(number, c) for number, c in enumerate(found.connections, start=1)]
+        requests = [c.request_rows[0] if c.is_attempt else -1 for c in found.connections]
+        replies = [c.reply_row for c in found.connections]
+        times = (_at(self.rows.time, chosen).tolist() for chosen in (requests, replies))
+        each = zip(found.connections, requests, *times, strict=True)
+        self.judged = [self._judge(number, *one) for number, one in enumerate(each, start=1)]
 
-    def _judge(self, number: int, connection: Connection) -> Judged:
-        request = connection.request_rows[0] if connection.is_attempt else -1
+    def _judge(self, number: int, connection: Connection, request: int, asked: int, replied: int) -> Judged:
+        """``request`` is the row of the request, ``asked`` and ``replied`` are times; -1 for none."""
         icmp_row = connection.icmp_rows[0] if connection.icmp_rows else -1
         unanswered = connection.reply_row < 0
         context = Context(
-            request_time=int(self.rows.time[request]) if request >= 0 else -1,
+            request_time=asked,
             capture_end=self.capture_end,
             one_way=unanswered and self._is_one_way(connection),
             icmp=self.icmp_name(icmp_row),
@@ -80,8 +84,7 @@ class Judge:
                 else ""
             )
             refused_by = by or self._sender(icmp_row)
-        reply_time = int(self.rows.time[connection.reply_row]) if connection.reply_row >= 0 else -1
-        return Judged(number, connection, verdict, context, refused_by, reply_time)
+        return Judged(number, connection, verdict, context, refused_by, replied)
 
     def _is_one_way(self, connection: Connection) -> bool:
         """Whether nothing shows that packets from the server's side to the client can be seen here.
@@ -136,52 +139,63 @@ class Judge:
 def connections_table(judge_: Judge) -> Table:
     """The connections in the order of their first records."""
     judged = judge_.judged
+    connections = [j.connection for j in judged]
     columns: dict[str, Maker] = {
-        name: (lambda path=path: list(map(attrgetter(path), judged)))  # type: ignore[misc]
-        for name, path in _ATTRIBUTES.items()
+        name: (lambda path=path: list(map(attrgetter(path), connections)))  # type: ignore[misc]
+        for name, path in _OF_CONNECTION.items()
     }
-    for name, value in _COLUMNS.items():
-        columns[name] = lambda value=value: [value(judge_, j) for j in judged]  # type: ignore[misc]
+    for name, path in _OF_JUDGED.items():
+        columns[name] = lambda path=path: list(map(attrgetter(path), judged))  # type: ignore[misc]
+    for name, values in _COLUMNS.items():
+        columns[name] = lambda values=values: values(judged, connections)  # type: ignore[misc]
     lazy = {
         name: (lambda index, values=values: values(judge_, [judged[row] for row in index]))
         for name, values in _LAZY.items()
     }
-    return Table.from_columns("connections", CONNECTIONS, columns | _of_rows(judge_) | _of_facts(judge_), lazy)
+    columns |= _of_rows(judge_, connections) | _of_facts(judge_, connections)
+    return Table.from_columns("connections", CONNECTIONS, columns, lazy)
 
 
-def _of_rows(judge_: Judge) -> dict[str, Maker]:
+def _of_rows(judge_: Judge, connections: Sequence[Connection]) -> dict[str, Maker]:
     """Columns that are columns of the connection's first row, last request or reply, for all connections at once."""
-    rows, connections = judge_.rows, [j.connection for j in judge_.judged]
+    rows = judge_.rows
     first = np.array([c.rows[0] for c in connections], np.int64)
-
-    def at(column: NDArray[Any], chosen: list[int]) -> NDArray[np.int64]:
-        """The column in the chosen rows, -1 for none."""
-        index = np.array(chosen, np.int64)
-        return np.where(index >= 0, column[index], -1) if len(column) else index
-
     return {
         "capture": lambda: rows.capture[first],
         "first_record": lambda: rows.record[first],
         "first_time": lambda: rows.time[first],
         "duration_s": lambda: (np.array([c.last_time for c in connections], np.int64) - rows.time[first]) / _SECOND,
-        "reply_record": lambda: at(rows.record, [c.reply_row for c in connections]),
-        "last_request_time": lambda: at(rows.time, [c.request_rows[-1] if c.is_attempt else -1 for c in connections]),
+        "reply_record": lambda: _at(rows.record, [c.reply_row for c in connections]),
+        "last_request_time": lambda: _at(rows.time, [c.request_rows[-1] if c.is_attempt else -1 for c in connections]),
     }
 
 
-def _of_facts(judge_: Judge) -> dict[str, Maker]:
+def _of_facts(judge_: Judge, connections: Sequence[Connection]) -> dict[str, Maker]:
     """Columns that say what the segments of TCP connections tell."""
 
     @functools.cache
-    def facts() -> list[TcpFacts]:
-        return tcp_facts(judge_.flows, [j.connection for j in judge_.judged])
+    def told() -> tuple[list[int], list[TcpFacts]]:
+        """The connections that have facts, and these."""
+        facts = tcp_facts(judge_.flows, connections)
+        index = [k for k, each in enumerate(facts) if each is not NO_FACTS]
+        return index, [facts[k] for k in index]
+
+    def column(name: str) -> NDArray[Any]:
+        index, facts = told()
+        none = getattr(NO_FACTS, name)
+        values = np.full(len(connections), none, object if none == "" else None)
+        values[index] = list(map(attrgetter(name), facts))
+        return values
+
+    def records() -> list[tuple[tuple[int, int], ...]]:
+        index, facts = told()
+        rows = dict(zip(index, (each.rows for each in facts), strict=True))
+        return judge_.records_of([rows.get(k, ()) for k in range(len(connections))])
 
     columns: dict[str, Maker] = {
-        field.name: (lambda name=field.name: list(map(attrgetter(name), facts())))  # type: ignore[misc]
-        for field in fields(TcpFacts)
-        if field.name != "rows"
+        field.name: functools.partial(column, field.name) for field in fields(TcpFacts) if field.name != "rows"
     }
-    return columns | {"tcp_records": lambda: judge_.records_of([each.rows for each in facts()])}
+    return columns | {"tcp_records": records}
 
 
 def _state(j: Judged) -> str:
@@ -219,6 +233,12 @@ def _bursts(judge_: Judge, judged: Sequence[Judged]) -> list[int]:
     return [sum(time - before >= BURST_NS for before, time in itertools.pairwise([-BURST_NS, *t])) for t in times]
 
 
+def _at(column: NDArray[Any], chosen: Sequence[int]) -> NDArray[np.int64]:
+    """The column in the chosen rows, -1 for none."""
+    index = np.array(chosen, np.int64)
+    return np.where(index >= 0, column[index], -1) if len(column) else index
+
+
 def _flat(lists: Sequence[Sequence[int]]) -> NDArray[np.int64]:
     """The rows of all lists one after another."""
     return np.fromiter(itertools.chain.from_iterable(lists), np.int64)
@@ -249,10 +269,6 @@ def _hex_version(version: int) -> str:
     return f"0x{version:08x}" if version >= 0 else ""
 
 
-def _family(c: Connection) -> str:
-    return f"ipv{c.client.family}"
-
-
 _Value = Callable[[Judge, Judged], Any]
 
 
@@ -275,50 +291,54 @@ def _each(value: _Value) -> Callable[[Judge, Sequence[Judged]], list[Any]]:
     return lambda judge_, judged: [value(judge_, j) for j in judged]
 
 
-#: Columns that are attributes of what was judged: ``attrgetter`` reads them without a Python call for each row.
-_ATTRIBUTES = {
-    "transport": "connection.transport",
-    "client_address": "connection.client.address",
-    "client_port": "connection.client.port",
-    "server_address": "connection.server.address",
-    "server_port": "connection.server.port",
-    "roles_from": "connection.roles_from",
-    "client_packets": "connection.counters.client_packets",
-    "server_packets": "connection.counters.server_packets",
-    "client_bytes": "connection.counters.client_bytes",
-    "server_bytes": "connection.counters.server_bytes",
+# ``attrgetter`` reads attributes without a Python call for each row.
+
+_OF_CONNECTION = {
+    "transport": "transport",
+    "client_address": "client.address",
+    "client_port": "client.port",
+    "server_address": "server.address",
+    "server_port": "server.port",
+    "roles_from": "roles_from",
+    "client_packets": "counters.client_packets",
+    "server_packets": "counters.server_packets",
+    "client_bytes": "counters.client_bytes",
+    "server_bytes": "counters.server_bytes",
+    "sni": "sni",
+    "retry": "retry",
+    "close_side": "close_side",
+    "close_code": "close_code",
+    "close_reason": "close_reason",
+    "paths": "paths",
+    "last_time": "last_time",
+    "handshake_acked": "handshake_acked",
+    "hello_complete": "hello_complete",
+    "largest_request": "largest_request",
+    "version_known": "version_known",
+}
+
+_OF_JUDGED = {
     "outcome": "verdict.outcome",
     "outcome_reason": "verdict.reason",
-    "sni": "connection.sni",
-    "retry": "connection.retry",
-    "close_side": "connection.close_side",
-    "close_code": "connection.close_code",
-    "close_reason": "connection.close_reason",
-    "paths": "connection.paths",
     "request_time": "context.request_time",
     "reply_time": "reply_time",
-    "last_time": "connection.last_time",
     "refused_by": "refused_by",
     "icmp": "context.icmp",
-    "handshake_acked": "connection.handshake_acked",
-    "hello_complete": "connection.hello_complete",
-    "largest_request": "connection.largest_request",
-    "version_known": "connection.version_known",
     "one_way": "context.one_way",
 }
 
-_COLUMNS: dict[str, _Value] = {
-    "quic_version": lambda _, j: _hex_version(j.connection.version),
-    "quic_version_negotiated": lambda _, j: _hex_version(j.connection.server_version),
-    "connection": lambda _, j: f"C{j.number}",
-    "family": lambda _, j: _family(j.connection),
-    "state": lambda _, j: _state(j),
-    "reply_latency_s": lambda _, j: _latency(j),
-    "replied_from": lambda _, j: str(j.connection.replied_from or ""),
-    "rejections": lambda _, j: len(j.connection.rejected_rows),
-    "repeats": lambda _, j: max(len(j.connection.request_rows) - j.connection.first_repeat, 0),
-    "syn_ack_repeats": lambda _, j: max(len(j.connection.syn_ack_rows) - 1, 0),
-    "client_reset": lambda _, j: j.connection.reset_by == "client",
+_COLUMNS: dict[str, Callable[[Sequence[Judged], Sequence[Connection]], list[Any]]] = {
+    "quic_version": lambda _, connections: [_hex_version(c.version) for c in connections],
+    "quic_version_negotiated": lambda _, connections: [_hex_version(c.server_version) for c in connections],
+    "connection": lambda judged, _: [f"C{j.number}" for j in judged],
+    "family": lambda _, connections: [_FAMILIES[c.client.family] for c in connections],
+    "state": lambda judged, _: [_state(j) for j in judged],
+    "reply_latency_s": lambda judged, _: [_latency(j) for j in judged],
+    "replied_from": lambda _, connections: [str(c.replied_from or "") for c in connections],
+    "rejections": lambda _, connections: [len(c.rejected_rows) for c in connections],
+    "repeats": lambda _, connections: [max(len(c.request_rows) - c.first_repeat, 0) for c in connections],
+    "syn_ack_repeats": lambda _, connections: [max(len(c.syn_ack_rows) - 1, 0) for c in connections],
+    "client_reset": lambda _, connections: [c.reset_by == "client" for c in connections],
 }
 
 _LAZY: dict[str, Callable[[Judge, Sequence[Judged]], list[Any]]] = {

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, TypeVar
 
 from analyzer.columns import Column, Schema, Table
 from analyzer.exchanges.schemas import RESOLUTIONS
 from analyzer.exchanges.stories.schema import no_stories
+
+T = TypeVar("T")
 
 HOSTS: Schema = (
     Column("address", "text", "", "an address that the captures show", "IP header, ARP, NDP"),
@@ -66,6 +68,7 @@ class View:
     resolutions: Table = field(default_factory=lambda: Table.from_rows("resolutions", RESOLUTIONS, []))
     stories: Table = field(default_factory=no_stories)
     _host_of: dict[str, int] = field(default_factory=dict, repr=False)
+    _answers: dict[Callable[..., Any], Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         self._host_of.update({address: row for row, address in enumerate(self.hosts["address"])})
@@ -96,6 +99,13 @@ class View:
     def row_of(self) -> dict[str, int]:
         """The row of each connection in the table of connections."""
         return {name: row for row, name in enumerate(self.connections["connection"].tolist())}
+
+    def once(self, question: Callable[[View], T]) -> T:
+        """The answer to a question about this view, worked out when it is first asked; it must be left as it is."""
+        if question not in self._answers:
+            self._answers[question] = question(self)
+        answer: T = self._answers[question]
+        return answer
 
     def host(self, address: str) -> str:
         """The id of the host behind an address; the address itself where it is not in the table."""

@@ -7,6 +7,7 @@ needs are read, so that a flood of a million attempts costs a few array comparis
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -129,17 +130,31 @@ def attempts_by_socket(view: View, mask: Mask) -> list[Attempts]:
     """The chosen connections by transport, family and server socket, sockets in order of their first chosen one."""
     if not mask.any():
         return []
-    table = view.connections
-    names = ("transport", "family", "server_address", "server_port")
-    sockets: dict[tuple[str, str, str, int], list[int]] = {}
-    for row, key in enumerate(zip(*(table[name].tolist() for name in names), strict=True)):
-        sockets.setdefault(key, []).append(row)
     groups, servers = [], Servers(view)
-    for key, on_socket in sockets.items():
-        socket_rows = np.array(on_socket, np.int64)
+    for key, socket_rows in view.once(_rows_by_socket).items():
         if len(rows := socket_rows[mask[socket_rows]]):
             groups.append(Attempts(view, rows, socket_rows, *key, servers))
     return sorted(groups, key=lambda group: int(group.rows[0]))
+
+
+def _rows_by_socket(view: View) -> dict[tuple[str, str, str, int], NDArray[np.int64]]:
+    """The rows of the connections by transport, family and server socket."""
+    names = ("transport", "family", "server_address", "server_port")
+    sockets: dict[tuple[str, str, str, int], list[int]] = {}
+    for row, key in enumerate(zip(*(view.connections[name].tolist() for name in names), strict=True)):
+        sockets.setdefault(key, []).append(row)
+    return {key: np.array(rows, np.int64) for key, rows in sockets.items()}
+
+
+def _of_each_view(question: Callable[[View], Mask]) -> Callable[[View], Mask]:
+    """The question asked once of each view, since many patterns ask it; nobody can change the answer."""
+
+    def answer(view: View) -> Mask:
+        mask = question(view)
+        mask.setflags(write=False)
+        return mask
+
+    return functools.wraps(question)(lambda view: view.once(answer))
 
 
 def capture_end(view: View) -> int:
@@ -147,6 +162,7 @@ def capture_end(view: View) -> int:
     return max((capture.last_time for capture in view.captures), default=-1)
 
 
+@_of_each_view
 def met_refusal(view: View) -> Mask:
     """An ICMP error quotes the request and says that it will not be answered; errors of size or lifetime do not."""
     words = view.connections["icmp"]
@@ -162,11 +178,13 @@ def heard_nothing(view: View, transport: str) -> Mask:
     return np.asarray(silent & ~met_refusal(view) & ~table["one_way"] & (table["request_time"] >= 0), dtype=np.bool_)
 
 
+@_of_each_view
 def waited(view: View) -> Mask:
     """The capture ran on for ``WAIT`` after the first request."""
     return np.asarray(capture_end(view) - view.connections["request_time"] >= WAIT.ns, dtype=np.bool_)
 
 
+@_of_each_view
 def unanswered_initials(view: View) -> Mask:
     """QUIC attempts that a server must answer, that heard nothing for ``WAIT`` while the capture ran on."""
     table = view.connections
@@ -174,10 +192,17 @@ def unanswered_initials(view: View) -> Mask:
     return np.asarray(heard_nothing(view, "quic") & valid & waited(view), dtype=np.bool_)
 
 
+@_of_each_view
 def unanswered_syns(view: View) -> Mask:
     """TCP attempts that heard nothing although the SYN was repeated, or the capture ran on for ``WAIT`` after it."""
     repeated = view.connections["repeats"] >= 1
     return np.asarray(heard_nothing(view, "tcp") & (repeated | waited(view)), dtype=np.bool_)
+
+
+@_of_each_view
+def answered(view: View) -> Mask:
+    """Attempts that the addressed socket answered."""
+    return np.asarray(view.connections["outcome"] == "answered", dtype=np.bool_)
 
 
 def refused_below(view: View, transport: str) -> Mask:

@@ -41,7 +41,7 @@ from analyzer.exchanges.view import View
 from analyzer.patterns import advice
 from analyzer.patterns.evidence import WAIT, attempts_by_socket, finding_of, first_request, unanswered_initials
 from analyzer.patterns.finding import ERROR, LIKELY, POSSIBLE, Argument, Finding, LookAlike, Pattern, Threshold
-from analyzer.patterns.split_sockets import Split, answered, comparable, in_other_family, split
+from analyzer.patterns.split_sockets import Split, compared, in_other_family, split
 from analyzer.patterns.stickiness import Stickiness, group_sizes
 from analyzer.patterns.words import FAMILIES, counted, seconds, sentence
 
@@ -74,8 +74,7 @@ PATTERN = Pattern(
 def find(view: View) -> Iterator[Finding]:
     """A finding for each QUIC socket and family whose silence goes with the 4-tuple."""
     for attempts in attempts_by_socket(view, unanswered_initials(view)):
-        others = attempts.where(answered(view))
-        silent = comparable(attempts, others)
+        silent, others = compared(attempts)
         if len(silent) < LEAST_UNITS.value or len(others) < max(LEAST_UNITS.value, len(silent) / MOST_SILENT.value):
             continue
         found = split(silent, others)

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from analyzer.exchanges.view import View
 from analyzer.patterns.chance import loss_of_a_try
-from analyzer.patterns.evidence import WAIT, Attempts, Mask, capture_end, unanswered_initials
+from analyzer.patterns.evidence import WAIT, Attempts, answered, attempts_by_socket, capture_end, unanswered_initials
 from analyzer.patterns.stickiness import Stickiness, Try, share_interval, stickiness, time_of_silence, unlikely_count
 
 _DOUBT = 0.05  # a run of answers with a lesser chance bounds the silence
@@ -36,16 +35,17 @@ class Split:
         return share_interval(len(self.silent) - marks, self.attempts - marks)
 
 
-def answered(view: View) -> Mask:
-    """Attempts that the addressed socket answered."""
-    return np.asarray(view.connections["outcome"] == "answered", dtype=np.bool_)
+def compared(attempts: Attempts) -> tuple[Attempts, Attempts]:
+    """(silent attempts that compare with the answered ones, answered attempts) on a socket."""
+    others = attempts.where(answered(attempts.view))
+    return comparable(attempts, others), others
 
 
 def comparable(silent: Attempts, others: Attempts) -> Attempts:
     """Those that asked for a name and in a version that others were answered for, and in no larger datagrams."""
     kinds = set(zip(others.column("sni"), others.column("quic_version"), strict=True))
     largest = max(others.column("largest_request"), default=0)
-    asked = zip(silent.column("sni"), silent.column("quic_version"), silent.column("largest_request"), strict=True)
+    asked = zip(*(silent.column(name) for name in ("sni", "quic_version", "largest_request")), strict=True)
     kept = [(sni, version) in kinds and size <= largest for sni, version, size in asked]
     return silent.of(silent.rows[np.array(kept, dtype=np.bool_)])
 
@@ -78,16 +78,19 @@ def split(silent: Attempts, others: Attempts) -> Split:
 def in_other_family(found: Split) -> tuple[int, int]:
     """(silent, all) attempts on the same host and port over the other family, in the same time."""
     view, one = found.silent.view, found.silent
-    table = view.connections
-    times = one.column("request_time") + found.answered.column("request_time")
-    same = (table["transport"] == "quic") & (table["server_port"] == one.port) & (table["family"] != one.family)
-    same &= (table["request_time"] >= min(times)) & (table["request_time"] <= max(times))
-    silent = unanswered_initials(view)
-    rows = np.flatnonzero(same & (silent | answered(view)))
-    addresses, host = table.at("server_address", rows), view.host(one.address)
-    on_host = {address for address in set(addresses) if view.host(address) == host}
-    kept = [row for row, address in zip(rows.tolist(), addresses, strict=True) if address in on_host]
-    return int(np.count_nonzero(silent[kept])), len(kept)
+    rows = np.concatenate([one.rows, found.answered.rows])
+    times = view.connections["request_time"]
+    first, last, host = times[rows].min(), times[rows].max(), view.host(one.address)
+    silent, heard = unanswered_initials(view), answered(view)
+    counts = [0, 0]
+    for other in attempts_by_socket(view, silent | heard):
+        away = other.transport != "quic" or other.port != one.port or other.family == one.family
+        if away or view.host(other.address) != host:
+            continue
+        meanwhile = other.rows[(times[other.rows] >= first) & (times[other.rows] <= last)]
+        counts[0] += int(np.count_nonzero(silent[meanwhile]))
+        counts[1] += len(meanwhile)
+    return counts[0], counts[1]
 
 
 def _tries(attempts: Attempts, *, silent: bool) -> list[Try]:

@@ -92,7 +92,10 @@ def csv_cell(text: str) -> str:
 
 def json_text(value: Any, *, indent: int | None = 2) -> str:
     """JSON in the order of the document: NaN as null, invisible characters as ``\\u`` escapes, UTF-8 for the rest."""
-    text = json.dumps(_finite(value), ensure_ascii=False, indent=indent, allow_nan=False)
+    try:
+        text = json.dumps(value, ensure_ascii=False, indent=indent, allow_nan=False)
+    except (TypeError, ValueError):  # numbers of numpy, or none
+        text = json.dumps(_finite(value), ensure_ascii=False, indent=indent, allow_nan=False)
     if text.isascii() and "\x7f" not in text:
         return text
     return "".join(_json_escape(c) if c != "\n" and unicodedata.category(c) in _INVISIBLE else c for c in text)

@@ -36,7 +36,7 @@ from analyzer.events.story.endings import FIRST_TAIL, TAILS_KEPT, count_tail, co
 from analyzer.events.tcp.heads import HEADS_KEPT, count_head, head_of
 from analyzer.events.tcp.segments import count_segment
 from analyzer.kernels import Matrix, helper, kernel
-from analyzer.wire.bytes import copy_bytes
+from analyzer.wire.bytes import copy_bytes, hash_of_words, hash_secret
 from analyzer.wire.packets import (
     ARP,
     DESTINATION_0,
@@ -93,7 +93,7 @@ class FlowTable(NamedTuple):
     slots: NDArray[np.int32]  # flow at this slot, -1 if free; the length is a power of two
     keys: NDArray[np.uint32]  # KEY_WORDS per flow: a's address, b's address, ports, protocol << 8 | family
     state: Matrix
-    key: NDArray[np.int64]  # of KEY_WORDS: the key that is being looked up
+    key: NDArray[np.int64]  # of KEY_WORDS: the key that is being looked up; behind it the secret of its hash
 
 
 # Columns of ``FlowTable.state``, one row per flow and direction.
@@ -118,7 +118,8 @@ def new_flow_table(flows: int) -> FlowTable:
     state = np.zeros((2 * flows, STATE_COLUMNS), np.int64)
     state[:, RING_DIGEST : RING_DIGEST + RING] = -1
     slots, keys = np.full(2 * flows, -1, np.int32), np.zeros(KEY_WORDS * flows, np.uint32)
-    return FlowTable(np.zeros(1, np.int64), slots, keys, state, np.zeros(KEY_WORDS, np.int64))
+    key = np.append(np.zeros(KEY_WORDS, np.int64), hash_secret(KEY_WORDS))
+    return FlowTable(np.zeros(1, np.int64), slots, keys, state, key)
 
 
 @helper
@@ -136,22 +137,6 @@ def a_is_source(p: Any, r: int) -> bool:
 
 
 @helper
-def mix(h: int, word: int) -> int:
-    """One step of a 32-bit hash."""
-    h = ((h ^ word) * 0x9E3779B1) & 0xFFFFFFFF
-    return h ^ (h >> 15)
-
-
-@helper
-def key_hash(key: Any) -> int:
-    """Hash of a flow key of ``KEY_WORDS`` words."""
-    h = 0x2545F491
-    for word in range(KEY_WORDS):
-        h = mix(h, int(key[word]))
-    return h
-
-
-@helper
 def write_key(p: Any, r: int, forward: bool, key: Any) -> int:
     """Write the flow key of packet ``r`` into ``key`` (``KEY_WORDS`` words); returns its hash."""
     a = 0 if forward else 4
@@ -164,7 +149,7 @@ def write_key(p: Any, r: int, forward: bool, key: Any) -> int:
     else:
         key[8] = (p[r, DESTINATION_PORT] << 16) | p[r, SOURCE_PORT]
     key[9] = ((p[r, PROTOCOL] & 0xFF) << 8) | p[r, FAMILY]  # not read: 255, which IANA keeps free
-    return key_hash(key)
+    return hash_of_words(key, KEY_WORDS)
 
 
 @helper
@@ -199,7 +184,7 @@ def insert_keys(keys: NDArray[np.uint32], flows: int, table: FlowTable, mapping:
     for flow in range(flows):
         for word in range(KEY_WORDS):
             key[word] = keys[flow * KEY_WORDS + word]
-        mapping[flow] = find_flow(table.size, table.slots, table.keys, key, key_hash(key))
+        mapping[flow] = find_flow(table.size, table.slots, table.keys, key, hash_of_words(key, KEY_WORDS))
     return flows
 
 

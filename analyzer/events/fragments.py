@@ -18,7 +18,7 @@ Not read here: fragments of a tunnel's outer packets; packets other than UDP and
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -227,6 +227,7 @@ def _with_whole(scan: Scan, whole: dict[int, bytes]) -> Scan:
     chunk, table = scan.chunk.copy(), scan.table._replace(state=scan.table.state.copy())
     keys = scan.table.keys.reshape(-1, fl.KEY_WORDS)
     added = bytearray()
+    longer: dict[int, int] = {}
     for row, payload in whole.items():
         head = _unfragmented(scan.row_bytes(row), len(payload))
         header = len(head) + int(rows.header[row] - rows.transport[row])
@@ -237,10 +238,11 @@ def _with_whole(scan: Scan, whole: dict[int, bytes]) -> Scan:
         length = int(captured)
         if rows.kind[row] == UDP:
             length = min(length, max(int.from_bytes(payload[4:6], "big") - 8, 0))
-        _lengthen(rows, table.state, row, length - int(rows.payload_length[row]))
+        longer[row] = length - int(rows.payload_length[row])
         rows.payload_length[row] = rows.payload_captured[row] = length
         ports = int(keys[rows.flow[row], 8])
         _tell_quic(rows, row, payload[8 : 8 + length], 443 in (ports >> 16, ports & 0xFFFF))
+    _lengthen(rows, table.state, longer)
     return Scan(table, rows, chunk, (*scan.chunks, bytes(added)), scan.ledger)
 
 
@@ -258,16 +260,25 @@ def _unfragmented(packet: bytes, length: int) -> bytes:
     return bytes(head)
 
 
-def _lengthen(rows: Selected, state: Any, row: int, more: int) -> None:
-    """Count bytes that the headers of a first fragment did not tell (TCP's has no length of the whole segment)."""
-    if more == 0:
-        return
-    own = 2 * int(rows.flow[row]) + int(rows.direction[row])
-    state[own, fl.BYTES] += more
-    mine = (rows.flow == rows.flow[row]) & (rows.direction == rows.direction[row])
-    others = (rows.flow == rows.flow[row]) & (rows.direction != rows.direction[row])
-    rows.bytes_so_far[mine & (rows.ordinal >= rows.ordinal[row])] += more
-    rows.other_bytes[others & (rows.other_records >= rows.ordinal[row])] += more
+def _lengthen(rows: Selected, state: Any, longer: Mapping[int, int]) -> None:
+    """Count bytes that the headers of first fragments did not tell (TCP's has no length of the whole segment)."""
+    own = 2 * rows.flow.astype(np.int64) + rows.direction
+    changes: dict[int, list[tuple[int, int]]] = {}
+    for row, more in longer.items():
+        if more:
+            changes.setdefault(int(own[row]), []).append((int(rows.ordinal[row]), more))
+    order = np.argsort(own, kind="stable")
+    ordered = own[order]
+    for direction, found in changes.items():
+        ordinals, more_bytes = zip(*sorted(found), strict=True)
+        sums = np.cumsum([0, *more_bytes])
+        state[direction, fl.BYTES] += sums[-1]
+        for column, ordinal, side in (
+            (rows.bytes_so_far, rows.ordinal, direction),
+            (rows.other_bytes, rows.other_records, direction ^ 1),
+        ):
+            of_side = order[slice(*np.searchsorted(ordered, [side, side + 1]))]
+            column[of_side] += sums[np.searchsorted(ordinals, ordinal[of_side], side="right")]
 
 
 def _tell_quic(rows: Selected, row: int, payload: bytes, at_443: bool) -> None:

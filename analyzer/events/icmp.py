@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Sequence
 
 import numpy as np
@@ -30,16 +31,24 @@ def tie_errors(flows: Flows, connections: Sequence[Connection]) -> None:
             connection
         )
     from_elsewhere = _replies_from_elsewhere(connections)
+    for sharing in (*by_sockets.values(), *from_elsewhere.values()):
+        sharing.sort(key=lambda connection: connection.rows[0])
+    quoting: dict[int, tuple[Connection, list[int]]] = {}
+    rejecting: dict[int, tuple[Connection, list[int]]] = {}
     for row in errors:
         quoted = read_quoted(flows.scan.row_bytes(row)[int(rows.header[row]) :])
         if quoted is None:
             continue
-        begun = [c for c in by_sockets.get(_key(quoted), ()) if c.rows[0] < row]
-        if begun:
-            begun[-1].icmp_rows += (row,)
-        rejecting = [c for c in from_elsewhere.get(_key(quoted), ()) if c.rows[0] < row]
-        if rejecting:
-            rejecting[-1].rejected_rows += (row,)
+        for among, found in ((by_sockets, quoting), (from_elsewhere, rejecting)):
+            sharing = among.get(_key(quoted), [])
+            begun = bisect_left(sharing, row, key=lambda connection: connection.rows[0])
+            if begun:
+                connection = sharing[begun - 1]
+                found.setdefault(id(connection), (connection, []))[1].append(row)
+    for connection, of_it in quoting.values():
+        connection.icmp_rows += tuple(of_it)
+    for connection, of_it in rejecting.values():
+        connection.rejected_rows += tuple(of_it)
 
 
 def _replies_from_elsewhere(

@@ -51,8 +51,11 @@ def find(view: View) -> Iterator[Finding]:
     if len(view.connections) < PORTS.value:
         return
     for socket in attempts_by_socket(view, np.asarray(view.connections["request_time"] >= 0, np.bool_)):
+        if len(socket) < PORTS.value:
+            continue
         clients = np.array(socket.column("client_address"))
-        for client in sorted(socket.clients) if len(socket) >= PORTS.value else []:
+        names, counts = np.unique(clients, return_counts=True)
+        for client in names[counts >= PORTS.value].tolist():
             own = socket.of(socket.rows[clients == client])
             ports = len(set(own.column("client_port")))
             if ports >= PORTS.value and ports < len(own):

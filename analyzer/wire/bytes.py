@@ -9,9 +9,16 @@ float there; masked with a constant it is signed.
 
 from __future__ import annotations
 
+import functools
+import os
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from analyzer.kernels import compiled_as, helper
+
+_SECRET_MASK = (1 << 47) - 1
 
 
 @helper
@@ -54,3 +61,31 @@ def _copy_loop(source: Any, begin: int, end: int, target: Any, at: int) -> None:
 def copy_bytes(source: Any, begin: int, end: int, target: Any, at: int) -> None:
     """Copy ``source[begin:end]`` to ``target``, from ``at`` on; they are different arrays."""
     target[at : at + end - begin] = source[begin:end]
+
+
+@helper
+def hash_of_words(words: Any, count: int) -> int:
+    """Hash (32 bits) of ``count`` words of 32 bits, by the ``hash_secret`` that follows them in ``words``.
+
+    A sum of 16-bit halves times secret numbers of 47 bits, its upper 32 bits: for words chosen without knowing the
+    secret, the hashes of any two are independent (multilinear hashing, strongly universal). With a fixed hash a capture
+    of a few thousand packets could put all its flows into one place of a table.
+    """
+    h = int(words[count])
+    for word in range(count):
+        value = int(words[word])
+        if value:
+            # A product of 16 and 47 bits and a sum of 47 stay within int64.
+            h = (h + (value & 0xFFFF) * int(words[count + 1 + 2 * word])) & _SECRET_MASK
+            h = (h + (value >> 16) * int(words[count + 2 + 2 * word])) & _SECRET_MASK
+    return h >> 15
+
+
+@functools.cache
+def hash_secret(count: int) -> NDArray[np.int64]:
+    """``1 + 2 * count`` numbers of 47 bits that no sender can know; the same while the program runs.
+
+    They decide where things lie in tables, which no result may show.
+    """
+    random = np.frombuffer(os.urandom(8 * (1 + 2 * count)), np.int64)
+    return np.asarray(random & _SECRET_MASK, np.int64)

@@ -23,6 +23,9 @@ _INITIAL_BIT, _HANDSHAKE_BIT = 1 << INITIAL, 1 << HANDSHAKE
 #: Server Initials are opened no further: acknowledgments without CRYPTO repeat for as long as the client does.
 _MAX_SERVER_INITIALS = 4
 
+#: Keys kept of one attempt: of its first DCID and of a Retry's, in two versions.
+_MOST_KEYS = 8
+
 
 class Attempt:
     """One connection while its rows are read: keys, crypto streams and the CIDs that belong to it."""
@@ -49,8 +52,10 @@ class Attempt:
         self.began_early = False  # with 0-RTT, before the Initial that it was sent with or after
 
     def keys_for(self, version: int, dcid: bytes) -> InitialKeys | None:
-        """Initial keys of a version from a DCID, derived once."""
+        """Initial keys of a version from a DCID, derived once while they are few: anyone can send more Initials."""
         if (version, dcid) not in self.keys:
+            if len(self.keys) == _MOST_KEYS:
+                self.keys.clear()
             self.keys[version, dcid] = initial_keys(version, dcid)
         return self.keys[version, dcid]
 

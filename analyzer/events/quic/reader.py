@@ -25,6 +25,11 @@ _INITIAL_BIT, _HANDSHAKE_BIT = 1 << INITIAL, 1 << HANDSHAKE
 _REQUEST_BITS = _INITIAL_BIT | 1 << OTHER_LONG  # of an unknown version nothing else can be told
 _READABLE_BITS = _INITIAL_BIT | 1 << RETRY | 1 << VERSION_NEGOTIATION
 
+#: Attempts of one flow among which a packet's is looked for one by one, the latest first; older ones are found by CID.
+_NEAR = 32
+#: Attempts whose keys are tried on an Initial that no CID ties to one: each try costs a decryption.
+_TRIED = 4
+
 _NO_PACKET = QuicPacket(REST, -1, 0, b"", b"", b"", 0, 0, -1, Flaw.CUT_HEADER)
 
 
@@ -36,6 +41,8 @@ class _FlowReader:
         self.listed = flows.rows(flow)
         self.attempts: list[Attempt] = []
         self.by_digest: dict[tuple[int, int], Attempt] = {}
+        #: Of flows with more than _NEAR attempts, by (names a server, CID).
+        self.by_cid: dict[tuple[bool, bytes], Attempt] = {}
         self.read_row, self.read_payload, self.read_packets = -1, b"", [_NO_PACKET]  # the row that was read last
 
     def read(self) -> list[Connection]:
@@ -50,6 +57,8 @@ class _FlowReader:
                 self._take_from_client(attempt, i)
             else:
                 self._take_from_server(attempt, i)
+            if len(attempts) > _NEAR:
+                self._note_cids(attempt)
         for attempt in attempts:
             self._finish(attempt)
         connections = [attempt.connection for attempt in attempts]
@@ -88,7 +97,7 @@ class _FlowReader:
 
     def _known(self, packet: QuicPacket, direction: int) -> Attempt | None:
         """The attempt that uses the packet's CIDs, the latest first."""
-        for attempt in reversed(self.attempts):
+        for attempt in reversed(self.attempts[-_NEAR:]):
             connection = attempt.connection
             if direction != connection.client_direction:
                 if packet.dcid == connection.client_scid:
@@ -100,6 +109,26 @@ class _FlowReader:
                 connection.negotiated = False  # the client goes on in a version of the server's list
                 attempt.dcids.add(packet.dcid)
                 connection.client_scid = packet.scid
+                return attempt
+        return self._known_of_old(packet, direction) if self.by_cid else None
+
+    def _note_cids(self, attempt: Attempt) -> None:
+        """Let packets of an attempt be found by CID once it is none of the latest."""
+        for one in (attempt,) if self.by_cid else self.attempts:
+            connection = one.connection
+            self.by_cid[False, connection.client_scid] = one
+            for cid in (connection.client_dcid, one.key_dcid, connection.server_scid):
+                self.by_cid[True, cid] = one
+
+    def _known_of_old(self, packet: QuicPacket, direction: int) -> Attempt | None:
+        """As ``_known``, among the attempts that are older; an empty CID names none of them."""
+        for from_client, key in (
+            (True, (True, packet.dcid)),
+            (False, (False, packet.dcid)),
+            (True, (False, packet.scid)),
+        ):
+            attempt = self.by_cid.get(key) if key[1] else None
+            if attempt is not None and from_client == (direction == attempt.connection.client_direction):
                 return attempt
         return None
 
@@ -142,7 +171,7 @@ class _FlowReader:
 
     def _continued(self, payload: bytes, packet: QuicPacket, direction: int) -> Attempt | None:
         """The attempt whose keys open an Initial with a DCID not seen before (the server's, unseen)."""
-        for attempt in reversed(self.attempts):
+        for attempt in reversed(self.attempts[-_TRIED:]):
             from_server = direction != attempt.connection.client_direction
             if attempt.open(payload, packet, from_server=from_server):
                 if not from_server:

@@ -16,6 +16,8 @@ from analyzer.errors import CaptureError, UsageError
 from analyzer.events.scan import Scan, scan, settle
 from analyzer.exchanges.build import Given, exchanges
 from analyzer.exchanges.connections import Judge
+from analyzer.exchanges.filters.apply import Left, filtered
+from analyzer.exchanges.filters.expression import Filter
 from analyzer.exchanges.schemas import FINDINGS
 from analyzer.exchanges.view import View
 from analyzer.kernels import worth_compiling
@@ -23,6 +25,7 @@ from analyzer.knowledge.incidents import with_causes
 from analyzer.patterns.catalogue import run
 from analyzer.patterns.finding import Finding
 from analyzer.patterns.own import PatternModule
+from analyzer.reports.checks.accepted import Accepted, mark_accepted
 from analyzer.reports.document import document_of, findings_table_rows
 from analyzer.wire.keylog import NO_SECRETS, KeyLog, read_keylog
 
@@ -56,8 +59,10 @@ class Analysis:
         *,
         failures: Sequence[tuple[str, CaptureError]] = (),
         patterns: Sequence[PatternModule] = (),
+        allowed: Sequence[Accepted] = (),
     ) -> None:
         self._found = found
+        self._allowed = tuple(allowed)
         self._patterns = tuple(patterns)
         self.facts = tuple(facts)
         self.failures = list(failures)
@@ -70,7 +75,16 @@ class Analysis:
 
     def with_patterns(self, patterns: Sequence[PatternModule]) -> Analysis:
         """The same with patterns of one's own beside the others."""
-        return Analysis(self._found, self.facts, failures=self.failures, patterns=patterns)
+        return Analysis(self._found, self.facts, failures=self.failures, patterns=patterns, allowed=self._allowed)
+
+    def chosen(self, *, wanted: Filter | None = None, allowed: Sequence[Accepted] = ()) -> Analysis:
+        """The same about the connections that fit ``wanted``, and with the findings of ``allowed`` accepted."""
+        if wanted is None and not allowed:
+            return self
+        found = self._found
+        if wanted is not None:
+            found = Left(filtered(found.view, wanted), found.judge, found.scan, found.packets)
+        return Analysis(found, self.facts, failures=self.failures, patterns=self._patterns, allowed=allowed)
 
     @functools.cached_property
     def found(self) -> tuple[Finding, ...]:
@@ -80,7 +94,10 @@ class Analysis:
     @functools.cached_property
     def document(self) -> dict[str, Any]:
         """The report document (``report.json``)."""
-        return document_of(self.view, self.found)
+        document = document_of(self.view, self.found)
+        if self._allowed:
+            mark_accepted(document["findings"], self._allowed)
+        return document
 
     @property
     def view(self) -> View:

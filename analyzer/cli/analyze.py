@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from analyzer.cli.reading import EXIT_FINDINGS, exit_status, read, reading_options
+from analyzer.cli.reading import EXIT_FINDINGS, HowToRead, exit_status, read, reading_options
 from analyzer.errors import UsageError
 
 _RANKS = {"error": ("error",), "warning": ("error", "warning")}
@@ -31,9 +31,7 @@ def analyze(
     fail_on: str | None,
     full: bool,
     force: bool,
-    keylog: str | None,
-    vantages: dict[str, str],
-    quiet: bool,
+    how: HowToRead,
 ) -> None:
     """Analyse one or more captures; "-" is standard input.
 
@@ -54,7 +52,7 @@ def analyze(
     try:
         if output is not None:
             check_folder(output, force=force)
-        analysis = read(captures, keylog=keylog, vantages=vantages, quiet=quiet)
+        analysis = read(captures, how)
         if as_json:
             click.echo(document_json(analysis.document), nl=False)
         else:
@@ -64,14 +62,14 @@ def analyze(
             click.echo(verdict(analysis, color=color, width=width, full=full), nl=False, color=color)
         if output is not None:
             missing = write_reports(analysis, output, force=force, full=full)
-            if not quiet:
+            if not how.quiet:
                 for sentence in missing:
                     click.echo(f"halfshake: warning: {visible(sentence)}", err=True)
                 click.echo(f"report written to {click.format_filename(output)}", err=True)
     except UsageError as error:
         raise click.UsageError(str(error)) from error
     wanted = _RANKS.get(fail_on or "", ())
-    if any(finding["severity"] in wanted for finding in analysis.document["findings"]):
+    if any(finding["severity"] in wanted and not finding.get("accepted") for finding in analysis.document["findings"]):
         raise SystemExit(exit_status(analysis) or EXIT_FINDINGS)
     raise SystemExit(exit_status(analysis))
 

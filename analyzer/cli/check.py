@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from analyzer.cli.reading import EXIT_FINDINGS, exit_status, read, reading_options
+from analyzer.cli.reading import EXIT_FINDINGS, HowToRead, exit_status, read, reading_options
 from analyzer.errors import UsageError
 
 EXIT_UNDECIDED = 3
@@ -22,9 +22,7 @@ EXIT_UNDECIDED = 3
 def check(
     captures: tuple[str, ...],
     expected: tuple[str, ...],
-    keylog: str | None,
-    vantages: dict[str, str],
-    quiet: bool,
+    how: HowToRead,
 ) -> None:
     """Say whether expectations hold; "-" is standard input.
 
@@ -52,7 +50,7 @@ def check(
         wanted = [expectations.read_expectation(text) for text in expected or ("no error",)]
     except UsageError as error:
         raise click.UsageError(str(error)) from error
-    analysis = read(captures, keylog=keylog, vantages=vantages, quiet=quiet)
+    analysis = read(captures, how)
     results = [expectations.check(analysis, each) for each in wanted]
     for result in results:
         click.echo(visible(f"{result.verdict:<9}  {result.expectation.text}: {result.because}"))

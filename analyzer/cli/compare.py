@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import click
 
-from analyzer.cli.reading import EXIT_FINDINGS, how_to_read, read
+from analyzer.cli.reading import EXIT_FINDINGS, HowToRead, how_to_read, read
 
 
 @click.command(short_help="Say what changed between two captures.")
 @click.argument("before")
 @click.argument("after")
 @how_to_read
-def compare(before: str, after: str, keylog: str | None, vantages: dict[str, str], quiet: bool) -> None:
+def compare(before: str, after: str, how: HowToRead) -> None:
     """Compare two captures of the same sockets: per socket, address family and pattern, with rates and intervals.
 
     \b
@@ -25,7 +25,7 @@ def compare(before: str, after: str, keylog: str | None, vantages: dict[str, str
 
     if (before, after) == ("-", "-"):
         raise click.UsageError("standard input can be only one of the two captures")
-    analyses = [read([name], keylog=keylog, vantages=vantages, quiet=quiet) for name in (before, after)]
+    analyses = [read([name], how) for name in (before, after)]
     found = changes(*analyses)
     for change in found:
         click.echo(visible(f"{change.direction:<7}  {change.sentence}"))

@@ -13,7 +13,7 @@ from typing import Any
 import click
 
 from analyzer.cli.ending import written
-from analyzer.cli.reading import exit_status, read, reading_options
+from analyzer.cli.reading import HowToRead, exit_status, read, reading_options
 from analyzer.errors import UsageError
 
 
@@ -39,9 +39,7 @@ def excerpt(
     captures: tuple[str, ...],
     wanted: tuple[str, ...],
     output: Path,
-    keylog: str | None,
-    vantages: dict[str, str],
-    quiet: bool,
+    how: HowToRead,
 ) -> None:
     """Write the records that prove a finding, and the handshakes of its connections, as pcapng.
 
@@ -57,11 +55,11 @@ def excerpt(
     try:
         check_paths([path for path in captures if path == "-" or os.path.exists(path)])
         _check_output(output, captures)
-        analysis = read(captures, keylog=keylog, vantages=vantages, quiet=quiet)
+        analysis = read(captures, how)
         count = _write(output, analysis, chosen_findings(analysis.document["findings"], wanted))
     except UsageError as error:
         raise click.UsageError(str(error)) from error
-    if not quiet:
+    if not how.quiet:
         click.echo(f"{count:,} records written to {click.format_filename(output)}", err=True)
     raise SystemExit(exit_status(analysis))
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from analyzer.cli.ending import written
-from analyzer.cli.reading import exit_status, read, reading_options
+from analyzer.cli.reading import HowToRead, exit_status, read, reading_options
 
 _TABLES = ("connections", "sockets", "exchanges", "resolutions", "packets", "findings")
 _FORMATS = ("csv", "json", "jsonl", "parquet")
@@ -24,9 +24,7 @@ def export(
     captures: tuple[str, ...],
     file_format: str,
     output: Path | None,
-    keylog: str | None,
-    vantages: dict[str, str],
-    quiet: bool,
+    how: HowToRead,
 ) -> None:
     """Write TABLE of one or more captures: connections, sockets, exchanges, resolutions, packets or findings.
 
@@ -36,7 +34,7 @@ def export(
     """
     from analyzer.reports.export import write_table
 
-    analysis = read(captures, keylog=keylog, vantages=vantages, quiet=quiet)
+    analysis = read(captures, how)
     chosen = getattr(analysis, table)
     if output is None:
         write_table(chosen, file_format, sys.stdout.buffer)

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import functools
 import gc
 import sys
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, fields
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 if TYPE_CHECKING:
     from analyzer.analysis import Analysis
+    from analyzer.exchanges.filters.expression import Filter
+    from analyzer.reports.checks.accepted import Accepted
 
+T = TypeVar("T")
 F = TypeVar("F", bound=Callable[..., Any])
 
 #: A capture that is read within this time needs no progress line.
@@ -58,8 +64,25 @@ def reading_options(command: F) -> F:
     return click.argument("captures", nargs=-1, required=True, metavar="CAPTURE...")(how_to_read(command))
 
 
+@dataclass(frozen=True, slots=True)
+class HowToRead:
+    """What the options of every command that reads captures say."""
+
+    keylog: str | None
+    vantages: Mapping[str, str]
+    looked_at: Filter | None
+    allowed: Sequence[Accepted]
+    quiet: bool
+
+
 def how_to_read(command: F) -> F:
-    """The options of every command that reads captures."""
+    """The options of every command that reads captures; they arrive as one argument, ``how``."""
+
+    @functools.wraps(command)
+    def with_how(**options: Any) -> Any:
+        how = HowToRead(**{field.name: options.pop(field.name) for field in fields(HowToRead)})
+        return command(**options, how=how)
+
     for decorate in (
         click.option("-q", "--quiet", is_flag=True, help="No progress and no warnings on stderr."),
         click.option(
@@ -84,9 +107,51 @@ def how_to_read(command: F) -> F:
             callback=_keep_jobs,
             help="How many processes read at the same time. As many as pay if not given.",
         ),
+        click.option(
+            "--config",
+            "allowed",
+            metavar="FILE",
+            type=click.Path(exists=True, dir_okay=False, readable=True),
+            callback=_config,
+            help="Findings that are accepted, with a reason each, as TOML: [[accept]] entries.",
+        ),
+        click.option(
+            "--filter",
+            "looked_at",
+            metavar="EXPR",
+            callback=_filter,
+            help="Look at some connections only: 'host 192.0.2.80 and not port 53'.",
+        ),
     ):
-        command = decorate(command)
-    return command
+        with_how = decorate(with_how)
+    return with_how  # type: ignore[return-value]
+
+
+def _config(_context: click.Context, _parameter: click.Parameter, given: str | None) -> Sequence[Accepted]:
+    if given is None:
+        return ()
+    from analyzer.reports.checks.accepted import read_config
+
+    return _or_bad_parameter(read_config, Path(given))
+
+
+def _filter(_context: click.Context, _parameter: click.Parameter, given: str | None) -> Filter | None:
+    if given is None:
+        return None
+    from analyzer.exchanges.filters.expression import read_filter
+
+    return _or_bad_parameter(read_filter, given)
+
+
+def _or_bad_parameter(function: Callable[[Any], T], given: Any) -> T:
+    """The value, or what was wrong with it as click says it."""
+    from analyzer.errors import UsageError
+    from analyzer.reports.text import visible
+
+    try:
+        return function(given)
+    except UsageError as error:
+        raise click.BadParameter(visible(str(error))) from error
 
 
 def _keep_jobs(context: click.Context, _parameter: click.Parameter, given: int | None) -> None:
@@ -105,27 +170,27 @@ def _vantages(_context: click.Context, _parameter: click.Parameter, given: tuple
     return vantages
 
 
-def read(names: Sequence[str], *, keylog: str | None, vantages: Mapping[str, str], quiet: bool) -> Analysis:
+def read(names: Sequence[str], how: HowToRead) -> Analysis:
     """Analyse captures; what could not be read is said on stderr. Ends the program if nothing could."""
     from analyzer.analysis import analyse
     from analyzer.reports.text import visible
 
     # Reference cycles are few here and live objects many: looking for garbage among them costs more than it frees.
     gc.disable()
-    progress = Progress(shown=sys.stderr.isatty() and not quiet)
+    progress = Progress(shown=sys.stderr.isatty() and not how.quiet)
     jobs = click.get_current_context().meta.get(_JOBS)
     try:
-        analysis = analyse(names, keylog=keylog, vantages=vantages, progress=progress, jobs=jobs)
+        analysis = analyse(names, keylog=how.keylog, vantages=how.vantages, progress=progress, jobs=jobs)
     finally:
         progress.clear()
     for _, error in analysis.failures:
         click.echo(f"halfshake: {visible(str(error))}", err=True)
     if len(analysis.failures) == len(names):
         raise SystemExit(EXIT_UNREADABLE)
-    if not quiet:
+    if not how.quiet:
         for warning in analysis.warnings:
             click.echo(f"halfshake: warning: {visible(warning)}", err=True)
-    return analysis
+    return analysis.chosen(wanted=how.looked_at, allowed=how.allowed)
 
 
 def exit_status(analysis: Analysis) -> int:

@@ -67,6 +67,8 @@ class View:
     captures: tuple[CaptureView, ...]
     resolutions: Table = field(default_factory=lambda: Table.from_rows("resolutions", RESOLUTIONS, []))
     stories: Table = field(default_factory=no_stories)
+    #: Where a filter was applied: its text, how many connections it left, of how many.
+    filtered: tuple[str, int, int] | None = None
     _host_of: dict[str, int] = field(default_factory=dict, repr=False)
     _answers: dict[Callable[..., Any], Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 

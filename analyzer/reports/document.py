@@ -18,10 +18,10 @@ SCHEMA = "halfshake-report/1"
 
 
 def document_of(view: View, findings: Sequence[Finding]) -> dict[str, Any]:
-    """The document of an analysis; the same capture gives the same document."""
+    """The document of an analysis; the same capture gives the same document. It has ``filter`` where one was given."""
     cited = {connection for finding in findings for connection in finding.connections}
     rows = np.flatnonzero(np.isin(view.connections["connection"].astype(str), sorted(cited))) if cited else ()
-    return {
+    document: dict[str, Any] = {
         "schema": SCHEMA,
         "tool": {"name": "halfshake", "version": __version__},
         "captures": [_capture(view, capture) for capture in view.captures],
@@ -29,6 +29,10 @@ def document_of(view: View, findings: Sequence[Finding]) -> dict[str, Any]:
         "connections": list(plain_rows(view.connections, rows)),
         "findings": [_finding(finding) for finding in findings],
     }
+    if view.filtered is not None:
+        expression, kept, of = view.filtered
+        document["filter"] = {"expression": expression, "connections": kept, "of": of}
+    return document
 
 
 def plain_rows(table: Table, index: Iterable[int] | None = None) -> Iterable[dict[str, Any]]:

@@ -131,10 +131,14 @@ def _branch(
 ) -> Iterator[str]:
     finding = branch.finding
     part = f", part of {finding['part_of']}" if depth > 3 else ""
-    yield f"{'#' * min(depth, 6)} {finding['id']} {finding['severity']}: {prose(finding['title'])}"
+    accepted = finding.get("accepted")
+    told = f"{finding['severity']}, accepted" if accepted else finding["severity"]
+    yield f"{'#' * min(depth, 6)} {finding['id']} {told}: {prose(finding['title'])}"
     yield ""
     yield prose(finding["because"])
     yield ""
+    if accepted:
+        yield f"- Accepted: {prose(accepted)}"
     yield f"- Pattern: {code(finding['pattern'])}, {finding['confidence']}{part}"
     yield from _evidence(finding, analysis.document["captures"], most=100 if full else 12)
     yield from _argument(finding, full=full)
@@ -142,8 +146,8 @@ def _branch(
     if finding["id"] in ladders:
         yield from _ladder(ladders[finding["id"]], full=full)
     for each in branch.parts:
-        told = each if full else Branch(untold(each.finding, finding), each.parts)
-        yield from _branch(analysis, told, ladders=ladders, depth=depth + 1, full=full)
+        shown = each if full else Branch(untold(each.finding, finding), each.parts)
+        yield from _branch(analysis, shown, ladders=ladders, depth=depth + 1, full=full)
 
 
 def _ladder(ladder: Ladder, *, full: bool) -> Iterator[str]:

@@ -235,7 +235,7 @@ def verdict_of(analysis: Analysed, groups: Sequence[SocketGroup]) -> Verdict:
     total = totals(groups)
     judged = total["attempts"] - total["undetermined"]
     for branch in tree(analysis.document["findings"]):
-        if branch.finding["severity"] in ("error", "warning"):
+        if branch.finding["severity"] in ("error", "warning") and not branch.finding.get("accepted"):
             word = "Fault found" if branch.finding["severity"] == "error" else "Warning"
             return Verdict(branch.finding["severity"], word, branch.finding["title"])
     if not total["attempts"]:
@@ -247,6 +247,10 @@ def verdict_of(analysis: Analysed, groups: Sequence[SocketGroup]) -> Verdict:
     if total["undetermined"]:
         sentence += f"; {total['undetermined']:,} more cannot be judged from this capture"
     failed = [f"{total[key]:,} {key}" for key in ("silent", "refused") if total[key]]
+    accepted = sum(bool(finding.get("accepted")) for finding in analysis.document["findings"])
+    if accepted:
+        told = f"; {counted(accepted, 'finding')} accepted"
+        return Verdict("unknown", "No new fault", ", ".join([sentence, *failed]) + told)
     if failed:
         return Verdict("unknown", "No fault found", f"{sentence}, {listed(failed)}")
     return Verdict("good", "No silent sockets seen", sentence)
@@ -261,10 +265,11 @@ def _sockets(total: Mapping[str, int]) -> str:
 
 
 def severity_counts(findings: Sequence[Finding]) -> str:
-    """``2 errors, 1 warning and 1 note``; parts count too."""
-    count = Counter(finding["severity"] for finding in findings)
+    """``2 errors, 1 warning and 1 accepted``; parts count too."""
+    count = Counter("accepted" if finding.get("accepted") else finding["severity"] for finding in findings)
     words = {"error": "error", "warning": "warning", "info": "note"}
-    return listed([counted(count[severity], word) for severity, word in words.items() if count[severity]]) or "none"
+    told = [counted(count[severity], word) for severity, word in words.items() if count[severity]]
+    return listed([*told, f"{count['accepted']:,} accepted"] if count["accepted"] else told, most=4)
 
 
 def cited_records(finding: Finding, captures: Sequence[Mapping[str, Any]], *, most: int) -> str:
@@ -304,7 +309,10 @@ def untold(part: Finding, summary: Finding) -> Finding:
 
 
 def ledger_lines(document: Mapping[str, Any]) -> Iterator[str]:
-    """Per capture what was read of it: name, format, records and what became of them, time span, vantage."""
+    """Per capture what was read of it: name, format, records and what became of them, time span, vantage.
+
+    Last what a filter left, which is applied after the records were counted.
+    """
     for capture in document["captures"]:
         ledger = capture.get("ledger") or {}
         records = ledger.get("records", capture.get("records")) or 0
@@ -320,6 +328,9 @@ def ledger_lines(document: Mapping[str, Any]) -> Iterator[str]:
         if capture.get("vantage") and capture["vantage"] != "unknown":
             reason = f" ({capture['vantage_reason']})" if capture.get("vantage_reason") else ""
             yield f"{capture['name']}: recorded at the {capture['vantage']}{reason}"
+    if left := document.get("filter"):
+        of = counted(left["of"], "connection")
+        yield f"filter {left['expression']}: {left['connections']:,} of {of} looked at; the counts above are of all"
 
 
 def cannot_show(analysis: Analysed) -> list[str]:

@@ -174,10 +174,13 @@ def _branch(page: _Page, analysis: Analysed, branch: Branch, *, indent: int, det
 
 
 def _finding(page: _Page, analysis: Analysed, finding: Finding, *, indent: int, detail: _Detail) -> None:
-    style = _COLOURS.get(finding["severity"], "")
-    label = f"{finding['id']} {finding['severity']}: "
+    style = "" if finding.get("accepted") else _COLOURS.get(finding["severity"], "")
+    accepted = finding.get("accepted")
+    label = f"{finding['id']} {finding['severity']}{', accepted' if accepted else ''}: "
     page.put(finding["title"], indent=indent, label=label, style=_BOLD, label_style=style)
     inner = indent + 3
+    if accepted:
+        page.put(accepted, indent=inner, label="accepted ")
     page.put(finding["because"], indent=inner)
     full = detail == _Detail.FULL
     records = cited_records(finding, analysis.document["captures"], most=100 if full else 4)

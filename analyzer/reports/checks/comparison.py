@@ -125,7 +125,7 @@ def _finding_changes(before: Analysed, after: Analysed) -> Iterator[Change]:
     old, new = _findings(before), _findings(after)
     for key in sorted(old.keys() | new.keys()):
         finding = new.get(key) or old[key]
-        is_fault = finding["severity"] in ("error", "warning")
+        is_fault = finding["severity"] in ("error", "warning") and not finding.get("accepted")
         words = f"{finding['severity']} {finding['pattern']}: {finding['title']}"
         if key not in old:
             yield Change(WORSE if is_fault else OTHER, "finding", f"appeared: {words}; {_affected(finding)}")

@@ -196,6 +196,7 @@ def _no_finding(analysis: Analysed, expectation: Expectation, judged: Sequence[S
         for finding in analysis.document["findings"]
         if (finding["severity"] in severities or finding["pattern"] == expectation.pattern)
         and expectation.selector.fits_finding(finding)
+        and not finding.get("accepted")
     ]
     if found:
         return Result(expectation, FAILS, listed(found, most=5))

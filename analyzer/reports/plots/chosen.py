@@ -39,8 +39,9 @@ def attempts_on(analysis: Analysed, lines: Sequence[SocketLine]) -> Attempts:
 
 
 def faults(analysis: Analysed) -> list[Finding]:
-    """Errors and warnings in the order of the report."""
-    return [each for each in analysis.document["findings"] if each["severity"] in ("error", "warning")]
+    """Errors and warnings that nobody accepted, in the order of the report."""
+    findings = analysis.document["findings"]
+    return [each for each in findings if each["severity"] in ("error", "warning") and not each.get("accepted")]
 
 
 def groups_of(analysis: Analysed, server: str) -> list[SocketGroup]:

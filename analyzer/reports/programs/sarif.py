@@ -88,12 +88,15 @@ def _result(analysis: Analysed, finding: Finding, patterns: Sequence[str]) -> di
     location = _location(analysis, finding)
     if where:
         location["logicalLocations"] = [{"fullyQualifiedName": visible(where), "kind": "resource"}]
+    accepted = finding.get("accepted")
+    suppressions = [{"kind": "external", "justification": _text(accepted)}] if accepted else []
     return {
         "ruleId": finding["pattern"],
         "ruleIndex": patterns.index(finding["pattern"]),
         "level": _LEVELS[finding["severity"]],
         "message": {"text": _text(f"{finding['title']}. {finding['because']}")},
         "locations": [location] if location else [],
+        **({"suppressions": suppressions} if accepted else {}),
         "partialFingerprints": {"finding/v1": hashlib.sha256(identity.encode("utf-8", "backslashreplace")).hexdigest()},
         "properties": {
             "id": finding["id"],

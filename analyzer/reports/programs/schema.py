@@ -38,7 +38,7 @@ def report_schema() -> Definition:
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "The report document of halfshake",
-        **_object(parts),
+        **_object(parts, optional={"filter": _filter()}),
         "$defs": {
             "time": {"type": "string", "pattern": r"^\d{4,}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z$", "description": "UTC"},
             "capture": _capture(),
@@ -49,6 +49,11 @@ def report_schema() -> Definition:
             "cause": _cause(),
         },
     }
+
+
+def _filter() -> Definition:
+    counts = {"connections": _count("that were looked at"), "of": _count("connections in all")}
+    return {**_object({"expression": _text(), **counts}), "description": "only where --filter was given"}
 
 
 def _capture() -> Definition:
@@ -112,7 +117,8 @@ def _finding() -> Definition:
             "look_alikes": _list(_ref("look_alike")),
             "causes": _list(_ref("cause")),
             "remedies": _list(_text()),
-        }
+        },
+        optional={"accepted": _none_or(_text("the reason in the allow-list, where there is one; null: not accepted"))},
     )
 
 
@@ -137,8 +143,8 @@ def _value(column: Column) -> Definition:
     return {"type": kind if kind == "boolean" else [kind, "null"], **about}
 
 
-def _object(properties: Definition) -> Definition:
-    return {"type": "object", "properties": properties, "required": list(properties)}
+def _object(properties: Definition, *, optional: Definition | None = None) -> Definition:
+    return {"type": "object", "properties": properties | (optional or {}), "required": list(properties)}
 
 
 def _list(items: Definition, description: str = "") -> Definition:

@@ -19,7 +19,7 @@ from analyzer.events.lookups.dns import Lookup
 from analyzer.events.lookups.neighbours import NeighbourLookup
 from analyzer.exchanges.connections import Judge, Judged
 from analyzer.exchanges.judge import ANSWERED, REFUSED, SILENT, UNDETERMINED, Verdict
-from analyzer.exchanges.requests.columns import request_columns, unanswered
+from analyzer.exchanges.requests.columns import Row, request_columns, unanswered
 from analyzer.exchanges.requests.table import request_rows
 from analyzer.exchanges.schemas import EXCHANGES
 from analyzer.wire.icmp import REFUSALS
@@ -35,7 +35,7 @@ _AS_IN_CONNECTIONS = (
 def exchanges_table(judge: Judge, found: Conversations, connections: Table) -> Table:
     """One row per request, in the order of the request records."""
     began, columns = _of_connections(connections)
-    others = [*_of_lookups(judge, found), *_of_neighbours(judge, found), *request_rows(judge)]
+    others: list[tuple[int, Row]] = [*_of_lookups(judge, found), *_of_neighbours(judge, found), *request_rows(judge)]
     places = [judge.judged[row].connection.request_rows[0] for row in began.tolist()]
     places += [place for place, _ in others]
     order = np.argsort(np.array(places, np.int64), kind="stable")

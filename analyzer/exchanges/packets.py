@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -79,17 +79,31 @@ def packets_table(judge: Judge) -> Table:
             if flow != connection.flow:
                 from_client = is_from_client(judge.flows, connection, row)
             columns["direction"][row] = "client" if from_client else "server"
-    for row, note in _notes(judge).items():
-        flags, _, length = str(columns["detail"][row]).rpartition("; ")
-        columns["detail"][row] = f"{flags}, {note}; {length}"
-    return Table.from_columns("packets", PACKETS, columns)
+    plain = columns.pop("detail")
+    owners = {row: connection for row, (_, connection) in owner.items() if connection.transport == "tcp"}
+    lazy = {"detail": lambda index: _noted(judge, owners, {row: str(plain[row]) for row in index})}
+    return Table.from_columns("packets", PACKETS, columns, lazy)
 
 
-def _notes(judge: Judge) -> dict[int, str]:
-    """What segments with requests and replies hold, in words, by row."""
+def _noted(judge: Judge, owners: Mapping[int, Connection], plain: Mapping[int, str]) -> list[str]:
+    """The details of some rows, with what their segments hold of requests and replies."""
+    notes: dict[int, dict[int, str]] = {}
+    told = []
+    for row, detail in plain.items():
+        connection = owners.get(row)
+        if connection is not None and id(connection) not in notes:
+            notes[id(connection)] = _notes(judge, connection)
+        note = notes[id(connection)].get(row) if connection is not None else ""
+        flags, _, length = detail.rpartition("; ")
+        told.append(f"{flags}, {note}; {length}" if note else detail)
+    return told
+
+
+def _notes(judge: Judge, connection: Connection) -> dict[int, str]:
+    """What segments of a connection hold, in words, by row."""
     notes: dict[int, list[str]] = {}
-    for request in judge.requests.found:
-        for row, words in request.notes:
+    for request in judge.requests.by_connection.get(id(connection), ()):
+        for row, words in request.details.notes:
             notes.setdefault(row, []).append(words)
     return {row: ", ".join(dict.fromkeys(words)) for row, words in notes.items()}
 

@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from analyzer.events.connection import Connection, Flows
-from analyzer.events.requests.request import HTTP, Request
+from analyzer.events.requests.request import HTTP, Details, Request
 from analyzer.events.requests.status import tell_status
 from analyzer.events.tcp.streams import Stream
 from analyzer.wire.tls import is_record
@@ -95,29 +95,26 @@ class _Reader:
         """What became of one request; ``following`` is the row of the next one, -1 where there is none."""
         at, message, row = asked.found.at, asked.found.message, asked.rows[0]
         is_preface = message.method == "PRI"
-        request = Request(
-            self.connection,
-            HTTP,
-            [r for r in asked.rows if self._is_same_capture(r, row)],
-            asked="HTTP/2 preface" if is_preface else f"{message.method} {message.target[:_MOST_WORDS]}",
-            name=_name(message),
-            is_whole=is_preface or self._is_whole(at, message),
-        )
+        rows = [r for r in asked.rows if self._is_same_capture(r, row)]
+        request = Request(self.connection, HTTP, rows, _name(message))
+        request.is_whole = is_preface or self._is_whole(at, message)
+        words = "HTTP/2 preface" if is_preface else f"{message.method} {message.target[:_MOST_WORDS]}"
+        request.details = details = Details(words)
         response = asked.response
         if response is not None:
             request.reply_row = self.server.rows_at(response.at)[0]
-            request.status, request.replied = response.message.status, f"HTTP {response.message.status}"
-            request.alt_svc = response.message.fields.get("alt-svc", "")
+            details.status, details.replied = response.message.status, f"HTTP {response.message.status}"
+            details.alt_svc = response.message.fields.get("alt-svc", "")
         else:
             is_first = at == self.client.begin and bool(self.connection.request_rows)
             spoke = [r for r in self.server.rows_at(self.server.begin) if r > row] if is_first else []
             if spoke:
                 request.reply_row = spoke[0]
-                request.replied = _other_words(self.server.behind(self.server.begin, 5))
+                details.replied = _other_words(self.server.behind(self.server.begin, 5))
             request.came = not spoke and self._heard_after(row, following) > 0
-        request.notes = [(row, f"{request.asked}, Host {request.name}" if request.name else request.asked)]
-        if request.replied:
-            request.notes.append((request.reply_row, request.replied))
+        details.notes = [(row, f"{words}, Host {request.name}" if request.name else words)]
+        if details.replied:
+            details.notes.append((request.reply_row, details.replied))
         return request
 
     def _is_same_capture(self, row: int, first: int) -> bool:
@@ -139,9 +136,9 @@ class _Reader:
 
 
 def http_requests(
-    flows: Flows, connection: Connection, client: Stream, server: Stream, *, responders: frozenset[str]
+    flows: Flows, connection: Connection, client: Stream, server: Stream, *, is_responder: Callable[[str], bool]
 ) -> Exchanged:
-    """The requests of a connection; ``responders`` are names of OCSP responders that certificates told."""
+    """The requests of a connection; ``is_responder`` says whether a certificate names a host as OCSP responder."""
     reader = _Reader(flows, connection, client, server)
     asked = [_Asked(found, client.rows_at(found.at)) for found in messages(client, client.begin, read_request)]
     tunnel = reader.answer(asked) if asked else None
@@ -155,7 +152,7 @@ def http_requests(
             each.found.message,
             answer.message if answer is not None else None,
             last_rows=(_last_row(client, each.found), _last_row(server, answer)),
-            is_responder=request.name in responders,
+            is_responder=is_responder,
         )
         requests.append(request)
     return Exchanged(requests, tunnel)
@@ -208,4 +205,4 @@ def _other_words(start: bytes) -> str:
         return ""
     if is_record(start):
         return "a TLS record"
-    return "HTTP/2 SETTINGS" if start[3:4] == bytes((_SETTINGS,)) else "no HTTP response"
+    return "HTTP/2 SETTINGS" if start[3:4] == bytes((_SETTINGS,)) else "bytes without a status line"

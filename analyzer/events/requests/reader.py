@@ -7,37 +7,71 @@ is read as a connection inside the connection.
 
 from __future__ import annotations
 
+import functools
+
 import numpy as np
 
 from analyzer.events.connection import Connection, Flows
-from analyzer.events.requests.http import http_requests
 from analyzer.events.requests.request import Request
-from analyzer.events.requests.tls import tls_request
+from analyzer.events.requests.tls import plain_tls_request, server_handshake, tls_request
 from analyzer.events.tcp.streams import Stream
 from analyzer.wire.tls import handshake_messages
 from analyzer.wire.web import openings
 from analyzer.wire.web.responders import responder_hosts
 
 _CERTIFICATE = 11
+_TLS_1_3 = 0x0304
+
+#: Servers whose certificates are looked at for the names of OCSP responders.
+MOST_SERVERS = 1_000
 
 
 class Requests:
-    """The requests of all connections, in the order of the connections.
-
-    ``responders`` are the names of OCSP responders in the certificates that were seen in clear.
-    """
+    """The requests of all connections: those of TLS, then those of HTTP, each in the order of the connections."""
 
     def __init__(self, flows: Flows, connections: list[Connection]) -> None:
         self._flows = flows
         self.found: list[Request] = []
-        self.responders: frozenset[str] = frozenset()
         rows = flows.scan.rows
         headed = set(np.unique(rows.flow[rows.head > 0]).tolist())
         speaking = [c for c in connections if c.transport == "tcp" and (c.opening or c.flow in headed)]
-        for connection in [c for c in speaking if c.opening == openings.TLS]:
-            self._read_tls(connection, *self._streams(connection))
-        for connection in [c for c in speaking if c.opening != openings.TLS]:
-            self._read_http(connection)
+        self._tls = [c for c in speaking if c.opening == openings.TLS]
+        for connection in self._tls:
+            request = plain_tls_request(flows, connection)
+            self._add(request or tls_request(flows, connection, *self._streams(connection)))
+        for connection in speaking:
+            if connection.opening != openings.TLS:
+                self._read_http(connection)
+
+    @functools.cached_property
+    def by_connection(self) -> dict[int, list[Request]]:
+        """The requests of each connection, by the identity of that."""
+        requests: dict[int, list[Request]] = {}
+        for request in self.found:
+            requests.setdefault(id(request.connection), []).append(request)
+        return requests
+
+    @functools.cached_property
+    def responders(self) -> frozenset[str]:
+        """The names of OCSP responders in certificates that were seen in clear, one connection for each server."""
+        hosts: frozenset[str] = frozenset()
+        seen = set()
+        for connection in self._tls:
+            hello = connection.server_hello
+            if hello is None or hello.tls_version >= _TLS_1_3 or connection.server in seen:
+                continue
+            seen.add(connection.server)
+            handshake = server_handshake(self._streams(connection)[1])
+            for message in handshake_messages(handshake):
+                if message.kind == _CERTIFICATE:
+                    hosts |= responder_hosts(handshake[message.start : message.start + 4 + message.length])
+            if len(seen) == MOST_SERVERS:
+                break
+        return hosts
+
+    def _add(self, request: Request | None) -> None:
+        if request is not None:
+            self.found.append(request)
 
     def _streams(self, connection: Connection) -> tuple[Stream, Stream]:
         """The client's and the server's."""
@@ -45,21 +79,16 @@ class Requests:
         client.begin = connection.proxy.length if connection.proxy is not None else 0
         return client, server
 
-    def _read_tls(self, connection: Connection, client: Stream, server: Stream) -> None:
-        read = tls_request(self._flows, connection, client, server)
-        if read is None:
-            return
-        request, handshake = read
-        self.found.append(request)
-        for message in handshake_messages(handshake):
-            if message.kind == _CERTIFICATE:
-                self.responders |= responder_hosts(handshake[message.start : message.start + 4 + message.length])
-
     def _read_http(self, connection: Connection) -> None:
+        from analyzer.events.requests.http import http_requests
+
         client, server = self._streams(connection)
-        read = http_requests(self._flows, connection, client, server, responders=self.responders)
+        read = http_requests(self._flows, connection, client, server, is_responder=self._is_responder)
         self.found += read.requests
         if read.tunnel is not None:
             client.begin, server.begin = read.tunnel
             if openings.opening_of(client.behind(client.begin, 16))[0] == openings.TLS:
-                self._read_tls(connection, client, server)
+                self._add(tls_request(self._flows, connection, client, server))
+
+    def _is_responder(self, name: str) -> bool:
+        return bool(name) and name in self.responders

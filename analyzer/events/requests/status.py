@@ -6,10 +6,11 @@ certificate that was seen names its host as responder. ``cryptography`` is impor
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from datetime import datetime
 from typing import TYPE_CHECKING
 
-from analyzer.events.requests.request import OCSP, Request
+from analyzer.events.requests.request import OCSP, Details, Request
 from analyzer.wire.web.http1 import HttpMessage
 
 if TYPE_CHECKING:
@@ -20,46 +21,52 @@ _LEAST_TARGET = 60  # characters: base64 of the smallest request with its hashes
 
 
 def tell_status(
-    request: Request, asked: HttpMessage, answer: HttpMessage | None, *, last_rows: tuple[int, int], is_responder: bool
+    request: Request,
+    asked: HttpMessage,
+    answer: HttpMessage | None,
+    *,
+    last_rows: tuple[int, int],
+    is_responder: Callable[[str], bool],
 ) -> None:
     """Make an OCSP exchange of an HTTP one that is one; ``last_rows`` carry the ends of both messages, -1: none."""
     by_type = _is_type(asked, _REQUEST_TYPE)
     may_be_path = asked.method == "GET" and len(asked.target) >= _LEAST_TARGET and "/M" in asked.target
     answered_by_type = answer is not None and _is_type(answer, _RESPONSE_TYPE)
-    if not (by_type or may_be_path or answered_by_type or is_responder):
+    if not (by_type or may_be_path or answered_by_type or is_responder(request.name)):
         return
     from analyzer.wire.web.ocsp import read_ocsp_request, read_ocsp_response, request_in_target
 
     question = read_ocsp_request(asked.body) if by_type else request_in_target(asked.target) if may_be_path else None
-    if question is None and not (answered_by_type or is_responder):
+    if question is None and not (answered_by_type or is_responder(request.name)):
         return
+    details = request.details
     request.kind = OCSP
-    request.asked = f"{_question_words(question)} by {asked.method}"
+    details.asked = f"{_question_words(question)} by {asked.method}"
     if question is not None and question.certificate is not None:
-        request.ocsp_serial = f"{question.certificate.serial:x}"
+        details.ocsp_serial = f"{question.certificate.serial:x}"
     if not by_type:  # base64 says nothing to people
-        request.notes[0] = (request.notes[0][0], f"{request.asked}, Host {request.name}")
+        details.notes[0] = (details.notes[0][0], f"{details.asked}, Host {request.name}")
     elif last_rows[0] >= 0:
-        request.notes.append((last_rows[0], _question_words(question)))
+        details.notes.append((last_rows[0], _question_words(question)))
     if answer is None or not answered_by_type:
         return
     is_there = answer.end >= 0 or len(answer.body) > 0
-    words = tell_response(request, read_ocsp_response(answer.body)) if is_there else "OCSP response not all there"
-    request.replied = f"HTTP {answer.status}, {words}"
-    request.notes.append((last_rows[1] if last_rows[1] >= 0 else request.reply_row, words))
+    words = tell_response(details, read_ocsp_response(answer.body)) if is_there else "OCSP response not all there"
+    details.replied += f", {words}"
+    details.notes.append((last_rows[1] if last_rows[1] >= 0 else request.reply_row, words))
 
 
-def tell_response(request: Request, response: OcspResponse) -> str:
+def tell_response(details: Details, response: OcspResponse) -> str:
     """Note what a response says; returns it in words."""
     if not response.answers:
-        request.ocsp_status = response.status if not response.flaw else "unreadable"
-        return f"OCSP {request.ocsp_status}"
+        details.ocsp_status = response.status if not response.flaw else "unreadable"
+        return f"OCSP {details.ocsp_status}"
     first = response.answers[0]
-    request.ocsp_status, request.ocsp_serial = first.status, request.ocsp_serial or f"{first.certificate.serial:x}"
+    details.ocsp_status, details.ocsp_serial = first.status, details.ocsp_serial or f"{first.certificate.serial:x}"
     if first.next_update is None:
         return f"OCSP {first.status}"
-    request.ocsp_until = int(first.next_update.timestamp()) * 1_000_000_000
-    return f"OCSP {first.status} until {_day(first.next_update)}"
+    details.ocsp_until = int(first.next_update.timestamp()) * 1_000_000_000
+    return f"OCSP {first.status} until {_utc(first.next_update)}"
 
 
 def _is_type(message: HttpMessage, name: str) -> bool:
@@ -72,5 +79,5 @@ def _question_words(question: OcspRequest | None) -> str:
     return f"OCSP request, serial {question.certificate.serial:x}"
 
 
-def _day(when: datetime) -> str:
+def _utc(when: datetime) -> str:
     return when.strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -8,23 +8,20 @@ alert of the client, or leave: those in clear are told in words, and protected o
 type of a protected alert is in clear; in TLS 1.3 it hides in an application_data record, of which only the size can
 be seen: it is told where a side's bytes end in such a record and its FIN or RST follows. A close_notify, which is no
 failure, has the same size.
+
+Of a connection whose hellos were read already all this is put off until somebody asks for it.
 """
 
 from __future__ import annotations
 
+import functools
+
 from analyzer.events.connection import Connection, Flows
-from analyzer.events.requests.request import TLS, Request
+from analyzer.events.requests.request import TLS, Details, Request
 from analyzer.events.requests.status import tell_response
 from analyzer.events.tcp.streams import Stream
 from analyzer.wire.codes import alert_name, group_name, tls_version_name
-from analyzer.wire.tls import (
-    ALERT,
-    APPLICATION,
-    handshake_messages,
-    is_record,
-    read_records,
-    record_headers,
-)
+from analyzer.wire.tls import ALERT, APPLICATION, handshake_messages, is_record, read_records, record_headers
 from analyzer.wire.tls_hello import ClientHello, HelloFlaw, read_client_hello, read_server_hello
 from analyzer.wire.web.openings import is_http_message
 
@@ -33,35 +30,69 @@ _ALERT_BYTES = 19  # a protected alert of TLS 1.3: level, description, content t
 _FATAL = 2
 
 
-def tls_request(flows: Flows, connection: Connection, client: Stream, server: Stream) -> tuple[Request, bytes] | None:
-    """The exchange of a connection whose client begins with a TLS record, and the server's handshake in clear.
+def plain_tls_request(flows: Flows, connection: Connection) -> Request | None:
+    """The exchange of a connection whose hellos were both read, told only so far; None of any other."""
+    hello, server_hello = connection.hello, connection.server_hello
+    if hello is None or hello.missing or server_hello is None or connection.proxy is not None:
+        return None
+    if not connection.request_rows or not connection.syn_ack_rows:
+        return None
+    rows, client = flows.scan.rows, connection.client_direction
+    begins = [
+        (int(rows.sequence[opening[0]]) + 1) & 0xFFFFFFFF
+        for opening in (connection.request_rows, connection.syn_ack_rows)
+    ]
+    first: tuple[list[int], list[int]] = ([], [])
+    for row in connection.rows:
+        if rows.payload_length[row] > 0:
+            side = int(rows.direction[row]) != client
+            if rows.sequence[row] == begins[side]:
+                first[side].append(row)
+    if not first[0] or not first[1] or first[1][0] < first[0][0]:
+        return None
+    request = Request(connection, TLS, _of_one_capture(flows, first[0]), hello.server_name, reply_row=first[1][0])
+    request.read = functools.partial(_details, flows, connection)
+    return request
 
-    None where the client's first message is no ClientHello.
-    """
+
+def _details(flows: Flows, connection: Connection) -> Details:
+    client, server = (Stream(flows, connection, connection.client_direction ^ side) for side in (0, 1))
+    request = tls_request(flows, connection, client, server)
+    return request.details if request is not None else Details()
+
+
+def tls_request(flows: Flows, connection: Connection, client: Stream, server: Stream) -> Request | None:
+    """The exchange of a connection whose client begins with TLS; None if its first message is no ClientHello."""
     sent, came = client.behind(client.begin), server.behind(server.begin)
     hello = read_client_hello(read_records(sent).handshake)
     if hello is None:
         return None
     rows = client.rows_at(client.begin)
-    capture = flows.scan.rows.capture
-    request = Request(
-        connection,
-        TLS,
-        [row for row in rows if capture[row] == capture[rows[0]]],
-        asked=_hello_words(hello),
-        name=hello.server_name,
-        is_whole=hello.flaw is not HelloFlaw.INCOMPLETE,
-    )
-    request.notes.append((rows[0], f"ClientHello{f' for {hello.server_name}' if hello.server_name else ''}"))
+    request = Request(connection, TLS, _of_one_capture(flows, rows), hello.server_name)
+    request.is_whole = hello.flaw is not HelloFlaw.INCOMPLETE
+    request.details = details = Details(asked=_hello_words(hello))
+    details.notes.append((rows[0], f"ClientHello{f' for {hello.server_name}' if hello.server_name else ''}"))
     replies = [row for row in server.rows_at(server.begin) if row > rows[0] or not connection.request_rows]
     request.came = not replies and connection.counters.server_bytes > 0
-    handshake = b""
     if replies:
         request.reply_row = replies[0]
-        handshake = _read_reply(request, came)
+        _read_reply(request, came)
     for side, stream in (("client", client), ("server", server)):
         _read_ending(flows, request, side, stream)
-    return request, handshake
+    return request
+
+
+def server_handshake(server: Stream) -> bytes:
+    """The handshake messages of a server that are in clear, a HelloRetryRequest left out."""
+    stream = read_records(server.behind(server.begin)).handshake
+    hello = read_server_hello(stream)
+    return stream[hello.length :] if hello is not None and hello.is_hello_retry_request else stream
+
+
+def _of_one_capture(flows: Flows, rows: list[int]) -> list[int]:
+    """Those in the capture of the first: in another one they are the same packets seen elsewhere."""
+    capture = flows.scan.rows.capture
+    return [row for row in rows if capture[row] == capture[rows[0]]]
 
 
 def _hello_words(hello: ClientHello) -> str:
@@ -75,20 +106,21 @@ def _hello_words(hello: ClientHello) -> str:
     return ", ".join(filter(None, words))
 
 
-def _read_reply(request: Request, came: bytes) -> bytes:
-    """What the server's first bytes say; returns its handshake messages in clear."""
+def _read_reply(request: Request, came: bytes) -> None:
+    """What the server's first bytes say."""
+    details = request.details
     if came and not is_record(came):
         request.refusal = "not-tls"
-        request.replied = "an HTTP response, not TLS" if is_http_message(came) else "bytes that are not TLS"
-        request.notes.append((request.reply_row, request.replied))
-        return b""
+        details.replied = "an HTTP response, not TLS" if is_http_message(came) else "bytes that are not TLS"
+        details.notes.append((request.reply_row, details.replied))
+        return
     records = read_records(came)
     hello = read_server_hello(records.handshake)
     if hello is None:
         fatal = [alert for alert in records.alerts if alert.level == _FATAL and alert.description >= 0]
         if fatal and not records.handshake:
             request.refusal = alert_name(fatal[0].description)
-        return b""
+        return
     words, stream = [], records.handshake
     if hello.is_hello_retry_request:
         words.append(f"HelloRetryRequest for {group_name(hello.group)}" if hello.group >= 0 else "HelloRetryRequest")
@@ -96,12 +128,11 @@ def _read_reply(request: Request, came: bytes) -> bytes:
         hello = read_server_hello(stream)
     if hello is not None:
         words.append(f"ServerHello, {tls_version_name(hello.tls_version)}")
-    request.replied = ", then ".join(words)
-    request.notes.append((request.reply_row, request.replied))
+    details.replied = ", then ".join(words)
+    details.notes.append((request.reply_row, details.replied))
     for message in handshake_messages(stream):
         if message.kind == _CERTIFICATE_STATUS and not message.missing:
             _read_stapled(request, stream[message.start + 4 : message.start + 4 + message.length])
-    return stream
 
 
 def _read_stapled(request: Request, body: bytes) -> None:
@@ -110,29 +141,28 @@ def _read_stapled(request: Request, body: bytes) -> None:
 
     response = read_certificate_status(body)
     if response is not None:
-        words = f"stapled {tell_response(request, response)}"
-        request.replied += f", {words}"
-        request.notes.append((request.reply_row, words))
+        words = f"stapled {tell_response(request.details, response)}"
+        request.details.replied += f", {words}"
+        request.details.notes.append((request.reply_row, words))
 
 
 def _read_ending(flows: Flows, request: Request, side: str, stream: Stream) -> None:
     """Alerts of one side: those in clear, protected ones by their type, and what has the shape of one at its end."""
-    content = stream.behind(stream.begin)
+    content, details = stream.behind(stream.begin), request.details
     headers = record_headers(content)
     for header in headers:
         if header.kind == ALERT and not header.missing:
             words = f"alert {alert_name(content[header.start + 6])}" if header.length == 2 else "protected alert"
-            row = stream.rows_at(stream.begin + header.start)[0]
-            request.notes.append((row, words))
+            details.notes.append((stream.rows_at(stream.begin + header.start)[0], words))
             if header.length == 2 and content[header.start + 5] == _FATAL:
-                request.replied = ", ".join(filter(None, [request.replied, f"{words} of the {side}"]))
+                details.replied = ", ".join(filter(None, [details.replied, f"{words} of the {side}"]))
     last = headers[-1] if headers else None
     if last is None or last.kind != APPLICATION or last.missing or last.length != _ALERT_BYTES:
         return
     if _ends_at(flows, request.connection, stream, last.end):
-        request.notes.append((stream.rows_at(stream.begin + last.start)[0], "record of an alert's size before the end"))
+        details.notes.append((stream.rows_at(stream.begin + last.start)[0], "record of an alert's size before the end"))
         if all(header.kind != APPLICATION for header in headers[:-1]):
-            request.replied += f", and the {side}'s only protected record has the size of an alert"
+            details.replied += f", and the {side}'s only protected record has the size of an alert"
 
 
 def _ends_at(flows: Flows, connection: Connection, stream: Stream, length: int) -> bool:

@@ -6,7 +6,8 @@ An outcome that is undetermined says why with one of the words of the other requ
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import functools
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from analyzer.events.requests.request import Request
@@ -15,43 +16,69 @@ from analyzer.exchanges.judge import ANSWERED, REFUSED, REPLY_WAIT_NS, UNDETERMI
 from analyzer.exchanges.requests.columns import request_columns, unanswered
 
 
-def request_rows(judge: Judge) -> Iterator[tuple[int, dict[str, Any]]]:
+class RequestRow:
+    """A row whose values are made when they are asked for: of most requests few columns are read."""
+
+    def __init__(self, judge: Judge, request: Request, owner: Judged) -> None:
+        self.judge, self.request, self.owner = judge, request, owner
+
+    def get(self, name: str, none: Any, /) -> Any:
+        """The value of a column, ``none`` where requests of this kind have none."""
+        maker = _COLUMNS.get(name)
+        return maker(self) if maker is not None else self.records.get(name, none)
+
+    @functools.cached_property
+    def records(self) -> dict[str, Any]:
+        """Records and times."""
+        return request_columns(self.judge, self.request.rows, self.request.reply_row)
+
+    @functools.cached_property
+    def judged(self) -> tuple[Verdict, tuple[int, ...]]:
+        """The outcome, and the rows of the end of the connection that tell."""
+        return _judged(self.judge, self.request, self.owner)
+
+    def evidence(self) -> tuple[tuple[int, int], ...]:
+        """The records of the reply and of what ended the connection."""
+        noted = {row for row, _ in self.request.details.notes}
+        return self.judge.records(sorted((noted - {*self.request.rows}) | {*self.judged[1]}))
+
+    def served_client(self) -> str:
+        """The client that a PROXY header names."""
+        proxy = self.request.connection.proxy
+        return f"{proxy.source} port {proxy.source_port}" if proxy is not None and proxy.source else ""
+
+
+_COLUMNS: dict[str, Callable[[RequestRow], Any]] = {
+    "connection": lambda r: f"C{r.owner.number}",
+    "kind": lambda r: r.request.kind,
+    "transport": lambda _: "tcp",
+    "family": lambda r: f"ipv{r.request.connection.client.family}",
+    "client_address": lambda r: r.request.connection.client.address,
+    "client_port": lambda r: r.request.connection.client.port,
+    "server_address": lambda r: r.request.connection.server.address,
+    "server_port": lambda r: r.request.connection.server.port,
+    "name": lambda r: r.request.name,
+    "outcome": lambda r: r.judged[0].outcome,
+    "outcome_reason": lambda r: r.judged[0].reason,
+    "evidence_records": RequestRow.evidence,
+    "one_way": lambda r: r.owner.context.one_way,
+    "asked": lambda r: r.request.details.asked,
+    "replied": lambda r: r.request.details.replied,
+    "status": lambda r: r.request.details.status,
+    "alt_svc": lambda r: r.request.details.alt_svc,
+    "served_client": RequestRow.served_client,
+    "ocsp_status": lambda r: r.request.details.ocsp_status,
+    "ocsp_serial": lambda r: r.request.details.ocsp_serial,
+    "ocsp_until": lambda r: r.request.details.ocsp_until,
+}
+
+
+def request_rows(judge: Judge) -> Iterator[tuple[int, RequestRow]]:
     """(row of the request, table row) of each request inside a TCP connection."""
     found = judge.requests.found
     owners = {id(each.connection): each for each in judge.judged} if found else {}
     for request in found:
-        owner = owners[id(request.connection)]
-        row = request_columns(judge, request.rows, request.reply_row)
-        yield request.rows[0], row | _columns(judge, request, owner)
-
-
-def _columns(judge: Judge, request: Request, owner: Judged) -> dict[str, Any]:
-    """All columns but records and times."""
-    connection, (verdict, telling) = request.connection, _judged(judge, request, owner)
-    proxy = connection.proxy
-    return {
-        "connection": f"C{owner.number}",
-        "kind": request.kind,
-        "transport": "tcp",
-        "family": f"ipv{connection.client.family}",
-        "client_address": connection.client.address,
-        "client_port": connection.client.port,
-        "server_address": connection.server.address,
-        "server_port": connection.server.port,
-        "name": request.name,
-        "outcome": verdict.outcome,
-        "outcome_reason": verdict.reason,
-        "evidence_records": judge.records(sorted({row for row, _ in request.notes} - {*request.rows} | {*telling})),
-        "one_way": owner.context.one_way,
-        "asked": request.asked,
-        "replied": request.replied,
-        "status": request.status,
-        "alt_svc": request.alt_svc,
-        "served_client": f"{proxy.source} port {proxy.source_port}" if proxy is not None and proxy.source else "",
-        "ocsp_status": request.ocsp_status,
-        "ocsp_serial": request.ocsp_serial,
-        "ocsp_until": request.ocsp_until,
-    }
+        yield request.rows[0], RequestRow(judge, request, owners[id(request.connection)])
 
 
 def _judged(judge: Judge, request: Request, owner: Judged) -> tuple[Verdict, tuple[int, ...]]:

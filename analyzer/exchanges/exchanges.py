@@ -19,8 +19,8 @@ from analyzer.events.lookups.dns import Lookup
 from analyzer.events.lookups.neighbours import NeighbourLookup
 from analyzer.exchanges.connections import Judge, Judged
 from analyzer.exchanges.judge import ANSWERED, REFUSED, SILENT, UNDETERMINED, Verdict
-from analyzer.exchanges.requests.columns import Row, request_columns, unanswered
-from analyzer.exchanges.requests.table import request_rows
+from analyzer.exchanges.requests.columns import request_columns, unanswered
+from analyzer.exchanges.requests.table import RequestRows
 from analyzer.exchanges.schemas import EXCHANGES
 from analyzer.wire.icmp import REFUSALS
 
@@ -35,17 +35,18 @@ _AS_IN_CONNECTIONS = (
 def exchanges_table(judge: Judge, found: Conversations, connections: Table) -> Table:
     """One row per request, in the order of the request records."""
     began, columns = _of_connections(connections)
-    others: list[tuple[int, Row]] = [*_of_lookups(judge, found), *_of_neighbours(judge, found), *request_rows(judge)]
+    others, inside = [*_of_lookups(judge, found), *_of_neighbours(judge, found)], RequestRows(judge, connections)
     places = [judge.judged[row].connection.request_rows[0] for row in began.tolist()]
-    places += [place for place, _ in others]
+    places += [*(place for place, _ in others), *inside.places]
     order = np.argsort(np.array(places, np.int64), kind="stable")
 
     def made(column: Column) -> NDArray[Any]:
         none, maker = none_of(column), columns.get(column.name)
         values = array_of(column, maker() if maker is not None else [none] * len(began))
-        if not others:
+        if len(values) == len(places):
             return values
-        return np.concatenate([values, array_of(column, [row.get(column.name, none) for _, row in others])])[order]
+        others_values = array_of(column, [row.get(column.name, none) for _, row in others])
+        return np.concatenate([values, others_values, inside.column(column)])[order]
 
     makers: dict[str, Maker] = {column.name: functools.partial(made, column) for column in EXCHANGES}
     makers["exchange"] = lambda: [f"E{number}" for number in range(1, len(places) + 1)]

@@ -81,15 +81,15 @@ def packets_table(judge: Judge) -> Table:
             columns["direction"][row] = "client" if from_client else "server"
     plain = columns.pop("detail")
     owners = {row: connection for row, (_, connection) in owner.items() if connection.transport == "tcp"}
-    lazy = {"detail": lambda index: _noted(judge, owners, {row: str(plain[row]) for row in index})}
+    lazy = {"detail": lambda index: _noted(judge, owners, [(row, str(plain[row])) for row in index])}
     return Table.from_columns("packets", PACKETS, columns, lazy)
 
 
-def _noted(judge: Judge, owners: Mapping[int, Connection], plain: Mapping[int, str]) -> list[str]:
+def _noted(judge: Judge, owners: Mapping[int, Connection], plain: list[tuple[int, str]]) -> list[str]:
     """The details of some rows, with what their segments hold of requests and replies."""
     notes: dict[int, dict[int, str]] = {}
     told = []
-    for row, detail in plain.items():
+    for row, detail in plain:
         connection = owners.get(row)
         if connection is not None and id(connection) not in notes:
             notes[id(connection)] = _notes(judge, connection)

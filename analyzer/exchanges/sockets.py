@@ -37,10 +37,9 @@ def sockets_table(connections: Table, exchanges: Table) -> Table:
     questions = np.flatnonzero((exchanges["kind"] == "dns") & (exchanges["transport"] == "udp"))
     asking = set(exchanges["connection"][questions])
     chosen = [r for r in np.flatnonzero(is_attempt(connections)).tolist() if connections["connection"][r] not in asking]
-    columns = {
-        name: np.concatenate([connections[name][chosen], exchanges[name][questions]])
-        for name in (*_COLUMNS, "reply_time", "transport")
-    }
+    columns = {name: connections[name][chosen] for name in (*_COLUMNS, "reply_time", "transport")}
+    if len(questions):
+        columns = {name: np.concatenate([values, exchanges[name][questions]]) for name, values in columns.items()}
     groups: dict[tuple[str, str, str, int], list[int]] = defaultdict(list)
     keys = zip(*(columns[name].tolist() for name in ("transport", *_COLUMNS[:3])), strict=True)
     for row, (transport, family, address, port) in enumerate(keys):

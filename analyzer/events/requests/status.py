@@ -11,9 +11,9 @@ from datetime import datetime
 from typing import TYPE_CHECKING
 
 from analyzer.events.requests.request import OCSP, Details, Request
-from analyzer.wire.web.http1 import HttpMessage
 
 if TYPE_CHECKING:
+    from analyzer.wire.web.http1 import HttpMessage
     from analyzer.wire.web.ocsp import OcspRequest, OcspResponse
 
 _REQUEST_TYPE, _RESPONSE_TYPE = "application/ocsp-request", "application/ocsp-response"

@@ -2,17 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from typing import Any
 
 from analyzer.exchanges.connections import Judge
 from analyzer.exchanges.judge import REPLY_WAIT_NS, SILENT, UNDETERMINED, Verdict
-
-
-class Row(Protocol):
-    """A row of the exchanges table, as a mapping from the names of columns."""
-
-    def get(self, name: str, none: Any, /) -> Any:
-        """The value of a column, ``none`` where it has none."""
 
 
 def request_columns(judge: Judge, asked: list[int], reply: int) -> dict[str, Any]:

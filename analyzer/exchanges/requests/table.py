@@ -7,25 +7,52 @@ An outcome that is undetermined says why with one of the words of the other requ
 from __future__ import annotations
 
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
+from analyzer.columns import Column, Table, array_of, none_of
 from analyzer.events.requests.request import Request
 from analyzer.exchanges.connections import Judge, Judged
 from analyzer.exchanges.judge import ANSWERED, REFUSED, REPLY_WAIT_NS, UNDETERMINED, Verdict
 from analyzer.exchanges.requests.columns import request_columns, unanswered
 
+#: Columns that are those of the connection.
+_OF_CONNECTION = (
+    *("connection", "transport", "family", "client_address", "client_port", "server_address", "server_port"),
+    "one_way",
+)
 
-class RequestRow:
-    """A row whose values are made when they are asked for: of most requests few columns are read."""
+
+class RequestRows:
+    """The requests inside TCP connections as rows; the values of a column are made when it is asked for."""
+
+    def __init__(self, judge: Judge, connections: Table) -> None:
+        found = judge.requests.found
+        owners = {id(each.connection): each for each in judge.judged} if found else {}
+        self._connections = connections
+        self._rows = [_Row(judge, request, owners[id(request.connection)]) for request in found]
+        self._owners = np.array([row.owner.number - 1 for row in self._rows], np.int64)
+        self.places = [request.rows[0] for request in found]  # the row of each request
+
+    def column(self, column: Column) -> NDArray[Any]:
+        """The values of a column."""
+        if column.name in _OF_CONNECTION:
+            return self._connections[column.name][self._owners]
+        maker = _COLUMNS.get(column.name)
+        if maker is not None:
+            return array_of(column, [maker(row) for row in self._rows])
+        none = none_of(column)
+        return array_of(column, [row.records.get(column.name, none) for row in self._rows])
+
+
+class _Row:
+    """One request, and what is made for several of its columns."""
 
     def __init__(self, judge: Judge, request: Request, owner: Judged) -> None:
         self.judge, self.request, self.owner = judge, request, owner
-
-    def get(self, name: str, none: Any, /) -> Any:
-        """The value of a column, ``none`` where requests of this kind have none."""
-        maker = _COLUMNS.get(name)
-        return maker(self) if maker is not None else self.records.get(name, none)
 
     @functools.cached_property
     def records(self) -> dict[str, Any]:
@@ -48,37 +75,21 @@ class RequestRow:
         return f"{proxy.source} port {proxy.source_port}" if proxy is not None and proxy.source else ""
 
 
-_COLUMNS: dict[str, Callable[[RequestRow], Any]] = {
-    "connection": lambda r: f"C{r.owner.number}",
+_COLUMNS: dict[str, Callable[[_Row], Any]] = {
     "kind": lambda r: r.request.kind,
-    "transport": lambda _: "tcp",
-    "family": lambda r: f"ipv{r.request.connection.client.family}",
-    "client_address": lambda r: r.request.connection.client.address,
-    "client_port": lambda r: r.request.connection.client.port,
-    "server_address": lambda r: r.request.connection.server.address,
-    "server_port": lambda r: r.request.connection.server.port,
     "name": lambda r: r.request.name,
     "outcome": lambda r: r.judged[0].outcome,
     "outcome_reason": lambda r: r.judged[0].reason,
-    "evidence_records": RequestRow.evidence,
-    "one_way": lambda r: r.owner.context.one_way,
+    "evidence_records": _Row.evidence,
     "asked": lambda r: r.request.details.asked,
     "replied": lambda r: r.request.details.replied,
     "status": lambda r: r.request.details.status,
     "alt_svc": lambda r: r.request.details.alt_svc,
-    "served_client": RequestRow.served_client,
+    "served_client": _Row.served_client,
     "ocsp_status": lambda r: r.request.details.ocsp_status,
     "ocsp_serial": lambda r: r.request.details.ocsp_serial,
     "ocsp_until": lambda r: r.request.details.ocsp_until,
 }
-
-
-def request_rows(judge: Judge) -> Iterator[tuple[int, RequestRow]]:
-    """(row of the request, table row) of each request inside a TCP connection."""
-    found = judge.requests.found
-    owners = {id(each.connection): each for each in judge.judged} if found else {}
-    for request in found:
-        yield request.rows[0], RequestRow(judge, request, owners[id(request.connection)])
 
 
 def _judged(judge: Judge, request: Request, owner: Judged) -> tuple[Verdict, tuple[int, ...]]:

@@ -11,9 +11,11 @@ Not read here: TLVs, and the checksum among them.
 
 from __future__ import annotations
 
-import ipaddress
 from enum import IntEnum
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:
+    import ipaddress
 
 _WORD = b"PROXY "
 _SIGNATURE = b"\r\n\r\n\x00\r\nQUIT\n"
@@ -56,6 +58,12 @@ def read_proxy(stream: bytes) -> ProxyHeader | None:
     return _none(0, 0, ProxyFlaw.INCOMPLETE) if is_proxy(stream) else None
 
 
+def _address(text_or_bytes: str | bytes) -> ipaddress.IPv4Address | ipaddress.IPv6Address:
+    import ipaddress  # few captures hold such headers
+
+    return ipaddress.ip_address(text_or_bytes)
+
+
 def _none(version: int, length: int, flaw: ProxyFlaw) -> ProxyHeader:
     return ProxyHeader(version, "", -1, "", -1, length, flaw)
 
@@ -72,7 +80,7 @@ def _read_line(stream: bytes) -> ProxyHeader:
         return _none(1, length, ProxyFlaw.MALFORMED)
     family, addresses, ports = int(words[1][3]), words[2:4], words[4:6]
     try:
-        parsed = [ipaddress.ip_address(address) for address in addresses]
+        parsed = [_address(address) for address in addresses]
     except ValueError:
         return _none(1, length, ProxyFlaw.MALFORMED)
     is_number = all(port.isascii() and port.isdigit() and len(port) <= 5 and int(port) < 65536 for port in ports)
@@ -97,6 +105,6 @@ def _read_binary(stream: bytes) -> ProxyHeader:
     body = stream[_FIXED:length]
     if len(body) < 2 * size + 4:
         return _none(2, length, ProxyFlaw.MALFORMED)
-    source, destination = (str(ipaddress.ip_address(body[k * size : (k + 1) * size])) for k in (0, 1))
+    source, destination = (str(_address(body[k * size : (k + 1) * size])) for k in (0, 1))
     ports = [int.from_bytes(body[2 * size + 2 * k : 2 * size + 2 * k + 2], "big") for k in (0, 1)]
     return ProxyHeader(2, source, ports[0], destination, ports[1], length, ProxyFlaw.NONE)

@@ -12,7 +12,8 @@ and direction, and *selects* the packets that later rooms may need, copying thei
 * fragments among the first ``FRAGMENTS_KEPT`` of them: a first one lies in the flow of its ports, the others, which
   have none, in a flow of both addresses and the protocol with ports 0 (``analyzer.events.fragments`` joins them);
 * the first packet after ``SILENCE_NS`` without one in the same direction;
-* small UDP datagrams that end in the same 16 bytes as the one before (``story.endings``: stateless resets).
+* small UDP datagrams that end in the same 16 bytes as the one before (``story.endings``: stateless resets);
+* TCP segments that do not begin where the one before ended (``tcp.segments``).
 
 Each selected row carries the running counters of its flow at that moment. So a connection that shares its flow with
 another is measured by subtraction, and a scan that was cut can be continued: ``analyzer.events.scan`` adds what came
@@ -34,7 +35,7 @@ from analyzer.events import selected as sel
 from analyzer.events.selected import write_packet
 from analyzer.events.story.endings import FIRST_TAIL, TAILS_KEPT, count_tail, count_unanswered, tail_of
 from analyzer.events.tcp.heads import HEADS_KEPT, count_head, head_of
-from analyzer.events.tcp.segments import count_segment
+from analyzer.events.tcp.segments import count_segment, is_kept_jump
 from analyzer.kernels import Matrix, helper, kernel
 from analyzer.wire.bytes import copy_bytes, hash_of_words, hash_secret
 from analyzer.wire.packets import (
@@ -110,7 +111,7 @@ SYN_AT = 12  # 1 + the records of this direction at the flow's last SYN or SYN/A
 # 13 to 15: those of tcp.segments
 RING_DIGEST = 16  # RING digests, -1 where none can prove a duplicate
 RING_TIME = RING_DIGEST + RING
-STATE_COLUMNS = RING_TIME + RING + 1  # the last: tcp.heads
+STATE_COLUMNS = RING_TIME + RING + 2  # the last: of tcp.heads and tcp.segments
 
 
 def new_flow_table(flows: int) -> FlowTable:
@@ -332,7 +333,7 @@ def track_flows(
         if kind == UNREAD_LINK or kind == NOT_IP:
             continue
         flow, direction, d = -1, 0, 0
-        reason, quic, cid, gap, tail, repeat, head = ALWAYS, 0, 0, -1, 0, 0, 0
+        reason, quic, cid, gap, tail, repeat, head, jump = ALWAYS, 0, 0, -1, 0, 0, 0, 0
         if kind != ARP:
             forward = a_is_source(p, r)
             flow = find_flow(size, slots, keys, key, write_key(p, r, forward, key))
@@ -346,7 +347,7 @@ def track_flows(
             reason = count_packet(p, r, times[r], state, d)
             count_unanswered(state, d, times[r])
             if kind == TCP:
-                count_segment(p, r, times[r], state, d)
+                jump = count_segment(p, r, times[r], state, d, reason & IS_DUPLICATE > 0)
                 head = count_head(state, d) if head_of(b, p, r) else 0
             tail = tail_of(b, p, r)
             if tail:
@@ -359,7 +360,7 @@ def track_flows(
                 reason = count_long_header(cid, reason, state, d)
             if reason & IS_DUPLICATE:
                 cursor[3 + captures[r]] += 1
-            wanted = reason & (ALWAYS | WHOLE) or since_syn(state, d) <= HEAD or gap >= SILENCE_NS
+            wanted = reason & (ALWAYS | WHOLE) or since_syn(state, d) <= HEAD or gap >= SILENCE_NS or is_kept_jump(jump)
             if not wanted and not (reason & IS_DUPLICATE and state[d, DUPLICATES] <= DUPLICATES_KEPT):
                 continue
         begin = p[r, IP_OFFSET]
@@ -371,7 +372,8 @@ def track_flows(
         out[rows, sel.ORIGINAL_LENGTH], out[rows, sel.CAPTURED_LENGTH] = min(original[r], MOST_BYTES), captured[r]
         write_packet(p, r, out, rows)
         out[rows, sel.QUIC], out[rows, sel.CID_DIGEST], out[rows, sel.GAP] = quic, cid, gap
-        out[rows, sel.TAIL], out[rows, sel.TAIL_REPEAT], out[rows, sel.HEAD] = tail, repeat, head
+        out[rows, sel.TAIL], out[rows, sel.TAIL_REPEAT] = tail, repeat
+        out[rows, sel.HEAD], out[rows, sel.JUMP] = head, jump
         if flow >= 0:
             write_state(state, d, out, rows)
         else:

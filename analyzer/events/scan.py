@@ -38,7 +38,8 @@ from analyzer.events.flows import (
 from analyzer.events.selected import SELECTED_DTYPES, Selected, each_column
 from analyzer.events.story.endings import FIRST_TAIL, TAILS_KEPT, join_endings, join_tails
 from analyzer.events.tcp.heads import HEADS, HEADS_KEPT
-from analyzer.events.tcp.segments import join_segments
+from analyzer.events.tcp.jumps import join_jumps
+from analyzer.events.tcp.segments import join_segments, kept_jumps
 from analyzer.kernels import Matrix, runner
 from analyzer.wire import packets as pk
 from analyzer.wire.packets import LATER_FRAGMENT, NO_FLAW, NOT_IP, UDP, UNREAD_LINK, decode_packets, new_packets
@@ -180,7 +181,8 @@ def merge(first: Scan, second: Scan) -> Scan:
     rows.flow[tracked] = mapping[rows.flow[tracked]]
     own = 2 * rows.flow[tracked].astype(np.int64) + rows.direction[tracked]
     ledger = first.ledger + second.ledger
-    _find_duplicates(before, after, rows, tracked, ledger)
+    doubled = _find_duplicates(before, after, rows, tracked, ledger)
+    join_jumps(before, after, rows, rows.reason & IS_DUPLICATE > 0, doubled)
     follows = (rows.ordinal[tracked] == 1) & (before[own, fl.RECORDS] > 0)
     rows.gap[tracked[follows]] = rows.time[tracked[follows]] - before[own[follows], fl.LAST_TIME]
     rows.syn_at[tracked] = _syn_at(before[own], rows.syn_at[tracked])
@@ -217,13 +219,16 @@ def _merge_keys(first: FlowTable, second: FlowTable) -> tuple[NDArray[np.int64],
 
 def _find_duplicates(
     before: Matrix, after: Matrix, rows: Selected, tracked: NDArray[np.int64], ledger: NDArray[np.int64]
-) -> None:
-    """Mark the first packets of the second piece that repeat one of the last of the first; counters follow."""
+) -> dict[int, int]:
+    """Mark the first packets of the second piece that repeat one of the last of the first; counters follow.
+
+    Returns the last of them of each direction.
+    """
     own = 2 * rows.flow[tracked].astype(np.int64) + rows.direction[tracked]
     near = (rows.ordinal[tracked] <= RING) & (before[own, fl.RECORDS] > 0) & (rows.reason[tracked] & IS_DUPLICATE == 0)
     found = [(int(own[k]), int(tracked[k])) for k in np.flatnonzero(near) if _repeats(before[own[k]], rows, tracked[k])]
     if not found:
-        return
+        return {}
     order = np.argsort(own, kind="stable")
     by_direction, own = tracked[order], own[order]
 
@@ -246,6 +251,7 @@ def _find_duplicates(
         after[d, fl.BYTES] -= payload
         after[d, fl.PAYLOADS] -= payload > 0
         ledger[rows.capture[row], LEDGER.index("duplicates")] += 1
+    return dict(found)
 
 
 def _repeats(before: NDArray[np.int64], rows: Selected, row: int) -> bool:
@@ -309,7 +315,7 @@ def settle(scan: Scan) -> Scan:
     payload_head = (rows.payload_length > 0) & ((rows.payload_ordinal <= head) | behind_syn | message_head) & ~duplicate
     tail = (rows.tail_repeat == FIRST_TAIL) | ((rows.tail_repeat > 0) & (rows.tail_repeat <= TAILS_KEPT))
     whole = np.where(long_header, _cid_runs(rows, long_header) <= fl.HEAD_LONGS, always | payload_head | tail)
-    keep = always | whole | behind_syn | (rows.gap >= fl.SILENCE_NS)
+    keep = always | whole | behind_syn | (rows.gap >= fl.SILENCE_NS) | kept_jumps(rows.jump)
     keep |= duplicate & (rows.duplicate_ordinal <= fl.DUPLICATES_KEPT)
     reason = np.where(whole, rows.reason | WHOLE, rows.reason & ~np.int8(WHOLE)).astype(np.int8)
     header_only = rows.header.astype(np.int32) + np.where(rows.kind == UDP, fl.HEADER_KEPT, 0).astype(np.int32)

@@ -55,6 +55,7 @@ class Selected(NamedTuple):
     tail: NDArray[np.int64]  # of story.endings, as the next
     tail_repeat: NDArray[np.int32]
     head: NDArray[np.int32]  # number among the segments of this direction that begin like HTTP (tcp.heads), 0: no
+    jump: NDArray[np.int64]  # of tcp.segments
     start: NDArray[np.int64]
     kept: NDArray[np.int32]
     transport: NDArray[np.int16]  # offset of the transport header in the kept bytes, -1 if not reached
@@ -72,7 +73,7 @@ TCP_FLAGS, SEQUENCE, ACKNOWLEDGMENT, WINDOW = 15, 16, 17, 18
 ICMP, DIGEST, QUIC, CID_DIGEST = 19, 20, 21, 22
 ORDINAL, PAYLOAD_ORDINAL, DUPLICATE_ORDINAL, BYTES_SO_FAR = 23, 24, 25, 26
 OTHER_RECORDS, OTHER_DUPLICATES, OTHER_BYTES, SYN_AT, GAP = 27, 28, 29, 30, 31
-TAIL, TAIL_REPEAT, HEAD, START, KEPT, TRANSPORT, HEADER = 32, 33, 34, 35, 36, 37, 38
+TAIL, TAIL_REPEAT, HEAD, JUMP, START, KEPT, TRANSPORT, HEADER = 32, 33, 34, 35, 36, 37, 38, 39
 
 
 def each_column(function: Callable[..., NDArray[Any]], *rows: Selected) -> Selected:

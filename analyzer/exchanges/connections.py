@@ -187,15 +187,16 @@ def _of_facts(judge_: Judge, connections: Sequence[Connection]) -> dict[str, Mak
         values[index] = list(map(attrgetter(name), facts))
         return values
 
-    def records() -> list[tuple[tuple[int, int], ...]]:
+    def records(name: str) -> list[tuple[tuple[int, int], ...]]:
         index, facts = told()
-        rows = dict(zip(index, (each.rows for each in facts), strict=True))
+        rows = dict(zip(index, map(attrgetter(name), facts), strict=True))
         return judge_.records_of([rows.get(k, ()) for k in range(len(connections))])
 
+    lists = {"rows": "tcp_records", "unseen_rows": "unseen_records"}
     columns: dict[str, Maker] = {
-        field.name: functools.partial(column, field.name) for field in fields(TcpFacts) if field.name != "rows"
+        field.name: functools.partial(column, field.name) for field in fields(TcpFacts) if field.name not in lists
     }
-    return columns | {"tcp_records": records}
+    return columns | {column: functools.partial(records, name) for name, column in lists.items()}
 
 
 def _state(j: Judged) -> str:

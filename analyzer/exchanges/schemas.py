@@ -49,6 +49,11 @@ _TCP_FACTS: Schema = (
     _c("hole_length", "int", "bytes", "how many bytes are missing before later ones", public=False),
     _c("challenged", "bool", "", "a SYN met a bare ACK, and that a RST", "RFC 5961 §4.2", public=False),
     _c("syn_acks_after_ack", "int", "", "SYN/ACKs repeated after the client's ACK and data", public=False),
+    _c("client_retransmitted", "int", "", "segments that the client sent again", "RFC 6298 §5", public=False),
+    _c("server_retransmitted", "int", "", "segments that the server sent again", "RFC 6298 §5", public=False),
+    _c("client_unseen", "int", "bytes", "client data acknowledged and never seen here, between seen", public=False),
+    _c("server_unseen", "int", "bytes", "server data acknowledged and never seen here, between seen", public=False),
+    _c("unseen_records", "records", "", "the segments behind such data", public=False),
     _c("tcp_records", "records", "", "records that tell all this", public=False),
 )
 

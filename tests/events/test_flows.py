@@ -113,7 +113,7 @@ def test_the_table_grows_and_keeps_its_counters() -> None:
 
 @pytest.mark.parametrize("flags", [1, 2, 4, 17, 18, 20])
 def test_segments_that_are_always_selected(flags: int) -> None:
-    bulk = [segment(16, b"bulk", seq=k) for k in range(30)]
+    bulk = [segment(16, b"bulk", seq=4 * k) for k in range(30)]
     assert 31 in records_of(scan_of(spaced([*bulk, segment(flags, seq=99), *bulk])))
 
 
@@ -139,22 +139,22 @@ def test_dns_is_always_selected() -> None:
 
 def test_the_first_packets_and_the_first_payloads_are_selected() -> None:
     acks = [segment(16, seq=k, ident=k + 1) for k in range(10)]
-    bulk = [segment(16, b"bulk", seq=100 + k, ident=50 + k) for k in range(20)]
+    bulk = [segment(16, b"bulk", seq=100 + 4 * k, ident=50 + k) for k in range(20)]
     selected = records_of(scan_of(spaced(acks + bulk)))
     assert selected == [*range(1, fl.HEAD + 1), *range(11, 11 + fl.HEAD_PAYLOADS)]
 
 
 def test_each_direction_has_a_head_of_its_own() -> None:
-    raws = [segment(16, b"bulk", seq=k, back=k >= 20) for k in range(40)]
+    raws = [segment(16, b"bulk", seq=4 * k, back=k >= 20) for k in range(40)]
     selected = records_of(scan_of(spaced(raws)))
     assert selected == [*range(1, 1 + fl.HEAD_PAYLOADS), *range(21, 21 + fl.HEAD_PAYLOADS)]
 
 
 def test_the_head_begins_again_behind_a_syn() -> None:
     """On a port that is used again, the next handshake and hello are read as the first were."""
-    bulk = [segment(16, b"bulk", seq=k) for k in range(30)]
+    bulk = [segment(16, b"bulk", seq=5002 + 4 * k) for k in range(60)]
     again = [segment(2, seq=5000), segment(18, seq=7, back=True), segment(16, seq=5001), segment(24, b"h", seq=5001)]
-    selected = records_of(scan_of(spaced([*bulk, *again, *bulk])))
+    selected = records_of(scan_of(spaced([*bulk[30:], *again, *bulk[:30]])))
     assert selected[fl.HEAD_PAYLOADS :] == [31, 32, 33, 34, 35, 36]  # of the client: four packets behind the SYN/ACK
 
 
@@ -165,6 +165,16 @@ def test_the_first_packet_after_a_silence_is_selected() -> None:
     assert scan.rows.record.tolist()[-1] == 21
     assert scan.rows.gap[-1] == 5 * SECOND - 19 * 30 * MS
     assert scan.rows.gap[0] == -1
+
+
+def test_segments_that_do_not_follow_the_one_before_are_selected() -> None:
+    order = [*range(12), 11, 12, 20, 21, 13, 22]
+    captured = spaced([segment(16, b"bulk", seq=4 * k, ident=n + 1) for n, k in enumerate(order)])
+    selected = settle(scan_of(captured))
+    assert selected.rows.record.tolist()[fl.HEAD_PAYLOADS :] == [13, 15, 17, 18]
+    assert [(jump >> 32, jump & 0xFFFFFFFF) for jump in selected.rows.jump.tolist()[fl.HEAD_PAYLOADS :]] == [
+        (1, 48), (2, 52), (3, 88), (4, 56),
+    ]  # fmt: skip
 
 
 def test_payloads_are_kept_whole_up_to_a_limit() -> None:

@@ -27,6 +27,22 @@ def test_what_a_capture_says_of_itself(pattern: str, fires: dict[str, Any]) -> N
     assert not found(pattern, view(connection(), captures=[capture()]))
 
 
+def test_data_that_was_acknowledged_and_never_seen() -> None:
+    hole = {"server_unseen": 2896, "unseen_records": ((0, 107),)}
+    rows = [tcp_row(at=1, **hole), tcp_row(at=2)]
+    [finding] = found("capture-drops", view(*rows))
+    assert finding.because.startswith("In 1 of 2 TCP connections of server.pcap the receiver acknowledged 2,896 bytes")
+    assert (finding.severity, finding.records) == ("info", ((0, 107),))
+    assert not found("capture-drops", view(rows[1]))
+
+
+@pytest.mark.parametrize("part", ["fragments", "flawed", "unread_link_type"])
+def test_data_that_may_lie_in_records_that_were_not_read(part: str) -> None:
+    hole = {"client_unseen": 1400, "unseen_records": ((0, 107),)}
+    captures = [capture(ledger={"records": 5000, "decoded": 5000, part: 2})]
+    assert not found("capture-drops", view(tcp_row(**hole), captures=captures))
+
+
 def test_connections_that_had_begun_before() -> None:
     rows = [tcp_row(at=1, roles_from="port"), tcp_row(at=2, roles_from="syn")]
     [finding] = found("capture-midstream", view(*rows))

@@ -16,12 +16,13 @@ connection of a flow also has what the flow remembers of its last segments (``se
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from analyzer.events.connection import Connection, Flows
 from analyzer.events.tcp.reader import ACK, FIN, RST, SYN
-from analyzer.events.tcp.segments import DATA_TIME, last_segment
+from analyzer.events.tcp.runs import Sent, round_trip_of, runs_of, sent_of
+from analyzer.events.tcp.segments import DATA_TIME, JUMPS, last_segment
 from analyzer.events.tcp.sides import Segment, Side, distance, sides_of
 from analyzer.events.tcp.words import CLIENT, SERVER, Words
 
@@ -63,6 +64,11 @@ class TcpFacts:
     hole_length: int = 0
     challenged: bool = False
     syn_acks_after_ack: int = 0
+    client_retransmitted: int = 0
+    server_retransmitted: int = 0
+    client_unseen: int = 0
+    server_unseen: int = 0
+    unseen_rows: tuple[int, ...] = ()
     rows: tuple[int, ...] = ()
 
 
@@ -71,16 +77,42 @@ NO_FACTS = TcpFacts()
 
 def tcp_facts(flows: Flows, connections: Sequence[Connection]) -> list[TcpFacts]:
     """The facts of each connection; little for plain ones, none for other transports and silent attempts."""
-    last = {connection.flow: k for k, connection in enumerate(connections) if connection.transport == "tcp"}
+    jumps = flows.scan.table.state[:, JUMPS].reshape(-1, 2).sum(axis=1)
+    followed: dict[int, Connection] = {}
     facts = []
-    for k, c in enumerate(connections):
+    for c in reversed(connections):
         if c.transport != "tcp" or not _is_two_way(c):
             facts.append(NO_FACTS)
             continue
-        is_last = last[c.flow] == k
-        is_plain = is_last and _is_plain(flows, c)
-        facts.append(_plain_facts(flows, c) if is_plain else _facts(flows, c, is_last=is_last))
-    return facts
+        following = followed.get(c.flow)
+        is_plain = following is None and _is_plain(flows, c)
+        told = _plain_facts(flows, c) if is_plain else _facts(flows, c, is_last=following is None)
+        facts.append(_with_runs(flows, c, told, following) if jumps[c.flow] else told)
+        followed[c.flow] = c
+    return facts[::-1]
+
+
+def sent_by_both(flows: Flows, connection: Connection, following: Connection | None) -> tuple[Sent, Sent]:
+    """What client and server sent; ``following`` is the next connection on the same sockets."""
+    client, server = sides_of(flows, connection, is_last=following is None)
+    round_trip = round_trip_of(flows, connection)
+    return (
+        sent_of(runs_of(flows, connection, client, following), server, round_trip),
+        sent_of(runs_of(flows, connection, server, following), client, round_trip),
+    )
+
+
+def _with_runs(flows: Flows, connection: Connection, facts: TcpFacts, following: Connection | None) -> TcpFacts:
+    """The facts of a connection in which some data did not follow the data before it."""
+    client, server = sent_by_both(flows, connection, following)
+    return replace(
+        facts,
+        client_retransmitted=client.retransmitted,
+        server_retransmitted=server.retransmitted,
+        client_unseen=client.unseen,
+        server_unseen=server.unseen,
+        unseen_rows=(*client.unseen_rows, *server.unseen_rows),
+    )
 
 
 def _plain_facts(flows: Flows, connection: Connection) -> TcpFacts:

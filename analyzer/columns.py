@@ -95,7 +95,7 @@ class Table:
         return cls(name, schema, arrays)
 
     def __len__(self) -> int:
-        return len(self.arrays[self.schema[0].name])
+        return len(self.arrays[next(column.name for column in self.schema if column.name not in self.lazy)])
 
     def __getitem__(self, name: str) -> NDArray[Any]:
         if name in self.lazy:

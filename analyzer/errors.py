@@ -16,6 +16,8 @@ raises: what is wrong on the wire is a value with a flaw. A record that is cut i
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 
 class AnalyzerError(Exception):
     """Base of every error that this package raises on purpose."""
@@ -51,3 +53,11 @@ class OutputError(AnalyzerError):
 
 class UsageError(AnalyzerError):
     """The caller asked for something that does not exist or does not fit."""
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """``did you mean 'x'?`` for the known word that is nearest, "" where none is near."""
+    import difflib
+
+    near = difflib.get_close_matches(word.lower(), list(known), 1)
+    return f"did you mean {near[0]!r}?" if near else ""

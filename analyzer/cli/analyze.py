@@ -10,6 +10,7 @@ from pathlib import Path
 import click
 
 from analyzer.cli.reading import EXIT_FINDINGS, HowToRead, exit_status, read, reading_options
+from analyzer.cli.words import Word
 from analyzer.errors import UsageError
 
 _RANKS = {"error": ("error",), "warning": ("error", "warning")}
@@ -20,7 +21,7 @@ _RANKS = {"error": ("error",), "warning": ("error", "warning")}
     "-o", "--output", metavar="DIR", type=click.Path(path_type=Path), help="Write the report into this folder."
 )
 @click.option("--json", "as_json", is_flag=True, help="Print the report document alone.")
-@click.option("--fail-on", type=click.Choice(["error", "warning"]), help="Exit with 1 if there is such a finding.")
+@click.option("--fail-on", type=Word(["error", "warning"]), help="Exit with 1 if there is such a finding.")
 @click.option("--full", is_flag=True, help="Leave nothing out.")
 @click.option("--force", is_flag=True, help="Write into a folder that halfshake did not make.")
 @reading_options
@@ -56,7 +57,7 @@ def analyze(
         if as_json:
             click.echo(document_json(analysis.document), nl=False)
         else:
-            color = sys.stdout.isatty() and "NO_COLOR" not in os.environ
+            color = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
             width = min(shutil.get_terminal_size((100, 24)).columns, 120)
             _reconfigure_stdout()
             click.echo(verdict(analysis, color=color, width=width, full=full), nl=False, color=color)

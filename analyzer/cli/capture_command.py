@@ -34,12 +34,12 @@ def capture_command(
 ) -> None:
     """Print a tcpdump command: both address families, UDP and TCP, DNS, ICMP, ARP and Neighbour Discovery.
 
-    The packets go into a ring of files, each cut to what holds an Initial whole.
-
     \b
     halfshake capture-command -i eth0
     halfshake capture-command -i eth0 --host 192.0.2.80 --host 2001:db8::80 --port 443 --port 8443
     sudo sh -c "$(halfshake capture-command -i eth0 --handshakes)"
+
+    The packets go into a ring of files, each cut to what holds an Initial whole.
     """
     from analyzer.capture.command import Wanted, advice
     from analyzer.capture.command import capture_command as command_of

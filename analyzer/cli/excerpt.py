@@ -14,7 +14,7 @@ import click
 
 from analyzer.cli.ending import written
 from analyzer.cli.reading import HowToRead, exit_status, read, reading_options
-from analyzer.errors import UsageError
+from analyzer.errors import UsageError, did_you_mean
 
 
 @click.command(short_help="Copy the records that prove a finding into a capture.")
@@ -70,7 +70,8 @@ def chosen_findings(findings: Sequence[dict[str, Any]], wanted: Sequence[str]) -
     for word in wanted:
         if word.lower() not in known:
             ids = ", ".join(f"{finding['id']} ({finding['pattern']})" for finding in findings[:20])
-            raise UsageError(f"no finding {word!r} here; there is {ids or 'none at all'}")
+            hint = did_you_mean(word, known)
+            raise UsageError(f"no finding {word!r} here; {hint + ' ' if hint else ''}there is {ids or 'none at all'}")
     words = {word.lower() for word in wanted}
     return [finding for finding in findings if words & {finding["id"].lower(), finding["pattern"]}]
 

@@ -4,24 +4,30 @@ from __future__ import annotations
 
 import click
 
+from analyzer.cli.words import incident_ids, pattern_ids, words
 from analyzer.errors import UsageError
 
 
 @click.command(short_help="Say what a pattern means, how it decides and what to do.")
-@click.argument("pattern", required=False, metavar="[PATTERN]")
-@click.option("--incident", metavar="ID", help="The page of a known incident: cause, confirmation, workaround, fix.")
+@click.argument("pattern", required=False, metavar="[PATTERN]", shell_complete=words(pattern_ids))
+@click.option(
+    "--incident",
+    metavar="ID",
+    shell_complete=words(incident_ids),
+    help="The page of a known incident: cause, confirmation, workaround, fix.",
+)
 @click.option("--incidents", is_flag=True, help="List the known incidents; with PATTERN, those that fit it.")
 def explain(pattern: str | None, incident: str | None, incidents: bool) -> None:
     """Print the page of a pattern, or the list of patterns.
-
-    The environment variable HALFSHAKE_INCIDENTS names a folder with incidents of your own, TOML files as those of
-    halfshake.
 
     \b
     halfshake explain
     halfshake explain quic-initial-no-reply
     halfshake explain quic-initial-no-reply --incidents
     halfshake explain --incident nginx-reload-reuseport
+
+    The environment variable HALFSHAKE_INCIDENTS names a folder with incidents of your own, TOML files as those of
+    halfshake.
     """
     if incident is not None and (pattern is not None or incidents):
         raise click.UsageError("--incident goes with neither PATTERN nor --incidents")

@@ -3,26 +3,31 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import click
 
 from analyzer.cli.ending import written
 from analyzer.cli.reading import HowToRead, exit_status, read, reading_options
+from analyzer.cli.words import Word
+from analyzer.errors import UsageError
 
 _TABLES = ("connections", "sockets", "exchanges", "resolutions", "packets", "findings")
 _FORMATS = ("csv", "json", "jsonl", "parquet")
 
 
 @click.command(short_help="Write a table as CSV, JSON, JSON lines or Parquet.")
-@click.argument("table", type=click.Choice(_TABLES), metavar="TABLE")
-@click.option("--format", "file_format", type=click.Choice(_FORMATS), default="csv", help="csv if not given.")
+@click.argument("table", type=Word(_TABLES), metavar="TABLE")
+@click.option("--format", "file_format", type=Word(_FORMATS), default="csv", help="csv if not given.")
+@click.option("--columns", metavar="NAME,NAME...", help="These columns alone, in this order.")
 @click.option("-o", "--output", metavar="FILE", type=click.Path(path_type=Path), help="Standard output if not given.")
 @reading_options
 def export(
     table: str,
     captures: tuple[str, ...],
     file_format: str,
+    columns: str | None,
     output: Path | None,
     how: HowToRead,
 ) -> None:
@@ -31,11 +36,16 @@ def export(
     \b
     halfshake export connections server.pcap > connections.csv
     halfshake export exchanges server.pcap --format parquet -o exchanges.parquet
+    halfshake export connections server.pcap --columns client_address,sni,outcome
     """
-    from analyzer.reports.export import write_table
+    from analyzer.reports.export import with_columns, write_table
 
+    try:
+        schema = with_columns(table, columns.split(",") if columns is not None else None)
+    except UsageError as error:
+        raise click.UsageError(str(error)) from error
     analysis = read(captures, how)
-    chosen = getattr(analysis, table)
+    chosen = replace(getattr(analysis, table), schema=schema)
     if output is None:
         write_table(chosen, file_format, sys.stdout.buffer)
     else:

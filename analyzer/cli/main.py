@@ -34,6 +34,20 @@ class _LazyGroup(click.Group):
         command: click.Command = getattr(importlib.import_module(module), attribute)
         return command
 
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and not args[0].startswith("-") and args[0] not in _COMMANDS:
+            import os
+
+            from analyzer.errors import did_you_mean
+
+            hint = did_you_mean(args[0], _COMMANDS)
+            if not hint and os.path.exists(args[0]):
+                hint = f"to analyse the file: halfshake analyze {args[0]}"
+            ctx.fail(f"No such command {args[0]!r}{'; ' if hint else ''}{hint}")
+        return super().resolve_command(ctx, args)
+
     def invoke(self, ctx: click.Context) -> object:
         from analyzer.cli.ending import polite
 
@@ -41,8 +55,25 @@ class _LazyGroup(click.Group):
             return super().invoke(ctx)
 
 
+def _completion(context: click.Context, _parameter: click.Parameter, shell: str | None) -> None:
+    if shell is None:
+        return
+    from analyzer.cli.words import completion_script
+
+    click.echo(completion_script(context.command, shell))
+    context.exit()
+
+
 @click.group(cls=_LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="halfshake")
+@click.option(
+    "--completion",
+    type=click.Choice(["bash", "zsh", "fish"]),
+    callback=_completion,
+    expose_value=False,
+    is_eager=True,
+    help='Print what makes a shell complete commands and options: eval "$(halfshake --completion bash)".',
+)
 def main() -> None:
     """Find out from packet captures which sockets do not answer, over which address family, since when and why.
 

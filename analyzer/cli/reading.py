@@ -61,7 +61,9 @@ VANTAGES = ("client", "server", "middle")
 
 def reading_options(command: F) -> F:
     """The arguments and options of every command that reads captures."""
-    return click.argument("captures", nargs=-1, required=True, metavar="CAPTURE...")(how_to_read(command))
+    # Whether a file can be read is found out when it is: one that cannot does not keep the others from it.
+    path = click.Path(readable=False, allow_dash=True)
+    return click.argument("captures", nargs=-1, required=True, metavar="CAPTURE...", type=path)(how_to_read(command))
 
 
 @dataclass(frozen=True, slots=True)

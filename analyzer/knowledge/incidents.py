@@ -21,7 +21,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from analyzer.errors import UsageError
+from analyzer.errors import UsageError, did_you_mean
 from analyzer.exchanges.view import View
 from analyzer.knowledge.conditions import Condition, read_condition
 from analyzer.knowledge.facts import Facts
@@ -143,7 +143,8 @@ def known(name: str) -> Incident:
     for incident in incidents():
         if incident.id == name:
             return incident
-    raise UsageError(f"there is no incident {name!r}; `halfshake explain --incidents` lists them")
+    hint = did_you_mean(name, [incident.id for incident in incidents()])
+    raise UsageError(f"there is no incident {name!r}; {hint or '`halfshake explain --incidents` lists them'}")
 
 
 def page(name: str) -> str:

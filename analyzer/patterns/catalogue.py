@@ -14,7 +14,7 @@ from types import MappingProxyType
 
 import numpy as np
 
-from analyzer.errors import UsageError
+from analyzer.errors import UsageError, did_you_mean
 from analyzer.exchanges.view import View
 from analyzer.patterns import (
     address_family_silent,
@@ -221,8 +221,8 @@ def _module(name: str) -> PatternModule:
     for module in (*CATALOGUE, *installed()):
         if module.PATTERN.id == name:
             return module
-    known = ", ".join(module.PATTERN.id for module in CATALOGUE)
-    raise UsageError(f"there is no pattern {name!r}; try one of: {known}")
+    hint = did_you_mean(name, [module.PATTERN.id for module in CATALOGUE])
+    raise UsageError(f"there is no pattern {name!r}; {hint or '`halfshake explain` lists them'}")
 
 
 def _find(module: PatternModule, view: View, found: dict[str, list[Finding]]) -> None:

@@ -9,14 +9,16 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from analyzer.columns import Column, Schema, Table
-from analyzer.errors import UsageError
+from analyzer.errors import UsageError, did_you_mean
+from analyzer.exchanges.schemas import SCHEMAS
 from analyzer.frames import utf8
 from analyzer.reports.text import csv_cell, json_text
 
@@ -35,6 +37,20 @@ def write_table(table: Table, file_format: str, file: BinaryIO) -> None:
     if file_format not in writers:
         raise UsageError(f"no format named {file_format!r}: choose one of {', '.join(FORMATS)}")
     writers[file_format](table, file)
+
+
+def with_columns(table: str, names: Sequence[str] | None) -> Schema:
+    """The schema of a table with these columns public, in their order; all where None is given. Raises UsageError."""
+    public = {column.name: column for column in SCHEMAS[table] if column.public}
+    if names is None:
+        return SCHEMAS[table]
+    chosen = [name.strip() for name in names]
+    for name in chosen:
+        if name not in public:
+            hint = did_you_mean(name, public) or f"there are {', '.join(public)}"
+            raise UsageError(f"no column {name!r} in {table}; {hint}")
+    others = (replace(column, public=False) for column in SCHEMAS[table] if column.name not in chosen)
+    return (*others, *(public[name] for name in dict.fromkeys(chosen)))
 
 
 def document_json(document: Mapping[str, Any]) -> str:

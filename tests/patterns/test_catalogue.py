@@ -190,7 +190,7 @@ def test_explain_prints_the_page_with_thresholds() -> None:
     assert all(f"\n{heading}\n" in page for heading in (*HEADINGS, "Thresholds", "References"))
     assert "wait = 3 s (" in page
     assert max(len(line) for line in page.splitlines()) <= 170
-    with pytest.raises(UsageError, match="try one of"):
+    with pytest.raises(UsageError, match="`halfshake explain` lists them"):
         catalogue.explain("no-such-pattern")
 
 

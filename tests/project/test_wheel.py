@@ -28,6 +28,8 @@ def wheel(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     shutil.copytree(root / "analyzer", copy / "analyzer", ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(root / name, copy / name)
+    (copy / "docs").mkdir()
+    shutil.copy(root / "docs" / "halfshake.1", copy / "docs" / "halfshake.1")
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "wheel", "--quiet"]
     sh(*pip, "--no-deps", "--no-build-isolation", "--wheel-dir", copy / "dist", copy, cwd=copy)
     (built,) = (copy / "dist").glob("*.whl")
@@ -56,7 +58,9 @@ def test_the_package_list_is_the_folders(root: Path) -> None:
 
 def test_the_wheel_holds_every_file_of_the_package_and_no_other(root: Path, wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
-        packed = {name for name in archive.namelist() if ".dist-info/" not in name}
+        names = [name for name in archive.namelist() if ".dist-info/" not in name]
+    packed = {name for name in names if ".data/" not in name}
+    assert [name.split(".data/")[1] for name in names if ".data/" in name] == ["data/share/man/man1/halfshake.1"]
     files = {path for path in (root / "analyzer").rglob("*") if path.is_file() and "__pycache__" not in path.parts}
     assert packed == {path.relative_to(root).as_posix() for path in files}
 

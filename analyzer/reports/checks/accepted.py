@@ -12,7 +12,6 @@ finding is not accepted by that, but the parts of an accepted summary are.
 
 from __future__ import annotations
 
-import difflib
 import ipaddress
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -20,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from analyzer.errors import UsageError
+from analyzer.errors import UsageError, did_you_mean
 from analyzer.patterns import catalogue
 
 _KEYS = ("pattern", "server", "family", "reason")
@@ -103,8 +102,7 @@ def _server(text: str, where: str) -> tuple[str, int]:
 
 
 def _nearest(word: str, known: Iterable[str]) -> str:
-    near = difflib.get_close_matches(word, list(known), 1)
-    return f"did you mean {near[0]!r}?" if near else f"known are {', '.join(list(known)[:8])}"
+    return did_you_mean(word, known) or f"known are {', '.join(list(known)[:8])}"
 
 
 def _is_in(address: str | None, wanted: str) -> bool:

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from analyzer.errors import UsageError
+from analyzer.errors import UsageError, did_you_mean
 from analyzer.patterns import catalogue
 from analyzer.patterns.words import FAMILIES, counted, listed, socket_words
 from analyzer.reports.summary import Analysed, Finding, SocketLine, socket_groups
@@ -153,8 +153,11 @@ def _predicate(text: str, selector: Selector, subject: str, rest: Sequence[str])
     if subject == "no":
         if len(rest) == 1 and rest[0] in ("error", "warning", *(module.PATTERN.id for module in catalogue.CATALOGUE)):
             return Expectation(text, selector, "no", pattern=rest[0])
+        known = ["error", "warning", *(module.PATTERN.id for module in catalogue.CATALOGUE)]
+        hint = did_you_mean(rest[0], known) if rest else ""
         raise UsageError(
             f"cannot read the expectation {text!r}: after 'no' comes error, warning or the id of a pattern"
+            + (f"; {hint}" if hint else "")
         )
     if subject in OUTCOMES:
         if not rest:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 
@@ -29,6 +29,12 @@ from analyzer.reports.checks.accepted import Accepted, mark_accepted
 from analyzer.reports.document import document_of, findings_table_rows
 from analyzer.wire.keylog import NO_SECRETS, KeyLog, read_keylog
 
+if TYPE_CHECKING:
+    from analyzer.anonymize.anonymizer import Anonymizer
+
+#: In place of the reason for which a finding is accepted, which may name anything.
+NOT_SHOWN = "the reason is not shown"
+
 #: Bytes on disk from which on a second process may pay for its start.
 PARALLEL_FROM_BYTES = 32 << 20
 
@@ -49,8 +55,10 @@ class Analysis:
     """One analysis of one or more captures: ``document`` is the report document, the tables are columns.
 
     ``failures`` lists the files that could not be read at all, each with its error; the others were analysed: ``paths``
-    are theirs, by capture index.
+    are theirs, by capture index. ``anonymizer`` is what replaced names and addresses, None where these are real.
     """
+
+    anonymizer: Anonymizer | None = None
 
     def __init__(
         self,
@@ -75,7 +83,7 @@ class Analysis:
 
     def with_patterns(self, patterns: Sequence[PatternModule]) -> Analysis:
         """The same with patterns of one's own beside the others."""
-        return Analysis(self._found, self.facts, failures=self.failures, patterns=patterns, allowed=self._allowed)
+        return self._again(self._found, patterns, self._allowed)
 
     def chosen(self, *, wanted: Filter | None = None, allowed: Sequence[Accepted] = ()) -> Analysis:
         """The same about the connections that fit ``wanted``, and with the findings of ``allowed`` accepted."""
@@ -84,7 +92,21 @@ class Analysis:
         found = self._found
         if wanted is not None:
             found = Left(filtered(found.view, wanted), found.judge, found.scan, found.packets)
-        return Analysis(found, self.facts, failures=self.failures, patterns=self._patterns, allowed=allowed)
+        return self._again(found, self._patterns, allowed)
+
+    def anonymized(self, anonymizer: Anonymizer) -> Analysis:
+        """The same with other names and addresses in tables, findings and reports; ``facts`` and ``paths`` stay."""
+        safe = self._again(anonymizer.found(self._found), self._patterns, ())
+        safe.anonymizer = anonymizer
+        if self._allowed:  # by names and addresses of the original
+            for shown, original in zip(safe.document["findings"], self.document["findings"], strict=True):
+                shown["accepted"] = NOT_SHOWN if original["accepted"] else None
+        return safe
+
+    def _again(self, found: Found, patterns: Sequence[PatternModule], allowed: Sequence[Accepted]) -> Analysis:
+        analysis = Analysis(found, self.facts, failures=self.failures, patterns=patterns, allowed=allowed)
+        analysis.anonymizer = self.anonymizer
+        return analysis
 
     @functools.cached_property
     def found(self) -> tuple[Finding, ...]:
@@ -95,6 +117,8 @@ class Analysis:
     def document(self) -> dict[str, Any]:
         """The report document (``report.json``)."""
         document = document_of(self.view, self.found)
+        if self.anonymizer is not None:
+            document["anonymized"] = {"times": "kept", "evidence": None}
         if self._allowed:
             mark_accepted(document["findings"], self._allowed)
         return document

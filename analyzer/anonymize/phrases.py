@@ -38,6 +38,9 @@ _ALPN = re.compile(
     rb"|managesieve|xmpp-(client|server)|radius/1\.[01]|postgresql|tds/8\.0"
 )
 
+_ALTERNATIVE = re.compile(rb'([A-Za-z0-9.%-]+)="([A-Za-z0-9_.-]*)(:[0-9]{1,5}")')
+_ALTERNATIVES = re.compile(rb"(?:%b(?: *; *(?:ma|persist)=[0-9]{1,9})*(?: *, *|$))+" % _ALTERNATIVE.pattern)
+
 
 def phrase(text: bytes, names: Names) -> bytes:
     """A phrase of the same length without what may be private."""
@@ -51,13 +54,24 @@ def alpn(protocol: bytes, names: Names) -> bytes:
     return names.scrambled(protocol)
 
 
+def alt_svc(value: bytes, names: Names) -> bytes:
+    """An Alt-Svc field (RFC 7838 §3): hosts are names, what is not of its usual form is scrambled."""
+    if value == b"clear" or not _ALTERNATIVES.fullmatch(value):
+        return value if value == b"clear" else names.scrambled(value)
+    return _ALTERNATIVE.sub(
+        lambda found: b'%b="%b%b' % (alpn(found[1], names), names.name(found[2]), found[3]),
+        value,
+    )
+
+
+def is_plain(word: bytes) -> bool:
+    """Whether a word between spaces is one of protocols, or a short number."""
+    return all(not part or _is_plain(part) for part in re.split(rb"[-_/]", word.strip(_AROUND)))
+
+
 def _token(token: bytes, names: Names) -> bytes:
     """What stands between spaces: kept where all its parts are words of protocols."""
-    core = token.strip(_AROUND)
-    parts = re.split(rb"[-_/]", core)
-    if all(not part or _is_plain(part) for part in parts):
-        return token
-    return names.scrambled(token)
+    return token if is_plain(token) else names.scrambled(token)
 
 
 def _is_plain(part: bytes) -> bool:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import click
 
-from analyzer.cli.reading import EXIT_FINDINGS, HowToRead, exit_status, read, reading_options
+from analyzer.cli.reading import EXIT_FINDINGS, HowToRead, anonymizing, exit_status, read, reading_options
 from analyzer.cli.words import Word
 from analyzer.errors import UsageError
 
@@ -24,6 +24,7 @@ _RANKS = {"error": ("error",), "warning": ("error", "warning")}
 @click.option("--fail-on", type=Word(["error", "warning"]), help="Exit with 1 if there is such a finding.")
 @click.option("--full", is_flag=True, help="Leave nothing out.")
 @click.option("--force", is_flag=True, help="Write into a folder that halfshake did not make.")
+@anonymizing
 @reading_options
 def analyze(
     captures: tuple[str, ...],
@@ -41,6 +42,7 @@ def analyze(
     halfshake analyze server.pcap -o report
     halfshake analyze --json server.pcap | jq .findings
     halfshake analyze --fail-on error before.pcap
+    halfshake analyze server.pcap -o report --anonymize
 
     Captures may be pcap or pcapng, plain or compressed (gz, zst, lz4, xz). Exit status: 0 analysed, 1 --fail-on holds,
     2 wrong usage or a file that cannot be read.
@@ -69,8 +71,8 @@ def analyze(
                 click.echo(f"report written to {click.format_filename(output)}", err=True)
     except UsageError as error:
         raise click.UsageError(str(error)) from error
-    wanted = _RANKS.get(fail_on or "", ())
-    if any(finding["severity"] in wanted and not finding.get("accepted") for finding in analysis.document["findings"]):
+    open_ = {each["severity"] for each in analysis.document["findings"] if not each.get("accepted")}
+    if open_ & {*_RANKS.get(fail_on or "", ())}:
         raise SystemExit(exit_status(analysis) or EXIT_FINDINGS)
     raise SystemExit(exit_status(analysis))
 

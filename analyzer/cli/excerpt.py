@@ -8,13 +8,16 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from analyzer.cli.ending import written
-from analyzer.cli.reading import HowToRead, exit_status, read, reading_options
+from analyzer.cli.reading import HowToRead, anonymizing, exit_status, read, reading_options
 from analyzer.errors import UsageError, did_you_mean
+
+if TYPE_CHECKING:
+    from analyzer.reports.evidence.copy import Evidence
 
 
 @click.command(short_help="Copy the records that prove a finding into a capture.")
@@ -34,6 +37,7 @@ from analyzer.errors import UsageError, did_you_mean
     required=True,
     help='The pcapng file to write; "-" is standard output.',
 )
+@anonymizing
 @reading_options
 def excerpt(
     captures: tuple[str, ...],
@@ -46,6 +50,7 @@ def excerpt(
     \b
     halfshake excerpt server.pcap --finding F1 -o f1.pcapng
     halfshake excerpt server.pcap --finding quic-initial-no-reply -o - | wireshark -k -i -
+    halfshake excerpt server.pcap --finding F1 -o f1.pcapng --anonymize
 
     Each packet has a comment: which finding it is for, what it is to it, and its record number in the original file.
     The captures are read twice, so standard input will not do.
@@ -56,11 +61,13 @@ def excerpt(
         check_paths([path for path in captures if path == "-" or os.path.exists(path)])
         _check_output(output, captures)
         analysis = read(captures, how)
-        count = _write(output, analysis, chosen_findings(analysis.document["findings"], wanted))
+        evidence = _write(output, analysis, chosen_findings(analysis.document["findings"], wanted))
     except UsageError as error:
         raise click.UsageError(str(error)) from error
     if not how.quiet:
-        click.echo(f"{count:,} records written to {click.format_filename(output)}", err=True)
+        click.echo(f"{evidence.records:,} records written to {click.format_filename(output)}", err=True)
+        for sentence in evidence.notes():
+            click.echo(f"halfshake: {sentence}", err=True)
     raise SystemExit(exit_status(analysis))
 
 
@@ -83,14 +90,14 @@ def _check_output(output: Path, captures: Sequence[str]) -> None:
                 raise UsageError(f"{output}: is one of the captures; name another file")
 
 
-def _write(output: Path, analysis: Any, findings: Sequence[dict[str, Any]]) -> int:
-    """Write the file whole or not at all; returns how many records."""
+def _write(output: Path, analysis: Any, findings: Sequence[dict[str, Any]]) -> Evidence:
+    """Write the file whole or not at all."""
     from analyzer.reports.evidence.copy import write_evidence
 
     if str(output) == "-":
         content = io.BytesIO()
-        count = write_evidence(content, analysis, findings)
+        evidence = write_evidence(content, analysis, findings)
         sys.stdout.buffer.write(content.getbuffer())
-        return count
+        return evidence
     with written(output) as file:
         return write_evidence(file, analysis, findings)

@@ -15,6 +15,7 @@ import click
 
 if TYPE_CHECKING:
     from analyzer.analysis import Analysis
+    from analyzer.anonymize.anonymizer import Anonymizer
     from analyzer.exchanges.filters.expression import Filter
     from analyzer.reports.checks.accepted import Accepted
 
@@ -24,8 +25,6 @@ F = TypeVar("F", bound=Callable[..., Any])
 #: A capture that is read within this time needs no progress line.
 _QUIET_SECONDS = 1.0
 _BETWEEN_UPDATES = 0.1
-
-_JOBS = "halfshake.jobs"
 
 EXIT_FINDINGS, EXIT_UNREADABLE = 1, 2
 
@@ -106,7 +105,7 @@ def how_to_read(command: F) -> F:
             metavar="N",
             type=click.IntRange(1, 256),
             expose_value=False,
-            callback=_keep_jobs,
+            callback=_keep,
             help="How many processes read at the same time. As many as pay if not given.",
         ),
         click.option(
@@ -156,9 +155,44 @@ def _or_bad_parameter(function: Callable[[Any], T], given: Any) -> T:
         raise click.BadParameter(visible(str(error))) from error
 
 
-def _keep_jobs(context: click.Context, _parameter: click.Parameter, given: int | None) -> None:
+def anonymizing(command: F) -> F:
+    """The options of the commands that may write what is safe to show."""
+    for decorate in (
+        click.option(
+            "--anonymize-key",
+            metavar="FILE",
+            type=click.Path(exists=True, dir_okay=False, readable=True),
+            expose_value=False,
+            callback=_keep,
+            help="--anonymize with this key, 32 bytes or 64 hexadecimal digits, so that reports fit together.",
+        ),
+        click.option(
+            "--anonymize",
+            is_flag=True,
+            expose_value=False,
+            callback=_keep,
+            help="Replace names and addresses, so that the result may be attached to a public ticket.",
+        ),
+    ):
+        command = decorate(command)
+    return command
+
+
+def _keep(context: click.Context, parameter: click.Parameter, given: Any) -> None:
     """For ``read``, whichever command it is of."""
-    context.meta[_JOBS] = given
+    context.meta[f"halfshake.{parameter.name}"] = given
+
+
+def _anonymizer() -> Anonymizer | None:
+    """Made of the key in a file, or of a new one where only ``--anonymize`` is given."""
+    kept = click.get_current_context().meta
+    path = kept.get("halfshake.anonymize_key")
+    if path is None and not kept.get("halfshake.anonymize"):
+        return None
+    from analyzer.anonymize.anonymizer import Anonymizer
+    from analyzer.anonymize.key import new_key, read_key
+
+    return Anonymizer(new_key() if path is None else _or_bad_parameter(read_key, Path(path)))
 
 
 def _vantages(_context: click.Context, _parameter: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
@@ -179,8 +213,9 @@ def read(names: Sequence[str], how: HowToRead) -> Analysis:
 
     # Reference cycles are few here and live objects many: looking for garbage among them costs more than it frees.
     gc.disable()
+    anonymizer = _anonymizer()
     progress = Progress(shown=sys.stderr.isatty() and not how.quiet)
-    jobs = click.get_current_context().meta.get(_JOBS)
+    jobs = click.get_current_context().meta.get("halfshake.jobs")
     try:
         analysis = analyse(names, keylog=how.keylog, vantages=how.vantages, progress=progress, jobs=jobs)
     finally:
@@ -189,10 +224,13 @@ def read(names: Sequence[str], how: HowToRead) -> Analysis:
         click.echo(f"halfshake: {visible(str(error))}", err=True)
     if len(analysis.failures) == len(names):
         raise SystemExit(EXIT_UNREADABLE)
+    analysis = analysis.chosen(wanted=how.looked_at, allowed=how.allowed)
+    if anonymizer is not None:
+        analysis = analysis.anonymized(anonymizer)
     if not how.quiet:
         for warning in analysis.warnings:
             click.echo(f"halfshake: warning: {visible(warning)}", err=True)
-    return analysis.chosen(wanted=how.looked_at, allowed=how.allowed)
+    return analysis
 
 
 def exit_status(analysis: Analysis) -> int:

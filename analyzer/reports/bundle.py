@@ -38,12 +38,12 @@ def write_reports(analysis: Analysed, folder: Path, *, force: bool, full: bool) 
     where ``check_folder`` does, OutputError where the file system does not let us write.
     """
     check_folder(folder, force=force)
-    files = dict(_files(analysis, full=full))
-    missing = []
+    files, missing = {}, []
     try:
         files[EVIDENCE] = _evidence(analysis)
     except UsageError as error:
         missing.append(f"{EVIDENCE} was not written: {error}")
+    files |= dict(_files(analysis, full=full))
     try:
         if folder.is_dir():
             _replace(folder, files)
@@ -80,8 +80,11 @@ def _files(analysis: Analysed, *, full: bool) -> Iterator[tuple[str, bytes]]:
 
 
 def _evidence(analysis: Analysed) -> bytes:
+    """The evidence; of an anonymised analysis its document says afterwards what of the evidence is missing."""
     content = io.BytesIO()
-    write_evidence(content, analysis, analysis.document["findings"])
+    written = write_evidence(content, analysis, analysis.document["findings"])
+    if anonymized := analysis.document.get("anonymized"):
+        anonymized["evidence"] = {"records": written.records, "cut": written.cut, "dropped": dict(written.dropped)}
     return content.getvalue()
 
 

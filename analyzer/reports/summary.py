@@ -9,11 +9,14 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from analyzer.columns import Table
 from analyzer.patterns.words import counted, listed, socket_words
 from analyzer.reports.text import ranges
+
+if TYPE_CHECKING:
+    from analyzer.anonymize.anonymizer import Anonymizer
 
 Finding = Mapping[str, Any]
 
@@ -56,6 +59,8 @@ class Analysed(Protocol):
     def hosts(self) -> Table: ...
     @property
     def paths(self) -> Sequence[str]: ...
+    @property
+    def anonymizer(self) -> Anonymizer | None: ...
     def position(self, capture: int, record: int) -> tuple[int, int, int] | None: ...
 
 
@@ -331,6 +336,20 @@ def ledger_lines(document: Mapping[str, Any]) -> Iterator[str]:
     if left := document.get("filter"):
         of = counted(left["of"], "connection")
         yield f"filter {left['expression']}: {left['connections']:,} of {of} looked at; the counts above are of all"
+    if anonymized := document.get("anonymized"):
+        yield _anonymized(anonymized)
+
+
+def _anonymized(anonymized: Mapping[str, Any]) -> str:
+    """What the reader of an anonymised report may rely on, and what of the evidence is missing."""
+    line = "anonymised: names and addresses are others; ports, sizes and times are those of the capture"
+    if not (evidence := anonymized.get("evidence")):
+        return line
+    dropped = sum(evidence["dropped"].values())
+    return (
+        f"{line}; of the evidence, {counted(evidence['cut'], 'record')} cut and "
+        f"{counted(dropped, 'record')} dropped that could not be made safe"
+    )
 
 
 def cannot_show(analysis: Analysed) -> list[str]:

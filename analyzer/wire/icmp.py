@@ -63,7 +63,8 @@ class Quoted(NamedTuple):
     destination_port: int
 
     def __str__(self) -> str:
-        return f"{address_of(self.source)}:{self.source_port} -> {address_of(self.destination)}:{self.destination_port}"
+        ends = (self.source, self.source_port), (self.destination, self.destination_port)
+        return " -> ".join(f"{f'[{a}]' if ':' in a else a}:{port}" for a, port in ((address_of(b), p) for b, p in ends))
 
 
 def error_name(family: int, icmp: int) -> str:

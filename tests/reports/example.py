@@ -61,6 +61,7 @@ class Example:
     resolutions: Table
     hosts: Table = NO_HOSTS
     paths: Sequence[str] = (str(SILENT_CAPTURE),)
+    anonymizer: None = None
 
     def position(self, capture: int, record: int) -> tuple[int, int, int] | None:
         """As if each record were 100 bytes long and the first began behind the header of a pcap file."""

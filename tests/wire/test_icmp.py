@@ -139,5 +139,5 @@ def test_recorded_errors_quote_the_requests(captures: Path) -> None:
     assert len(errors) > 3
     assert {error[1:] for error in errors} == {
         ("port-unreachable", "192.0.2.80:443"),
-        ("port-unreachable", "2001:db8:1::10:35244"),
+        ("port-unreachable", "[2001:db8:1::10]:35244"),
     }

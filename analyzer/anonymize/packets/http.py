@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 
 from analyzer.anonymize.packets.edit import Maps
-from analyzer.anonymize.phrases import phrase
+from analyzer.anonymize.phrases import alt_svc, phrase
 
 _METHODS = b"GET|HEAD|POST|PUT|DELETE|OPTIONS|PATCH|CONNECT|TRACE"
 _REQUEST = re.compile(rb"(%b) ([^ \r\n]*)( HTTP/1\.[01])?(\r?\n|$)" % _METHODS)
@@ -97,7 +97,7 @@ def _value(name: bytes, value: bytes, maps: Maps) -> bytes:
         return value
     if name in (b"host", b"location", b"origin", b"referer"):
         return _url(value, maps)
-    return maps.names.scrambled(value)
+    return alt_svc(value, maps.names) if name == b"alt-svc" else maps.names.scrambled(value)
 
 
 def _url(url: bytes, maps: Maps) -> bytes:

@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import stat
 from collections.abc import Iterator, Mapping, Sequence
-from typing import BinaryIO
+from types import MappingProxyType
+from typing import BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -23,26 +24,64 @@ from analyzer.reports.evidence.chosen import Record, chosen_records
 from analyzer.reports.summary import Analysed, Finding
 from analyzer.reports.text import visible
 
+ANONYMIZED = (
+    "Anonymised: addresses, names, tokens and tickets are others of their length; ports, sizes, times and connection "
+    "IDs are those of the original."
+)
+
 _NUMBER_BITS = 40  # a key is the capture's index and, in this many bits, the record number
 
 
-def write_evidence(file: BinaryIO, analysis: Analysed, findings: Sequence[Finding]) -> int:
-    """Write the records that prove these findings; returns how many. Raises UsageError where that cannot be done."""
+class Evidence(NamedTuple):
+    """What was written: records, how many of them were cut to be safe to show, and how many were left out for that."""
+
+    records: int
+    cut: int = 0
+    dropped: Mapping[str, int] = MappingProxyType({})
+
+    def notes(self) -> list[str]:
+        """Sentences on what is missing of the originals."""
+        notes = [f"{counted(self.cut, 'record')} cut where what cannot be shown would follow"] if self.cut else []
+        return notes + [
+            f"{counted(count, 'record')} dropped, which cannot be made safe to show: {kind}"
+            for kind, count in sorted(self.dropped.items())
+        ]
+
+
+def write_evidence(file: BinaryIO, analysis: Analysed, findings: Sequence[Finding]) -> Evidence:
+    """Write the records that prove these findings, of an anonymised analysis copies that are safe to show.
+
+    Raises UsageError where that cannot be done.
+    """
     chosen = chosen_records(analysis, findings)
     check_paths([analysis.paths[capture] for capture in sorted({capture for capture, _ in chosen.comments})])
     tool = analysis.document["tool"]
     application = f"{tool['name']} {tool['version']}"
-    writer = PcapngWriter(file, application=application, comments=_comments(analysis, findings, chosen.left_out))
-    count = 0
-    for record in read_again(analysis.paths, chosen.comments):
+    comments = _comments(analysis, findings, chosen.left_out)
+    if analysis.anonymizer is None:
+        writer = PcapngWriter(file, application=application, comments=comments)
+        count = 0
+        for record in read_again(analysis.paths, chosen.comments):
+            writer.write(record)
+            count += 1
+        _check_count(count, len(chosen.comments))
+        return Evidence(count)
+    originals = list(read_again(analysis.paths, chosen.comments))
+    _check_count(len(originals), len(chosen.comments))
+    copies, counts = analysis.anonymizer.copies(originals)
+    evidence = Evidence(counts.written, counts.cut, counts.dropped)
+    writer = PcapngWriter(file, application=application, comments=[*comments, ANONYMIZED, *evidence.notes()])
+    for record in copies:
         writer.write(record)
-        count += 1
-    if count < len(chosen.comments):
+    return evidence
+
+
+def _check_count(count: int, wanted: int) -> None:
+    if count < wanted:
         raise UsageError(
-            f"{counted(len(chosen.comments) - count, 'record')} of the findings could not be read again: the capture "
-            "changed; analyse it once more"
+            f"{counted(wanted - count, 'record')} of the findings could not be read again: the capture changed; "
+            "analyse it once more"
         )
-    return count
 
 
 def check_paths(paths: Sequence[str]) -> None:

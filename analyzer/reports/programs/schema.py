@@ -38,7 +38,7 @@ def report_schema() -> Definition:
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "The report document of halfshake",
-        **_object(parts, optional={"filter": _filter()}),
+        **_object(parts, optional={"filter": _filter(), "anonymized": _anonymized()}),
         "$defs": {
             "time": {"type": "string", "pattern": r"^\d{4,}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{9}Z$", "description": "UTC"},
             "capture": _capture(),
@@ -54,6 +54,16 @@ def report_schema() -> Definition:
 def _filter() -> Definition:
     counts = {"connections": _count("that were looked at"), "of": _count("connections in all")}
     return {**_object({"expression": _text(), **counts}), "description": "only where --filter was given"}
+
+
+def _anonymized() -> Definition:
+    counts = {"records": _count("that were written"), "cut": _count("that end early, to be safe to show")}
+    dropped = {"type": "object", "additionalProperties": _count(), "description": "that are not safe to show, by kind"}
+    evidence = _none_or({**_object({**counts, "dropped": dropped}), "description": "null: none was written"})
+    return {
+        **_object({"times": {"const": "kept"}, "evidence": evidence}),
+        "description": "only where names and addresses were replaced",
+    }
 
 
 def _capture() -> Definition:

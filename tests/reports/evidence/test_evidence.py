@@ -26,7 +26,7 @@ def silent(silent_capture: Path) -> Analysis:
 
 def evidence(analysis: Analysis, path: Path) -> int:
     with path.open("wb") as file:
-        return write_evidence(file, analysis, analysis.document["findings"])
+        return write_evidence(file, analysis, analysis.document["findings"]).records
 
 
 def shown(tshark: str, path: Path, *fields: str) -> list[list[str]]:
@@ -134,7 +134,7 @@ def test_secrets_of_a_pcapng_never_enter_the_copy(silent: Analysis, silent_captu
     source.write_bytes(content.getvalue() + struct_u32(10) + length + block + length)
     analysis = analyse([str(source)])
     copied = io.BytesIO()
-    assert write_evidence(copied, analysis, analysis.document["findings"]) > 0
+    assert write_evidence(copied, analysis, analysis.document["findings"]).records > 0
     assert b"TRAFFIC_SECRET" not in copied.getvalue()
 
 
@@ -155,7 +155,7 @@ def test_no_more_than_the_most_and_the_rest_is_counted(silent: Analysis, monkeyp
 
 def test_an_analysis_without_findings_gives_a_valid_capture_without_records(tmp_path: Path, tshark: str) -> None:
     content = io.BytesIO()
-    assert write_evidence(content, example.healthy(), []) == 0
+    assert write_evidence(content, example.healthy(), []).records == 0
     path = tmp_path / "evidence.pcapng"
     path.write_bytes(content.getvalue())
     assert shown(tshark, path, "frame.number") == []

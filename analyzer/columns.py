@@ -139,7 +139,7 @@ class Table:
         return tuple(column for column in self.schema if column.public)
 
     def to_pandas(self) -> pandas.DataFrame:
-        """The public columns as a DataFrame: UTC datetimes, timedeltas in seconds stay float columns."""
+        """The public columns as a DataFrame, with the dtypes of ``analyzer.frames``."""
         from analyzer.frames import frame_of
 
         return frame_of(self)

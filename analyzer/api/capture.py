@@ -6,9 +6,11 @@ what is built on that (findings, packets, the verdict) is made when asked for, a
 
 from __future__ import annotations
 
+import contextlib
 import functools
+import gc
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -55,6 +57,18 @@ def open(
     return Capture(SavedScan(given))
 
 
+@contextlib.contextmanager
+def _no_collection() -> Iterator[None]:
+    """Without the search for reference cycles: few are made here, and live objects are many."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
 class Capture:
     """What was seen in one or more captures. Attributes that are tables are DataFrames; see ``analyzer.frames``.
 
@@ -69,7 +83,8 @@ class Capture:
     @functools.cached_property
     def analysis(self) -> Analysis:
         """The analysis behind this: tables as numpy columns. The first access reads the captures."""
-        return self._reading.read()
+        with _no_collection():
+            return self._reading.read()
 
     @property
     def keylog(self) -> str | None:

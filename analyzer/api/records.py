@@ -18,7 +18,7 @@ from analyzer.capture.source import open_captures
 from analyzer.columns import Column, Schema, Table
 from analyzer.errors import UsageError
 from analyzer.events import selected as sel
-from analyzer.events.flows import KEY_WORDS, a_is_source, long_header_kinds, write_key
+from analyzer.events.flows import KEY_WORDS, a_is_source, long_header_kinds, new_flow_table, write_key
 from analyzer.events.selected import SELECTED_DTYPES, Selected, write_packet
 from analyzer.exchanges.packets import Sight, detail_of, kind_of
 from analyzer.exchanges.schemas import PACKETS
@@ -85,7 +85,8 @@ class BetweenSockets(NamedTuple):
         for a, b in mine:
             near |= ((ports[0] == a) & (ports[1] == b)) | ((ports[0] == b) & (ports[1] == a))
         near &= (records.time >= self.from_time) & (records.time <= self.until_time)
-        near[near] = [key_of(packets, row) in self.keys for row in np.flatnonzero(near).tolist()]
+        key = new_flow_table(1).key
+        near[near] = [key_of(packets, row, key) in self.keys for row in np.flatnonzero(near).tolist()]
         return near
 
     def done(self, records: Records) -> bool:
@@ -101,11 +102,10 @@ def between_sockets(analysis: Analysis, connection: str) -> BetweenSockets:
     return BetweenSockets(captures, keys, int(table["first_time"][row]), int(table["last_time"][row]))
 
 
-def key_of(packets: Matrix, row: int) -> tuple[int, ...]:
-    """The flow key of a decoded packet."""
-    key = np.zeros(KEY_WORDS, np.int64)
+def key_of(packets: Matrix, row: int, key: NDArray[np.int64]) -> tuple[int, ...]:
+    """The flow key of a decoded packet; ``key`` is that of a flow table, to write into."""
     write_key(packets, row, a_is_source(packets, row), key)
-    return tuple(key.tolist())
+    return tuple(key[:KEY_WORDS].tolist())
 
 
 def records_table(analysis: Analysis, wanted: Wanted) -> Table:

@@ -49,6 +49,8 @@ def test_it_runs_without_a_warning(path: Path, tmp_path: Path, monkeypatch: pyte
     client.execute()
     assert time.monotonic() - begin < MOST_SECONDS
     outputs = [output for cell in notebook.cells if cell.cell_type == "code" for output in cell.outputs]
-    assert [output.text for output in outputs if output.output_type == "stream" and output.name == "stderr"] == []
+    told = [output.text for output in outputs if output.output_type == "stream" and output.name == "stderr"]
+    # Said once on a machine, in whatever comes first.
+    assert [text for text in told if not text.startswith("halfshake: compiling the packet kernels")] == []
     assert any("image/png" in output.get("data", {}) for output in outputs), "plots that show"
     (tmp_path / "executed.ipynb").write_text(nbformat.writes(notebook))

@@ -13,6 +13,7 @@ _COMMANDS = {
     "compare": "analyzer.cli.compare:compare",
     "excerpt": "analyzer.cli.excerpt:excerpt",
     "explain": "analyzer.cli.explain:explain",
+    "crosscheck": "analyzer.cli.crosscheck:crosscheck",
     "capture-command": "analyzer.cli.capture_command:capture_command",
     "watch": "analyzer.cli.watch:watch",
 }

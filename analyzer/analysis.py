@@ -20,6 +20,7 @@ from analyzer.exchanges.filters.apply import Left, filtered
 from analyzer.exchanges.filters.expression import Filter
 from analyzer.exchanges.schemas import FINDINGS
 from analyzer.exchanges.view import View
+from analyzer.fleet.work import Work
 from analyzer.kernels import worth_compiling
 from analyzer.knowledge.incidents import with_causes
 from analyzer.patterns.catalogue import run
@@ -34,6 +35,9 @@ if TYPE_CHECKING:
 
 #: In place of the reason for which a finding is accepted, which may name anything.
 NOT_SHOWN = "the reason is not shown"
+
+#: As many processes of this machine as pay.
+WITHOUT_HELP = Work()
 
 #: Bytes on disk from which on a second process may pay for its start.
 PARALLEL_FROM_BYTES = 32 << 20
@@ -191,18 +195,24 @@ def analyse(
     keylog: str | Path | None = None,
     vantages: Mapping[str, str] | None = None,
     progress: Callable[[int, int], None] | None = None,
-    jobs: int | None = None,
+    work: Work = WITHOUT_HELP,
 ) -> Analysis:
     """Analyse captures ("-" is standard input); files that cannot be read end up in ``failures``.
 
     ``keylog`` is a file in the format of SSLKEYLOGFILE; secrets blocks of pcapng are used as well. ``vantages`` says of
     files, by path or base name, at which end they were made: client, server or middle. ``progress`` is called with the
-    bytes read so far and the bytes in all, -1 if unknown. ``jobs`` processes read at the same time, as many as pay if
-    not given. Raises ``UsageError`` for a key log that cannot be read.
+    bytes read so far and the bytes in all, -1 if unknown. ``work`` says which processes read. Raises ``UsageError`` for
+    a key log that cannot be read, or a cluster that does not answer.
     """
     given = given_by_user(keylog, vantages)
+    if work.cluster:
+        from analyzer.fleet.cluster import scan_on_cluster
+
+        gathered = scan_on_cluster(names, work.cluster, with_secrets=keylog is not None, progress=progress)
+        found = exchanges(settle(gathered.scan), gathered.facts, given)
+        return Analysis(found, gathered.facts, failures=gathered.failures)
     captures = open_captures(names, progress=progress)
-    scanned = scan_captures(captures, with_secrets=keylog is not None, jobs=jobs)
+    scanned = scan_captures(captures, with_secrets=keylog is not None, work=work)
     found = exchanges(settle(scanned), captures.captures, given)
     return Analysis(found, captures.captures, failures=captures.failures)
 
@@ -212,17 +222,17 @@ def given_by_user(keylog: str | Path | None, vantages: Mapping[str, str] | None)
     return Given(vantages or {}, NO_SECRETS if keylog is None else _key_log(Path(keylog)))
 
 
-def scan_captures(captures: CaptureSet, *, with_secrets: bool = False, jobs: int | None = None) -> Scan:
+def scan_captures(captures: CaptureSet, *, with_secrets: bool = False, work: Work = WITHOUT_HELP) -> Scan:
     """The scan of opened captures, by compiled kernels where they are large.
 
     Handshake packets are kept where secrets may open them: with a key log, and of pcapng, which may hold its own.
     """
     compiled = worth_compiling(captures.size_hint)
     with_secrets |= any(facts.format.startswith("pcapng") for facts in captures.captures)
-    if (jobs or 2) > 1 and (jobs is not None or captures.disk_bytes >= PARALLEL_FROM_BYTES):
+    if work.jobs != 1 and (work.jobs is not None or captures.disk_bytes >= PARALLEL_FROM_BYTES):
         from analyzer.fleet.local import jobs_that_pay, scan_in_parallel
 
-        jobs = jobs_that_pay(captures, jobs)
+        jobs = jobs_that_pay(captures, work.jobs)
         if jobs > 1:
             return scan_in_parallel(captures, jobs=jobs, with_secrets=with_secrets)
     batches = captures.batches(compiled)

@@ -30,6 +30,7 @@ import hashlib
 import inspect
 import os
 import sys
+import threading
 import types
 import typing
 from collections.abc import Callable, Iterator
@@ -65,6 +66,7 @@ KERNEL_MODULES = (
 COMPILE_FROM_BYTES = 3_000_000
 
 _registered: dict[Callable[..., Any], bool] = {}
+_loading = threading.Lock()
 _bodies: dict[Callable[..., Any], Any] = {}
 
 
@@ -102,7 +104,10 @@ def worth_compiling(size: int) -> bool:
 
 def runner(function: F, compiled: bool) -> F:
     """The function itself, or its compiled twin (built or loaded from the cache on first use)."""
-    return typing.cast(F, _compiled(function)) if compiled else function
+    if not compiled:
+        return function
+    with _loading:  # the threads of one process share what holds the code
+        return typing.cast(F, _compiled(function))
 
 
 @functools.cache

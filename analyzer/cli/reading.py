@@ -13,6 +13,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from analyzer.cli.work import WORK_OPTIONS, work_of_user
+from analyzer.errors import UsageError
+
 if TYPE_CHECKING:
     from analyzer.analysis import Analysis
     from analyzer.anonymize.anonymizer import Anonymizer
@@ -101,14 +104,6 @@ def how_to_read(command: F) -> F:
             help="Open Handshake packets with the secrets of this file (SSLKEYLOGFILE).",
         ),
         click.option(
-            "--jobs",
-            metavar="N",
-            type=click.IntRange(1, 256),
-            expose_value=False,
-            callback=_keep,
-            help="How many processes read at the same time. As many as pay if not given.",
-        ),
-        click.option(
             "--config",
             "allowed",
             metavar="FILE",
@@ -123,6 +118,7 @@ def how_to_read(command: F) -> F:
             callback=_filter,
             help="Look at some connections only: 'host 192.0.2.80 and not port 53'.",
         ),
+        *WORK_OPTIONS,
     ):
         with_how = decorate(with_how)
     return with_how  # type: ignore[return-value]
@@ -146,7 +142,6 @@ def _filter(_context: click.Context, _parameter: click.Parameter, given: str | N
 
 def _or_bad_parameter(function: Callable[[Any], T], given: Any) -> T:
     """The value, or what was wrong with it as click says it."""
-    from analyzer.errors import UsageError
     from analyzer.reports.text import visible
 
     try:
@@ -215,14 +210,15 @@ def read(names: Sequence[str], how: HowToRead) -> Analysis:
     gc.disable()
     anonymizer = _anonymizer()
     progress = Progress(shown=sys.stderr.isatty() and not how.quiet)
-    jobs = click.get_current_context().meta.get("halfshake.jobs")
     try:
-        analysis = analyse(names, keylog=how.keylog, vantages=how.vantages, progress=progress, jobs=jobs)
+        analysis = analyse(names, keylog=how.keylog, vantages=how.vantages, progress=progress, work=work_of_user())
+    except UsageError as error:
+        raise click.UsageError(str(error)) from error
     finally:
         progress.clear()
-    for _, error in analysis.failures:
-        click.echo(f"halfshake: {visible(str(error))}", err=True)
-    if len(analysis.failures) == len(names):
+    for _, failure in analysis.failures:
+        click.echo(f"halfshake: {visible(str(failure))}", err=True)
+    if not analysis.facts:
         raise SystemExit(EXIT_UNREADABLE)
     analysis = analysis.chosen(wanted=how.looked_at, allowed=how.allowed)
     if anonymizer is not None:

@@ -42,7 +42,8 @@ class Piece:
     first_time: int = -1  # by which captures are put in order (ns), -1: unknown
     orderly: bool = True  # each record has a time, and none is earlier than the one before
     number: int = 0  # of the last record of a range
-    end: int = 0  # position in the file where a range was read up to
+    end: int = 0  # position in the file that was read up to
+    with_secrets: bool = False  # whether what secrets may open was kept
     counts: NDArray[np.int64] | None = None  # of a pcapng range: records and drops per interface
 
 
@@ -75,15 +76,18 @@ class FileJob:
     def run(self, told: Told) -> Piece:
         """Scan the file; raises CaptureError only where the look was asked for."""
         file = CaptureFile(self.path)
-        compiled = bool(self.how.compiled)
+        compiled, with_secrets = bool(self.how.compiled), self.how.with_secrets
         if self.disk_bytes == -2:
             file.look(for_time=True)
             compiled = worth_compiling(file.size_hint)
+            with_secrets |= file.facts.format.startswith("pcapng")
         else:
             file.disk_bytes, file.first_time = self.disk_bytes, self.first_time
         batches = InOrder(_told(file, file.read(index=0, compiled=compiled, block_bytes=BLOCK_BYTES), told))
-        found = scan(batches, 1, compiled=compiled, with_secrets=self.how.with_secrets)
-        return Piece(file.facts, found, file.first_time, batches.holds)
+        found = scan(batches, 1, compiled=compiled, with_secrets=with_secrets)
+        piece = Piece(file.facts, found, file.first_time, batches.holds, end=file.taken)
+        piece.with_secrets = with_secrets
+        return piece
 
 
 def _told(file: CaptureFile, batches: Iterator[Batch], told: Told) -> Iterator[Batch]:

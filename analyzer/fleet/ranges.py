@@ -91,7 +91,7 @@ class RangeJob:
             if isinstance(reader, PcapngReader):
                 # Comments are counted and numbered over the whole file.
                 end = self.begin if reader.met_comment else stream.position
-                return Piece(opened.facts, found, -1, batches.holds, reader.number, end, reader.counts)
+                return Piece(opened.facts, found, -1, batches.holds, reader.number, end, counts=reader.counts)
             return Piece(opened.facts, found, -1, batches.holds, reader.number, stream.position)
 
 

@@ -11,6 +11,7 @@ from analyzer.capture.records import CaptureFacts
 from analyzer.capture.source import open_captures
 from analyzer.events import flows as fl
 from analyzer.events.scan import Scan, settle
+from analyzer.fleet.work import Work
 from analyzer.reports.export import document_json
 
 
@@ -27,7 +28,7 @@ def plain(scan: Scan) -> dict[str, Any]:
 def scanned(*names: object, jobs: int = 1) -> tuple[dict[str, Any], list[CaptureFacts]]:
     """The scan of captures, and their facts."""
     captures = open_captures([str(name) for name in names])
-    found = scan_captures(captures, jobs=jobs)
+    found = scan_captures(captures, work=Work(jobs=jobs))
     return plain(found), captures.captures
 
 

@@ -21,6 +21,7 @@ from analyzer.capture.source import open_captures
 from analyzer.fleet import local
 from analyzer.fleet.pieces import Told
 from analyzer.fleet.pool import Pool, WorkerLost
+from analyzer.fleet.work import Work
 from tests.conftest import ROOT
 from tests.crafted import Captured, batch_of, batches_of, captured_of, ip, joined, pieces_of, tcp, udp, write_pcap
 from tests.fleet.same import plain, scanned, written
@@ -50,7 +51,7 @@ class Here:
 def in_parallel(files: Sequence[Path], jobs: int = 2) -> Any:
     captures = open_captures([str(file) for file in files])
     with mock.patch.object(local, "Pool", Here):
-        found = scan_captures(captures, jobs=jobs)
+        found = scan_captures(captures, work=Work(jobs=jobs))
     return plain(found), captures.captures
 
 
@@ -114,7 +115,7 @@ def test_two_places_that_see_the_same_traffic_are_read_together() -> None:
 def test_real_processes(jobs: int, tmp_path: Path) -> None:
     pieces = [captured_of(piece) for piece in pieces_of(joined(batches_of(SILENT)), [100, 200, 300])]
     files = [str(file) for file in files_of(tmp_path, pieces)]
-    assert written(analyse(files, jobs=jobs)) == written(analyse(files, jobs=1))
+    assert written(analyse(files, work=Work(jobs=jobs))) == written(analyse(files, work=Work(jobs=1)))
 
 
 class Killed:
@@ -160,7 +161,7 @@ def test_workers_killed_at_random_points_change_nothing(tmp_path: Path) -> None:
 
     with mock.patch.object(Pool, "_take", take):
         captures = open_captures(files)
-        found = plain(scan_captures(captures, jobs=2)), captures.captures
+        found = plain(scan_captures(captures, work=Work(jobs=2))), captures.captures
     assert found == expected
     assert len(workers) == 3
 
@@ -177,7 +178,7 @@ def test_a_file_that_nobody_can_read_is_named(tmp_path: Path) -> None:
                 yield index, WorkerLost("lost") if jobs[index].path == str(files[2]) else answer
 
     with mock.patch.object(local, "Pool", Fails):
-        found = scan_captures(captures, jobs=2)
+        found = scan_captures(captures, work=Work(jobs=2))
     assert plain(found) == scanned(*files[:2])[0]
     ((name, error),) = captures.failures
     assert (name, str(error)) == (str(files[2]), "2.pcap: lost")

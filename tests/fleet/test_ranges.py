@@ -14,6 +14,7 @@ from analyzer.analysis import analyse
 from analyzer.capture.source import CaptureFile
 from analyzer.fleet.pieces import How
 from analyzer.fleet.ranges import Plan, RangeJob, cuts_of, join
+from analyzer.fleet.work import Work
 from tests.conftest import ROOT
 from tests.crafted import batches_of
 from tests.fleet.same import plain, scanned, written
@@ -127,4 +128,4 @@ def test_the_command_says_the_same_whatever_the_number_of_processes(jobs: int, t
     path = tmp_path / "server.pcap"
     shutil.copy(CAPTURES / FILES[0], path)
     with mock.patch("analyzer.fleet.local.RANGE_BYTES", 1000):
-        assert written(analyse([str(path)], jobs=jobs)) == written(analyse([str(path)]))
+        assert written(analyse([str(path)], work=Work(jobs=jobs))) == written(analyse([str(path)]))

@@ -63,6 +63,35 @@ def test_compare_is_1_when_worse(silent_capture: Path, good: Path) -> None:
     assert (same.status, same.stdout) == (0, "nothing changed\n")
 
 
+def test_compare_takes_several_files_and_folders(silent_capture: Path, good: Path, tmp_path: Path) -> None:
+    both = [good, good.with_name("client.pcap")]
+    options = [word for path in both for word in ("--before", path)]
+    told = call("compare", *options, "--after", silent_capture)
+    assert told.status == 1
+    assert "worse    appeared: error address-family-silent" in told.stdout
+    assert call("compare", *options, silent_capture).stdout == told.stdout
+    (tmp_path / "before").mkdir()
+    for path in both:
+        (tmp_path / "before" / path.name).write_bytes(path.read_bytes())
+    (tmp_path / "before" / "notes.txt").write_text("not a capture")
+    assert call("compare", tmp_path / "before", silent_capture).stdout == told.stdout
+    assert call("compare", "--after", silent_capture, tmp_path / "before").stdout == told.stdout
+
+
+def test_compare_says_which_sides_it_wants(good: Path, tmp_path: Path) -> None:
+    for arguments in ([good, good, good], ["--before", good], [good, good, "--before", good], [good, "-"] * 2):
+        assert "name two captures" in call("compare", *arguments).stderr
+    assert "no captures in this folder" in call("compare", tmp_path, good).stderr
+    assert call("compare", "--before", "-", "--before", "-", good).status == 2
+
+
+def test_compare_is_2_where_a_file_of_one_side_cannot_be_read(good: Path, tmp_path: Path) -> None:
+    done = call("compare", "--before", good, "--before", tmp_path / "missing.pcap", "--after", good)
+    assert done.status == 2
+    assert "missing.pcap" in done.stderr
+    assert done.stdout == "nothing changed\n"
+
+
 def test_compare_needs_two_captures(good: Path, tmp_path: Path) -> None:
     assert call("compare", good).status == 2
     assert call("compare", "-", "-").status == 2

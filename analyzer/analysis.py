@@ -14,8 +14,9 @@ from analyzer.capture.source import CaptureSet, open_captures
 from analyzer.columns import Table
 from analyzer.errors import CaptureError, UsageError
 from analyzer.events.scan import Scan, scan, settle
-from analyzer.exchanges.build import Given, exchanges
+from analyzer.exchanges.build import Exchanges, Given, exchanges, exchanges_of_places
 from analyzer.exchanges.connections import Judge
+from analyzer.exchanges.ends.places import Place
 from analyzer.exchanges.filters.apply import Left, filtered
 from analyzer.exchanges.filters.expression import Filter
 from analyzer.exchanges.schemas import FINDINGS
@@ -49,7 +50,7 @@ class Found(Protocol):
     @property
     def view(self) -> View: ...
     @property
-    def judge(self) -> Judge: ...
+    def judges(self) -> tuple[Judge, ...]: ...
     @property
     def scan(self) -> Scan: ...
     def packets(self) -> Table: ...
@@ -95,7 +96,7 @@ class Analysis:
             return self
         found = self._found
         if wanted is not None:
-            found = Left(filtered(found.view, wanted), found.judge, found.scan, found.packets)
+            found = Left(filtered(found.view, wanted), found.judges, found.scan, found.packets)
         return self._again(found, self._patterns, allowed)
 
     def anonymized(self, anonymizer: Anonymizer) -> Analysis:
@@ -174,19 +175,23 @@ class Analysis:
 
     def position(self, capture: int, record: int) -> tuple[int, int, int] | None:
         """Of a selected record: byte offset of its header in the decompressed file, captured bytes, time in ns."""
-        rows = self._found.judge.rows
-        found = np.flatnonzero((rows.capture == capture) & (rows.record == record))
-        if not len(found):
-            return None
-        row = int(found[0])
-        return int(rows.position[row]), int(rows.captured_length[row]), int(rows.time[row])
+        for rows in (judge.rows for judge in self._found.judges):
+            found = np.flatnonzero((rows.capture == capture) & (rows.record == record))
+            if len(found):
+                row, ahead = int(found[0]), self.view.captures[capture].clock
+                return int(rows.position[row]), int(rows.captured_length[row]), int(rows.time[row]) + ahead
+        return None
 
     def flow_keys(self, connection: str) -> set[tuple[int, ...]]:
         """Keys of the flows of a connection, one for each path (``events.flows``)."""
-        judge = self._found.judge
-        chosen = next(judged.connection for judged in judge.judged if f"C{judged.number}" == connection)
-        flows = {int(judge.rows.flow[row]) for row in (*chosen.rows, *chosen.elsewhere_rows)}
-        return {tuple(judge.flows.keys[flow].tolist()) for flow in flows}
+        judges, ends = self._found.judges, self.view.ends
+        keys: set[tuple[int, ...]] = set()
+        for place, row in ends.rows(connection) if ends is not None else ((0, int(connection[1:]) - 1),):
+            judge = judges[place]
+            chosen = judge.judged[row].connection
+            flows = {int(judge.rows.flow[row]) for row in (*chosen.rows, *chosen.elsewhere_rows)}
+            keys |= {tuple(judge.flows.keys[flow].tolist()) for flow in flows}
+        return keys
 
 
 def analyse(
@@ -212,14 +217,35 @@ def analyse(
         found = exchanges(settle(gathered.scan), gathered.facts, given)
         return Analysis(found, gathered.facts, failures=gathered.failures)
     captures = open_captures(names, progress=progress)
-    scanned = scan_captures(captures, with_secrets=keylog is not None, work=work)
-    found = exchanges(settle(scanned), captures.captures, given)
+    scanned = settle(scan_captures(captures, with_secrets=keylog is not None, work=work))
+    found = _exchanges(scanned, captures, given, with_secrets=keylog is not None)
     return Analysis(found, captures.captures, failures=captures.failures)
 
 
 def given_by_user(keylog: str | Path | None, vantages: Mapping[str, str] | None) -> Given:
     """What the user knows beside the captures. Raises ``UsageError`` for a key log that cannot be read."""
     return Given(vantages or {}, NO_SECRETS if keylog is None else _key_log(Path(keylog)))
+
+
+def _exchanges(scanned: Scan, captures: CaptureSet, given: Given, *, with_secrets: bool) -> Exchanges:
+    """The tables of one scan; captures of several places are read once more, each place for itself."""
+    facts = captures.captures
+    if len(facts) > 1 and captures.are_files:
+        from analyzer.exchanges.ends.places import places_of
+
+        places = places_of(scanned, facts, given.vantages)
+        if len(places) > 1:
+            scans = [(place, settle(_scan_place(captures, place, with_secrets=with_secrets))) for place in places]
+            return exchanges_of_places(scans, facts, given, together=scanned)
+    return exchanges(scanned, facts, given)
+
+
+def _scan_place(captures: CaptureSet, place: Place, *, with_secrets: bool) -> Scan:
+    """The scan of the captures of one place, in the clock of the place nearest the client."""
+    compiled = worth_compiling(captures.size_hint)
+    with_secrets |= any(facts.format.startswith("pcapng") for facts in captures.captures)
+    batches = captures.again(place.captures, compiled, ahead=place.ahead)
+    return scan(batches, len(captures.captures), compiled=compiled, with_secrets=with_secrets)
 
 
 def scan_captures(captures: CaptureSet, *, with_secrets: bool = False, work: Work = WITHOUT_HELP) -> Scan:

@@ -3,7 +3,7 @@
 How it works: the file holds the scan (``events.saved``), and beside it every table as the analysis made it. Opening
 reads neither: each column is decoded when it is first asked for. The tables are those of one version of halfshake;
 another version, or a key log or vantage given later, makes them again of the scan, which holds all that the captures
-told.
+told. So do captures in which packets were seen more than once; those of several places are then one, merged by time.
 """
 
 from __future__ import annotations
@@ -54,6 +54,7 @@ def save(analysis: Analysis, path: Path) -> Path:
     Raises UsageError where the file system does not let us write.
     """
     facts = facts_of_file(analysis.facts)
+    facts["plain"] = analysis.view.ends is None
     facts["views"] = [dataclasses.asdict(capture) for capture in analysis.view.captures]
     try:
         with written_whole(path) as file:
@@ -85,7 +86,7 @@ class Loaded:
     @functools.cached_property
     def _is_usable(self) -> bool:
         """Whether the saved tables are those that this version would make of the scan."""
-        if self._given.secrets.secrets or self._given.vantages:
+        if self._given.secrets.secrets or self._given.vantages or not self._reader.facts.get("plain"):
             return False
         same = self._reader.facts.get("tool", {}).get("version") == __version__ and "views" in self._reader.facts
         return same and all(
@@ -103,9 +104,9 @@ class Loaded:
         return exchanges(self.scan, self.facts, self._given)
 
     @property
-    def judge(self) -> Judge:
+    def judges(self) -> tuple[Judge, ...]:
         """The judged connections, made again of the scan."""
-        return self._fresh.judge
+        return self._fresh.judges
 
     @functools.cached_property
     def view(self) -> View:

@@ -157,6 +157,31 @@ class CaptureSet:
         self.files.remove(file)
         self.failures.append((file.facts.path, error))
 
+    @property
+    def are_files(self) -> bool:
+        """Whether all captures can be read once more: they are files."""
+        return all(file.disk_bytes >= 0 for file in self.files)
+
+    def again(self, chosen: Sequence[int], compiled: bool, *, ahead: int = 0) -> Iterator[Batch]:
+        """The records of some of the captures once more, their times set back by ``ahead`` ns; facts stay as they are.
+
+        A file that went away since gives no records.
+        """
+        pieces = []
+        for index in chosen:
+            first, file = self.files[index], CaptureFile(self.files[index].facts.path)
+            file.disk_bytes = first.disk_bytes
+
+            def batches(index: int = index, file: CaptureFile = file) -> Iterator[Batch]:
+                return file.read(index=index, compiled=compiled, block_bytes=self._block_bytes)
+
+            pieces.append(Piece(first.first_time, batches))
+        for batch in merged(pieces):
+            if ahead:
+                times = batch.records.time
+                times[times >= 0] -= ahead
+            yield batch
+
 
 def open_captures(names: Sequence[str], *, block_bytes: int = 4 << 20, progress: Progress | None = None) -> CaptureSet:
     """The captures under these names or URLs; "-" is standard input. What cannot be read is in ``failures``."""

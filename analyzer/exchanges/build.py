@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -17,13 +17,14 @@ from analyzer.events.conversations import Conversations, conversations
 from analyzer.events.fragments import FLAW_WORDS
 from analyzer.events.scan import LEDGER, Scan
 from analyzer.exchanges.connections import MOST_RECORDS, Judge, connections_table
+from analyzer.exchanges.ends.places import Place
 from analyzer.exchanges.exchanges import exchanges_table
 from analyzer.exchanges.hosts import Hosts
 from analyzer.exchanges.packets import packets_table
 from analyzer.exchanges.resolutions import resolutions_table
 from analyzer.exchanges.sockets import sockets_table
 from analyzer.exchanges.stories.table import stories_table
-from analyzer.exchanges.vantage import Vantage, pieces_of, vantage_of
+from analyzer.exchanges.vantage import UNKNOWN, Vantage, pieces_of, vantage_of
 from analyzer.exchanges.view import CaptureView, View
 from analyzer.wire.keylog import NO_SECRETS, KeyLog, merged, read_keylog
 from analyzer.wire.links import READ_LINK_TYPES
@@ -32,21 +33,29 @@ from analyzer.wire.packets import TCP, UDP
 #: Payload that fits no Ethernet frame of 1,500 bytes, even without IP options: offload, or a larger MTU.
 LARGEST_PAYLOAD = 1500
 
+#: Linux cooked captures, v1 and v2: those of all interfaces.
+COOKED = {113, 276}
+
 #: Records of several interfaces or processors are written up to so late; a clock that is set back moves further.
 READ_APART_NS = 1_000_000_000
 
 
 @dataclass(frozen=True)
 class Exchanges:
-    """The tables of an analysis; ``packets`` is made when asked for."""
+    """The tables of an analysis; ``packets`` is made when asked for. There is a judge for each place."""
 
     view: View
-    judge: Judge
-    scan: Scan  # settled, as it was given
+    judges: tuple[Judge, ...]
+    scan: Scan  # settled, of all captures together
 
     def packets(self) -> Table:
         """The selected packets, one row each."""
-        return packets_table(self.judge)
+        tables = [packets_table(judge) for judge in self.judges]
+        if self.view.ends is None:
+            return tables[0]
+        from analyzer.exchanges.ends.join import joined_packets
+
+        return joined_packets(tables, self.view.ends)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,30 +67,67 @@ class Given:
 
 
 def exchanges(scan: Scan, facts: Sequence[CaptureFacts], given: Given) -> Exchanges:
-    """All tables of a settled scan."""
-    found = conversations(scan)
+    """All tables of a settled scan of captures that were made at one place."""
+    return exchanges_of_places([(Place(tuple(range(len(facts)))), scan)], facts, given, together=scan)
+
+
+def exchanges_of_places(
+    scans: Sequence[tuple[Place, Scan]], facts: Sequence[CaptureFacts], given: Given, *, together: Scan
+) -> Exchanges:
+    """All tables of one settled scan per place, the one nearest the client first; times are in that one's clock."""
     secrets = merged([given.secrets, *(read_keylog(block) for f in facts for block in f.secrets)])
+    found = [_conversations(scan, secrets) for _, scan in scans]
+    places = [place for place, _ in scans]
+    judges = [_judge(each, place, facts) for each, place in zip(found, places, strict=True)]
+    views = [_view(*each, facts, given) for each in zip(judges, found, places, strict=True)]
+    if len(views) == 1 and not _shows_interfaces(scans[0][1], facts):
+        return Exchanges(views[0], tuple(judges), together)
+    from analyzer.exchanges.ends.join import joined
+
+    return Exchanges(joined(views, judges, places), tuple(judges), together)
+
+
+def _conversations(scan: Scan, secrets: KeyLog) -> Conversations:
+    found = conversations(scan)
     if secrets.secrets:
         from analyzer.events.secrets import open_with_secrets
 
         open_with_secrets(found.flows, found.connections, secrets)
+    return found
+
+
+def _judge(found: Conversations, place: Place, facts: Sequence[CaptureFacts]) -> Judge:
     hosts = Hosts(found.flows, found.connections, found.lookups)
-    judge = Judge(found, hosts, max((f.last_time for f in facts), default=-1))
+    end = max((facts[index].last_time for index in place.captures), default=-1)
+    return Judge(found, hosts, end - place.ahead if end >= 0 else end)
+
+
+def _view(judge: Judge, found: Conversations, place: Place, facts: Sequence[CaptureFacts], given: Given) -> View:
+    """The tables of one place."""
     connections = connections_table(judge)
     requests = exchanges_table(judge, found, connections)
-    view = View(
+    return View(
         connections=connections,
         exchanges=requests,
         sockets=sockets_table(connections, requests),
-        hosts=hosts.table(),
+        hosts=judge.hosts.table(),
         resolutions=resolutions_table(judge, found),
         stories=stories_table(judge),
         captures=tuple(
-            _capture_view(found.flows, index, f, _vantage(scan, found, index, facts, given.vantages))
-            for index, f in enumerate(facts)
+            replace(
+                _capture_view(found.flows, index, facts[index], _vantage(found, index, place, facts, given.vantages)),
+                clock=place.ahead,
+                clock_within=place.within,
+            )
+            for index in place.captures
         ),
     )
-    return Exchanges(view, judge, scan)
+
+
+def _shows_interfaces(scan: Scan, facts: Sequence[CaptureFacts]) -> bool:
+    """Whether packets may be in the captures of one place on several interfaces, or before and after a translation."""
+    several = any(len(each.interfaces) > 1 or COOKED & set(each.link_types) for each in facts)
+    return several or bool(scan.ledger[:, LEDGER.index("duplicates")].any())
 
 
 def _capture_view(flows: Flows, index: int, facts: CaptureFacts, vantage: Vantage) -> CaptureView:
@@ -122,13 +168,14 @@ def _capture_view(flows: Flows, index: int, facts: CaptureFacts, vantage: Vantag
 
 
 def _vantage(
-    scan: Scan, found: Conversations, index: int, facts: Sequence[CaptureFacts], given: Mapping[str, str]
+    found: Conversations, index: int, place: Place, facts: Sequence[CaptureFacts], given: Mapping[str, str]
 ) -> Vantage:
-    """The vantage that was given for a capture, else the one that its handshakes show."""
+    """The vantage that was given for a capture, else the one that its handshakes show, else that of its place."""
     if word := given.get(facts[index].path) or given.get(facts[index].name):
         return Vantage(word, "given")
-    spans = [(each.first_time, each.last_time) for each in facts]
-    return vantage_of(found.connections, scan.rows, pieces_of(spans, index))
+    spans = {each: (facts[each].first_time, facts[each].last_time) for each in place.captures}
+    shown = vantage_of(found.connections, found.flows.scan.rows, pieces_of(spans, index))
+    return Vantage(*place.relative) if shown.word == UNKNOWN.word and place.relative else shown
 
 
 def _is_backward(scan: Scan, index: int) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import itertools
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from analyzer.events.connection import Connection
@@ -36,14 +36,14 @@ class Vantage(NamedTuple):
 UNKNOWN = Vantage("unknown", "no handshake shows which end is nearer")
 
 
-def pieces_of(spans: Sequence[tuple[int, int]], capture: int) -> frozenset[int]:
-    """The captures that were made where ``capture`` was: all, as rotated files are, if no two overlap in time.
+def pieces_of(spans: Mapping[int, tuple[int, int]], capture: int) -> frozenset[int]:
+    """The captures of one place that ``capture`` goes on with: all, as rotated files are, if no two overlap in time.
 
     ``spans`` are the first and the last time of each capture, -1 where it has none.
     """
-    timed = sorted(span for span in spans if span[0] >= 0)
+    timed = sorted(span for span in spans.values() if span[0] >= 0)
     apart = all(before[1] <= after[0] for before, after in itertools.pairwise(timed))
-    return frozenset(range(len(spans)) if apart else (capture,))
+    return frozenset(spans if apart else (capture,))
 
 
 def vantage_of(connections: Sequence[Connection], rows: Selected, captures: frozenset[int]) -> Vantage:

@@ -5,11 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from analyzer.columns import Column, Schema, Table
 from analyzer.exchanges.schemas import RESOLUTIONS
 from analyzer.exchanges.stories.schema import no_stories
+
+if TYPE_CHECKING:
+    from analyzer.exchanges.ends.sightings import Ends
 
 T = TypeVar("T")
 
@@ -54,6 +57,8 @@ class CaptureView:
     dropped: int = 0  # packets that the capturing host says it lost
     vantage: str = "unknown"
     vantage_reason: str = ""
+    clock: int = 0  # ns by which its clock is ahead of that of the place nearest the client
+    clock_within: int = -1  # ns, how exact that is; -1 where it is unknown
 
 
 @dataclass(frozen=True)
@@ -69,6 +74,7 @@ class View:
     stories: Table = field(default_factory=no_stories)
     #: Where a filter was applied: its text, how many connections it left, of how many.
     filtered: tuple[str, int, int] | None = None
+    ends: Ends | None = None  # where packets were seen more than once, and connections at several places
     _host_of: dict[str, int] = field(default_factory=dict, repr=False)
     _answers: dict[Callable[..., Any], Any] = field(default_factory=dict, init=False, repr=False, compare=False)
 

@@ -7,33 +7,19 @@ from collections import Counter
 from analyzer.exchanges.view import View
 from analyzer.patterns.evidence import Attempts, first_request
 from analyzer.patterns.finding import INFO, LIKELY, Argument, LookAlike
+from analyzer.patterns.places import AT_CLIENT, AT_SERVER, AT_TCP_SERVER, UNKNOWN
 from analyzer.patterns.words import FAMILIES, counted, listed
-
-_AT_SERVER = (
-    "At the server's interface, a drop by its own firewall, a send that the kernel refuses and a process that does not "
-    "read look the same: `nft list ruleset` (counters), `strace -f -e trace=sendmsg,recvmsg -p PID` and "
-    "`nstat -az UdpInDatagrams UdpNoPorts UdpRcvbufErrors` tell them apart."
-)
-_AT_CLIENT = (
-    "At the client's side, loss on the way out, a silent server and loss on the way back look the same: a capture at "
-    "the server in the same minutes tells which."
-)
-_AT_TCP_SERVER = (
-    "At the server's interface, a drop by its own firewall and a full listen queue look the same: `nft list ruleset` "
-    "(counters) and `nstat -az TcpExtListenDrops TcpExtListenOverflows` tell them apart."
-)
-_UNKNOWN = "The capture does not show whether it was made at the client, at the server or between them."
 
 
 def vantage_limits(view: View, transport: str = "udp") -> tuple[str, ...]:
     """What a silence cannot tell from where the captures were made."""
-    at_server = _AT_TCP_SERVER if transport == "tcp" else _AT_SERVER
+    at_server = AT_TCP_SERVER if transport == "tcp" else AT_SERVER
     vantages = {capture.vantage for capture in view.captures}
     if vantages == {"server"}:
         return (at_server,)
     if vantages == {"client"}:
-        return (_AT_CLIENT,)
-    return (_UNKNOWN, at_server, _AT_CLIENT)
+        return (AT_CLIENT,)
+    return (UNKNOWN, at_server, AT_CLIENT)
 
 
 def other_family_answers(attempts: Attempts) -> bool:

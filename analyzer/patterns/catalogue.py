@@ -72,6 +72,7 @@ from analyzer.patterns import (
 )
 from analyzer.patterns.finding import MOST_ENTRIES, SEVERITIES, Finding, Pattern
 from analyzer.patterns.own import PatternModule, checked, findings_of, installed
+from analyzer.patterns.places import alone_of, unexplained
 
 CATALOGUE: tuple[PatternModule, ...] = (
     address_family_silent,
@@ -161,6 +162,14 @@ EXPLAINED_BY: Mapping[str, tuple[str, ...]] = MappingProxyType(
     }
 )
 
+# What a server sent says more of a reply that was lost on the way than the silence at the client.
+EXPLAINED_ELSEWHERE: Mapping[str, tuple[str, ...]] = MappingProxyType(
+    {"tcp-syn-no-reply": ("tcp-handshake-incomplete",)}
+)
+
+# Patterns about a capture itself begin with this.
+OF_CAPTURES = "capture-"
+
 # Findings of these stand beside what they sum up.
 SUMMARIES: tuple[str, ...] = (
     "address-family-silent",
@@ -179,11 +188,13 @@ def run(view: View, own: Sequence[PatternModule] = ()) -> tuple[Finding, ...]:
     ``own`` are patterns beside the catalogue and those of installed packages. Raises UsageError where one fails.
     """
     found: dict[str, list[Finding]] = {}
+    elsewhere = _seen_elsewhere(view)
     for module in CATALOGUE:
-        _find(module, view, found)
+        _find(module, view, found, elsewhere)
     for module in others(own):
         found[module.PATTERN.id] = findings_of(module, view)
     everything = [finding for findings in found.values() for finding in findings]
+    everything += unexplained(everything, elsewhere, summaries=SUMMARIES)
     order = {name: place for place, name in enumerate(module.PATTERN.id for module in CATALOGUE)}
     return _numbered(sorted(everything, key=lambda finding: order.get(finding.pattern, len(order))))
 
@@ -197,6 +208,19 @@ def others(own: Sequence[PatternModule] = ()) -> list[PatternModule]:
             raise UsageError(f"there are two patterns {module.PATTERN.id!r}; give one of them another id")
         taken.add(module.PATTERN.id)
     return modules
+
+
+def _seen_elsewhere(view: View) -> Mapping[str, list[Finding]]:
+    """What the places of the captures show each for itself, the one nearest the client apart; summaries left out."""
+    found: dict[str, list[Finding]] = {}
+    for alone in alone_of(view)[1:]:
+        of_place: dict[str, list[Finding]] = {}
+        for module in CATALOGUE:
+            if module.PATTERN.id not in SUMMARIES and not module.PATTERN.id.startswith(OF_CAPTURES):
+                _find(module, alone, of_place, {})
+        for name, findings in of_place.items():
+            found.setdefault(name, []).extend(findings)
+    return found
 
 
 def pattern(name: str) -> Pattern:
@@ -225,17 +249,24 @@ def _module(name: str) -> PatternModule:
     raise UsageError(f"there is no pattern {name!r}; {hint or '`halfshake explain` lists them'}")
 
 
-def _find(module: PatternModule, view: View, found: dict[str, list[Finding]]) -> None:
-    """Fill ``found`` for a pattern, and before it for those that explain it."""
+def _find(
+    module: PatternModule, view: View, found: dict[str, list[Finding]], elsewhere: Mapping[str, list[Finding]]
+) -> None:
+    """Fill ``found`` for a pattern, and before it for those that explain it, here or at another place."""
     name = module.PATTERN.id
     if name in found:
         return
     hidden: set[str] = set()
     for other in CATALOGUE:
         if other.PATTERN.id in EXPLAINED_BY.get(name, ()):
-            _find(other, view, found)
+            _find(other, view, found, elsewhere)
             hidden.update(connection for finding in found[other.PATTERN.id] for connection in finding.connections)
-    found[name] = list(module.find(_without(view, hidden)))
+    for explaining in (*EXPLAINED_BY.get(name, ()), *EXPLAINED_ELSEWHERE.get(name, ())):
+        hidden.update(connection for finding in elsewhere.get(explaining, ()) for connection in finding.connections)
+    # What is said of a capture itself is said of what it shows alone.
+    is_of_captures = view.ends is not None and name.startswith(OF_CAPTURES) and name != capture_duplicates.PATTERN.id
+    views = view.ends.views if view.ends is not None and is_of_captures else (_without(view, hidden),)
+    found[name] = [finding for each in views for finding in module.find(each)]
 
 
 def _without(view: View, hidden: set[str]) -> View:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from analyzer.exchanges.view import View
 from analyzer.patterns.finding import MOST_ENTRIES, Argument, Finding, Pattern, Record, Threshold
+from analyzer.patterns.places import placed
 from analyzer.patterns.words import conversation_filter, one_of_addresses, one_of_ports, socket_words
 from analyzer.wire.icmp import REFUSALS
 
@@ -159,7 +160,7 @@ def _of_each_view(question: Callable[[View], Mask]) -> Callable[[View], Mask]:
 
 def capture_end(view: View) -> int:
     """Time of the last record of all captures, -1 where there is none."""
-    return max((capture.last_time for capture in view.captures), default=-1)
+    return max((capture.last_time - capture.clock for capture in view.captures), default=-1)
 
 
 @_of_each_view
@@ -321,7 +322,11 @@ def filter_for(attempts: Attempts, span: tuple[int, int]) -> str:
 
 
 def finding_of(pattern: Pattern, affected: Attempts, *, argument: Argument) -> Finding:
-    """A finding about these attempts, counted among all attempts on their socket."""
+    """A finding about these attempts, counted among all attempts on their socket.
+
+    Where captures of several places show them, it says where their packets vanished.
+    """
+    argument = placed(argument, affected.view, affected.column("connection"), affected.transport)
     records = cited_records(affected)
     times = [time for name in ("last_request_time", "reply_time", "request_time") for time in affected.column(name)]
     first = min(

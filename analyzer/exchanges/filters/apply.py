@@ -27,7 +27,7 @@ class Left:
     """What a filter leaves of what was found; what the scan knows stays whole."""
 
     view: View
-    judge: Judge
+    judges: tuple[Judge, ...]
     scan: Scan
     all_packets: Callable[[], Table]
 

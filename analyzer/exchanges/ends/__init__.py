@@ -1,0 +1,1 @@
+"""Several views of the same packets: captures of two ends, interfaces before and after a bridge or a translation."""

@@ -1,0 +1,221 @@
+"""Captures of both ends together: each connection once, and where a request or its reply vanished.
+
+The scenarios were recorded at both ends in the same minutes; clocks that are wrong are made here by shifting one file.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from analyzer.analysis import Analysis, analyse
+from tests.conftest import ROOT
+from tests.crafted import MS, SECOND, Captured, batches_of, captured_of, joined, write_pcap
+
+CAPTURES = ROOT / "captures"
+SILENT, LOST = "02-caddy-ipv4-silent/nft-output-drop", "02-caddy-ipv4-silent/path-drop"
+BOTH_ENDS = sorted(
+    path.parent.relative_to(CAPTURES).as_posix()
+    for path in CAPTURES.glob("*/*/client.pcap")
+    if path.with_name("server.pcap").exists()
+)
+
+
+def ends(case: str, *names: str) -> list[str]:
+    return [str(CAPTURES / case / name) for name in names or ("client.pcap", "server.pcap")]
+
+
+def finding(analysis: Analysis, pattern: str) -> dict[str, Any]:
+    [found] = [each for each in analysis.document["findings"] if each["pattern"] == pattern]
+    return dict(found)
+
+
+def changed(path: str, to: Path, change: Callable[[Captured], Captured | None]) -> str:
+    """A copy of a capture with some records changed or left out."""
+    records = [change(record) for record in captured_of(joined(batches_of(Path(path))))]
+    return str(write_pcap(to, [record for record in records if record is not None]))
+
+
+def later(ns: int) -> Callable[[Captured], Captured]:
+    return lambda record: record._replace(time=record.time + ns)
+
+
+def gist(analysis: Analysis) -> list[tuple[Any, ...]]:
+    """What findings of severity error or warning say, without records and times."""
+    return [
+        (f["pattern"], f["severity"], f["family"], f["server"], f["counts"]["affected"], f["counts"]["attempts"])
+        for f in analysis.document["findings"]
+        if f["severity"] != "info"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("case", "pattern", "words"),
+    [
+        (SILENT, "quic-initial-no-reply", "reached the server's interface (server.pcap) and no reply left it"),
+        (LOST, "quic-initial-no-reply", "left the client (client.pcap) and never arrived at the server's interface"),
+        (
+            "07-retry/retry-lost",
+            "quic-retry-failed",
+            "left the server's interface (server.pcap) and never arrived at the client (client.pcap)",
+        ),
+        (
+            "11-tcp-cases/synack-lost-path",
+            "tcp-handshake-incomplete",
+            "left the server's interface (server.pcap) and never arrived at the client (client.pcap)",
+        ),
+    ],
+)
+def test_says_where_packets_vanished(case: str, pattern: str, words: str) -> None:
+    analysis = analyse(ends(case))
+    found = finding(analysis, pattern)
+    assert words in found["because"]
+    assert not any("look the same: a capture at the server" in limit for limit in found["limitations"])
+    assert {capture for capture, _ in found["records"]} >= ({0} if "never arrived at the server" in words else {1})
+    assert (
+        analyse(list(reversed(ends(case))))
+        .document["findings"][0]["because"]
+        .endswith(analysis.document["findings"][0]["because"].rpartition("; ")[2])
+    )
+
+
+@pytest.mark.parametrize("case", BOTH_ENDS)
+def test_two_ends_say_what_one_of_them_says(case: str) -> None:
+    """No connection twice, and no finding of severity error or warning that neither end alone comes to."""
+    together, *alone = (analyse(names) for names in (ends(case), *([name] for name in ends(case))))
+    assert len(together.connections) <= max(len(each.connections) for each in alone)
+    known = {(pattern, family) for each in alone for pattern, _, family, *_ in gist(each)}
+    assert {(pattern, family) for pattern, _, family, *_ in gist(together)} <= known
+    worst = [{severity for _, severity, *_ in gist(each)} for each in alone]
+    assert {severity for _, severity, *_ in gist(together)} in worst
+
+
+@pytest.mark.parametrize("ahead", [-3600 * SECOND, -700 * MS, 30 * MS, 37 * SECOND])
+@pytest.mark.parametrize("case", [SILENT, "01-caddy-http3-ok/caddy-2.6.2"])
+def test_a_wrong_clock_changes_nothing_but_is_said(case: str, ahead: int, tmp_path: Path) -> None:
+    client, server = ends(case)
+    shifted = analyse([client, changed(server, tmp_path / "server.pcap", later(ahead))])
+    as_it_was = analyse([client, server])
+    assert gist(shifted) == gist(as_it_was)
+    assert shifted.connections["first_time"].tolist() == as_it_was.connections["first_time"].tolist()
+    assert shifted.connections["outcome"].tolist() == as_it_was.connections["outcome"].tolist()
+    said = finding(shifted, "capture-duplicates")["because"]
+    hours = {37 * SECOND: "37.0 s", -3600 * SECOND: "3600 s", -700 * MS: "0.70", 30 * MS: "0.03"}
+    assert f"the clock of server.pcap is {hours[ahead]}" in said
+    assert ("ahead of" if ahead > 0 else "behind") in said
+    assert shifted.document["captures"][1]["first_time"] != as_it_was.document["captures"][1]["first_time"]
+
+
+def test_packets_of_both_places_belong_to_the_one_connection() -> None:
+    analysis = analyse(ends(SILENT))
+    both: dict[str, set[int]] = {}
+    for row in analysis.packets.rows():
+        both.setdefault(row["connection"], set()).add(row["capture"])
+    assert all(captures == {0, 1} for name, captures in both.items() if name)
+    assert [row["connection"] for row in analysis.exchanges.rows() if row["kind"] == "quic-initial"] == [
+        row["connection"] for row in analysis.connections.rows() if row["transport"] == "quic"
+    ]
+
+
+def test_a_record_of_a_place_with_a_wrong_clock_keeps_its_time(tmp_path: Path) -> None:
+    client, server = ends(SILENT)
+    shifted = analyse([client, changed(server, tmp_path / "server.pcap", later(37 * SECOND))])
+    record = next(record for capture, record in finding(shifted, "quic-initial-no-reply")["records"] if capture == 1)
+    place = shifted.position(1, record)
+    alone = analyse([server]).position(0, record)
+    assert place is not None
+    assert alone is not None
+    assert place[2] == alone[2] + 37 * SECOND
+
+
+@pytest.mark.parametrize("seen", ["requests", "replies"])
+def test_one_direction_at_the_server_does_not_tell_the_place(seen: str, tmp_path: Path) -> None:
+    """As where requests come in by one interface and replies leave by another: neither capture shows both."""
+    client, server = ends(SILENT)
+    addresses = [bytes.fromhex(text) for text in ("c0000250", "20010db8000100000000000000000080")]
+
+    def one_way(record: Captured) -> Captured | None:
+        at = {b"\x08\x00": 26, b"\x86\xdd": 22}.get(record.raw[12:14], len(record.raw))
+        from_server = any(record.raw[at:].startswith(address) for address in addresses)
+        return record if from_server == (seen == "replies") else None
+
+    analysis = analyse([client, changed(server, tmp_path / "server.pcap", one_way)])
+    because = finding(analysis, "quic-initial-no-reply")["because"]
+    assert "no reply left it" not in because
+    assert "never arrived" not in because
+    assert "capture-one-way" in {each["pattern"] for each in analysis.document["findings"]}
+
+
+def test_a_capture_that_ended_before_says_nothing_of_later_requests(tmp_path: Path) -> None:
+    client, server = ends(LOST)
+    first = min(row["first_time"] for row in analyse([client]).connections.rows() if row["family"] == "ipv4")
+
+    def until(record: Captured) -> Captured | None:
+        return record if record.time < first else None
+
+    short = changed(server, tmp_path / "server.pcap", until)
+    analysis = analyse([client, short], vantages={"client.pcap": "client", "server.pcap": "server"})
+    assert "arrived" not in finding(analysis, "quic-initial-no-reply")["because"]
+
+
+def test_a_capture_of_tcp_alone_does_not_prove_that_udp_never_arrived(tmp_path: Path) -> None:
+    client, server = ends(LOST)
+
+    def no_udp(record: Captured) -> Captured | None:
+        is_udp = {b"\x08\x00": 23, b"\x86\xdd": 20}.get(record.raw[12:14], 0)
+        return None if is_udp and record.raw[is_udp] == 17 else record
+
+    analysis = analyse([client, changed(server, tmp_path / "server.pcap", no_udp)])
+    because = finding(analysis, "quic-initial-no-reply")["because"]
+    assert "never arrived" not in because
+    assert "not seen in server.pcap, which shows no other packet of the kind" in because
+
+
+def test_given_vantages_make_two_places_of_captures_without_a_common_packet(tmp_path: Path) -> None:
+    def only(protocol: int) -> Callable[[Captured], Captured | None]:
+        return lambda record: record if record.raw[12:14] == b"\x08\x00" and record.raw[23] == protocol else None
+
+    client, server = ends(LOST)
+    files = [changed(client, tmp_path / "a.pcap", only(17)), changed(server, tmp_path / "b.pcap", only(6))]
+    two = analyse(files, vantages={"a.pcap": "server", "b.pcap": "client"})
+    assert [each["vantage"] for each in two.document["captures"]] == ["server", "client"]
+    assert "The same minutes from two places: b.pcap; a.pcap" in finding(two, "capture-duplicates")["title"]
+    assert "capture-duplicates" not in {each["pattern"] for each in analyse(files).document["findings"]}
+
+
+def test_captures_of_two_clients_and_their_server_are_two_places() -> None:
+    case = "11-tcp-cases/timewait-nat-reuse"
+    analysis = analyse(ends(case, "client1.pcap", "client2.pcap", "server.pcap"))
+    assert len(analysis.connections) == 14
+    assert "tuple-reused-too-soon" in {each["pattern"] for each in analysis.document["findings"]}
+
+
+@pytest.mark.parametrize("name", ["host-any.pcap", "host-3if.pcapng"])
+def test_both_sides_of_a_translation_are_one_connection(name: str) -> None:
+    path = CAPTURES / "15-any-interface/dnat" / name
+    analysis = analyse([str(path)])
+    assert len(analysis.connections) == 14
+    assert {
+        row["server_address"] for row in analysis.connections.rows() if row["client_address"] == "198.51.100.10"
+    } == {"198.51.100.1"}
+    [said] = [f["because"] for f in analysis.document["findings"] if f["pattern"] == "capture-duplicates"]
+    assert "the server 198.51.100.1 is 192.0.2.80 behind a translation (DNAT, 7 connections)" in said
+    assert "the client 192.0.2.90:57802 is 198.51.100.1:57802 behind a translation (SNAT, 1 connection)" in said
+
+
+def views(analysis: Analysis, connection: str) -> Sequence[Any]:
+    found = analysis._found.view.ends
+    assert found is not None
+    return found.of(connection)
+
+
+def test_a_connection_lists_its_views() -> None:
+    path = CAPTURES / "15-any-interface/dnat/host-any.pcap"
+    analysis = analyse([str(path)])
+    outside, inside = views(analysis, "C1")
+    assert (outside.server, inside.server) == (("198.51.100.1", 443), ("192.0.2.80", 443))
+    assert outside.client == inside.client == ("198.51.100.10", 48950)
+    assert (outside.client_packets, outside.server_packets) == (inside.client_packets, inside.server_packets)

@@ -77,19 +77,35 @@ def _connections(tables: Sequence[Table], groups: Sequence[Sequence[Where]]) -> 
     told = [group[0] for group in groups]
     columns = _taken(tables, told) | {"connection": [f"C{n}" for n in range(1, len(groups) + 1)]}
 
-    def one(name: str, where: Where) -> Any:
-        return tables[where.place].at(name, [where.row])[0]
+    def cited(name: str, index: Sequence[int]) -> list[tuple[tuple[int, int], ...]]:
+        views = [(i, where) for i in index for where in groups[i]]
+        records: dict[int, dict[tuple[int, int], None]] = {i: {} for i in index}
+        for (i, _), cell in zip(views, _at(tables, name, [where for _, where in views]), strict=True):
+            records[i].update(dict.fromkeys(cell))
+        return [tuple(records[i])[:MOST_RECORDS] for i in index]
 
-    def cited(name: str, index: int) -> tuple[tuple[int, int], ...]:
-        return tuple(dict.fromkeys(r for where in groups[index] for r in one(name, where)))[:MOST_RECORDS]
+    lazy = _costly(tables, told)
+    lazy |= {name: (lambda index, name=name: cited(name, index)) for name in _CITED}  # type: ignore[misc]
+    return Table.from_columns("connections", tables[0].schema, columns, lazy)
 
-    def lazy(name: str) -> Callable[[Sequence[int]], list[Any]]:
-        if name in _CITED:
-            return lambda index: [cited(name, i) for i in index]
-        return lambda index: [one(name, told[i]) for i in index]
 
-    schema = tables[0].schema
-    return Table.from_columns("connections", schema, columns, {name: lazy(name) for name in tables[0].lazy})
+def _at(tables: Sequence[Table], name: str, chosen: Sequence[Where]) -> list[Any]:
+    """A column of several tables in chosen rows, each table asked once."""
+    values: list[Any] = [None] * len(chosen)
+    for place, table in enumerate(tables):
+        mine = [i for i, where in enumerate(chosen) if where.place == place]
+        for i, value in zip(mine, table.at(name, [chosen[i].row for i in mine]), strict=True):
+            values[i] = value
+    return values
+
+
+def _costly(tables: Sequence[Table], chosen: Sequence[Where]) -> dict[str, Callable[[Sequence[int]], list[Any]]]:
+    """The costly columns of several tables, in chosen rows."""
+
+    def maker(name: str) -> Callable[[Sequence[int]], list[Any]]:
+        return lambda index: _at(tables, name, [chosen[i] for i in index])
+
+    return {name: maker(name) for name in tables[0].lazy}
 
 
 def _taken(tables: Sequence[Table], chosen: Sequence[Where]) -> dict[str, list[Any] | Maker]:
@@ -114,7 +130,8 @@ def _kept(
         for row, values in enumerate(zip(*(table[name].tolist() for name in names), strict=True))
         if keep(place, dict(zip(names, values, strict=True)))
     ]
-    table = Table.from_columns(tables[0].name, tables[0].schema, _taken(tables, chosen))
+    columns, costly = _taken(tables, chosen), _costly(tables, chosen)
+    table = Table.from_columns(tables[0].name, tables[0].schema, columns, costly)
     return table, [where.place for where in chosen]
 
 

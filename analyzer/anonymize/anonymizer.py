@@ -22,20 +22,20 @@ class Found(Protocol):
     @property
     def view(self) -> View: ...
     @property
-    def judge(self) -> Judge: ...
+    def judges(self) -> tuple[Judge, ...]: ...
     @property
     def scan(self) -> Scan: ...
     def packets(self) -> Table: ...
 
 
 class AnonymizedFound:
-    """Tables with other names and addresses; ``judge`` and ``scan`` are of the original and never shown."""
+    """Tables with other names and addresses; ``judges`` and ``scan`` are of the original and never shown."""
 
     def __init__(self, found: Found, texts: Texts) -> None:
         self._found = found
         self._texts = texts
         self.view = texts.view(found.view)
-        self.judge = found.judge
+        self.judges = found.judges
         self.scan = found.scan
 
     def packets(self) -> Table:

@@ -64,9 +64,17 @@ class Texts:
 
     def view(self, view: View) -> View:
         """The view with other names and addresses; captures are called capture-1, capture-2, ..."""
-        columns = (view.connections["sni"], view.exchanges["name"], view.hosts["name"], view.resolutions["name"])
-        names = {name.lower() for column in columns for name in column.tolist() if name}
+        alone = view.ends.views if view.ends is not None else ()
+        names = set[str]()
+        for each in (view, *alone):
+            columns = (each.connections["sni"], each.exchanges["name"], each.hosts["name"], each.resolutions["name"])
+            names.update(name.lower() for column in columns for name in column.tolist() if name)
         self._sentences = Sentences(self._maps, names)
+        ends = None if view.ends is None else replace(view.ends, views=tuple(map(self._tables, alone)))
+        return replace(self._tables(view), ends=ends)
+
+    def _tables(self, view: View) -> View:
+        """The view without its ends."""
         return View(
             connections=self.table(view.connections),
             exchanges=self.table(view.exchanges),

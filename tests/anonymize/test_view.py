@@ -37,7 +37,7 @@ def test_a_column_that_is_not_known_is_scrambled() -> None:
 
 def test_nothing_is_added_to_a_view_that_is_not_mapped() -> None:
     """A new field is to be mapped, or known to hold nothing private."""
-    tables = {"connections", "exchanges", "sockets", "hosts", "resolutions", "stories", "captures", "filtered"}
+    tables = {"connections", "exchanges", "sockets", "hosts", "resolutions", "stories", "captures", "filtered", "ends"}
     assert {field.name for field in fields(View) if field.init and not field.name.startswith("_")} == tables
     texts = {field.name for field in fields(CaptureView) if field.type in ("str", "tuple[str, ...]")}
     assert texts == {

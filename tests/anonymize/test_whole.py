@@ -59,6 +59,24 @@ def test_nothing_of_the_original_is_in_the_folder(case: str, captures: Path, tmp
         assert len(clear) > 5
 
 
+@pytest.mark.parametrize(
+    "names",
+    [
+        ("07-retry/retry-lost/client.pcap", "07-retry/retry-lost/server.pcap"),
+        ("10-migration/nat-nginx1/client.pcap", "10-migration/nat-nginx1/server.pcap"),
+        ("15-any-interface/dnat/host-any.pcap",),
+    ],
+)
+def test_what_several_places_tell_is_mapped_as_well(names: tuple[str, ...], captures: Path, key_file: Path) -> None:
+    files = [captures / name for name in names]
+    original = analyse([str(file) for file in files])
+    secrets = secrets_of(original) | {file.name: [file.name.encode()] for file in files}
+    done = call("analyze", *files, "--json", "--anonymize", "--anonymize-key", key_file)
+    assert leaks((done.stdout + done.stderr).encode(), secrets) == []
+    kept = [(finding["pattern"], finding["counts"]) for finding in done.document["findings"]]
+    assert kept == [(finding["pattern"], finding["counts"]) for finding in original.document["findings"]]
+
+
 @pytest.mark.parametrize("case", SHOWN)
 def test_wireshark_finds_the_same_hellos_and_nothing_malformed(
     case: str, captures: Path, tmp_path: Path, key_file: Path, tshark: str

@@ -3,6 +3,7 @@
 # make check  all checks and all tests with what is installed already
 #             (lint, types and pytest are its three parts)
 # make bench  the speed and memory comparison of benchmarks/
+# make limits  captures made to eat the machine, and what they take, into docs/limits.md
 # make picture  draws the picture of the report in README.md again (needs chromium)
 
 SHELL := bash
@@ -10,7 +11,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 DEMO := captures/02-caddy-ipv4-silent/nft-output-drop/server.pcap
 
-.PHONY: demo test check lint types pytest bench picture install install-test system-packages clean
+.PHONY: demo test check lint types pytest bench limits picture install install-test system-packages clean
 
 demo: install
 	$(BIN)/halfshake analyze --quiet $(DEMO) -o demo-report
@@ -35,6 +36,9 @@ pytest: install-test
 
 bench: install-test .venv/.bench
 	$(BIN)/python benchmarks/run.py
+
+limits: install-test
+	$(BIN)/python benchmarks/limits.py
 
 picture: demo
 	chromium --headless --no-sandbox --hide-scrollbars --disable-gpu --force-device-scale-factor=1.5 \

@@ -262,7 +262,8 @@ def scan_captures(captures: CaptureSet, *, with_secrets: bool = False, work: Wor
         if jobs > 1:
             return scan_in_parallel(captures, jobs=jobs, with_secrets=with_secrets)
     batches = captures.batches(compiled)
-    return scan(batches, len(captures.captures), compiled=compiled, with_secrets=with_secrets)
+    facts = captures.captures
+    return scan(batches, len(facts), compiled=compiled, with_secrets=with_secrets, facts=facts)
 
 
 def _key_log(path: Path) -> KeyLog:

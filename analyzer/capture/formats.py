@@ -28,6 +28,11 @@ NESTED = 3
 #: A decompressor that wants more memory for its window is refused (bytes); zstd --ultra -22 and xz -9 want less.
 WINDOW_BYTES = 128 << 20
 
+#: A file that gives more than ``LEAST_GIVEN`` bytes, and ``MOST_RATIO`` for each of its own, was made to eat the
+#: machine: captures of one packet again and again shrink to a fiftieth.
+LEAST_GIVEN = 1 << 30
+MOST_RATIO = 250
+
 _INPUT_BYTES = 256 << 10
 
 
@@ -155,6 +160,9 @@ class UnpackedStream(ByteStream):
         self._input = memoryview(bytearray(_INPUT_BYTES))
         self._unread = self._input[:0]
         self._ready = memoryview(b"")
+        self._file = inner  # the bytes as they are on disk
+        while isinstance(self._file, UnpackedStream):
+            self._file = self._file.inner
 
     def _take(self, into: memoryview) -> int:
         while not self._ready:
@@ -194,6 +202,12 @@ class UnpackedStream(ByteStream):
         self._unread = self._unread[len(piece) - left :]
         self._used += len(piece) - left
         self._ready = memoryview(ready)
+        taken = self._file.taken if isinstance(self._file, RawStream) else self._used
+        if self.given + len(ready) > max(LEAST_GIVEN, MOST_RATIO * taken):
+            self.damage = (
+                f"the {self.packing.name} data gives more than {LEAST_GIVEN:,} bytes and {MOST_RATIO} for each byte of "
+                "the file: what follows was not read; unpack it first if it is sound"
+            )
         return True
 
     def _refill(self) -> bool:

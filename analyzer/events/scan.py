@@ -15,15 +15,16 @@ same ``Scan`` after ``settle`` as the whole. That holds because
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from analyzer.capture.records import Batch
+from analyzer.capture.records import Batch, CaptureFacts
 from analyzer.events import flows as fl
+from analyzer.events import selected as sel
 from analyzer.events.flows import (
     ALWAYS,
     DUPLICATE_WITHIN_NS,
@@ -43,9 +44,15 @@ from analyzer.events.tcp.segments import join_segments, kept_jumps
 from analyzer.kernels import Matrix, runner
 from analyzer.wire import packets as pk
 from analyzer.wire.packets import LATER_FRAGMENT, NO_FLAW, NOT_IP, UDP, UNREAD_LINK, decode_packets, new_packets
+from analyzer.wire.quic.split import INITIAL
 
 LEDGER = ("records", "decoded", "not_ip", "fragments", "duplicates", "truncated", "flawed", "unread_link_type", "cut")
 
+#: What one scan remembers at most: flows, QUIC connection IDs of Initials, selected packets, bytes of them. About 4 GB
+#: together with what is made of it; a gigabyte of ordinary traffic has a tenth of that.
+MOST_FLOWS, MOST_CIDS, MOST_ROWS, MOST_KEPT = 1 << 19, 1 << 19, 1 << 22, 1 << 30
+
+_INITIAL_BIT = 1 << INITIAL
 _SEAL_BYTES = 8 << 20  # a chunk of the arena is closed when it holds this much
 
 
@@ -78,6 +85,21 @@ class _Collector:
         self.arena = np.empty(0, np.uint8)
         self.closed_rows: list[Selected] = []
         self.closed_chunks: list[bytes] = []
+        self.count = self.size = self.cids = 0  # of closed rows and their bytes; of Initials, counted per batch
+
+    def full(self, table: FlowTable, cursor: NDArray[np.int64], before: int) -> str:
+        """Why no more can be remembered, "" while it can; ``before`` rows were written before this batch."""
+        new = self.rows[before : cursor[1]]
+        self.cids += len(np.unique(new[new[:, sel.QUIC] & _INITIAL_BIT > 0, sel.CID_DIGEST]))
+        for number, most, what in (
+            (int(table.size[0]), MOST_FLOWS, "flows"),
+            (self.cids, MOST_CIDS, "QUIC connection IDs"),
+            (self.count + int(cursor[1]), MOST_ROWS, "packets of handshakes and questions"),
+            (self.size + int(cursor[2]), MOST_KEPT, "bytes of handshakes and questions"),
+        ):
+            if number >= most:
+                return f"no more than {most:,} {what} are remembered; cut the capture with editcap or filter it"
+        return ""
 
     def make_room(self, cursor: NDArray[np.int64], records: int, size: int) -> None:
         """Room for a batch; what was collected so far is closed when it is large or in the way."""
@@ -94,11 +116,22 @@ class _Collector:
             columns = (self.rows[: cursor[1], k].astype(dtype) for k, dtype in enumerate(SELECTED_DTYPES))
             self.closed_rows.append(Selected(*columns))
             self.closed_chunks.append(self.arena[: cursor[2]].tobytes())
+            self.count, self.size = self.count + int(cursor[1]), self.size + int(cursor[2])
         cursor[1] = cursor[2] = 0
 
 
-def scan(batches: Iterable[Batch], captures: int, *, compiled: bool, with_secrets: bool = False) -> Scan:
-    """Scan batches of ``captures`` captures; ``with_secrets`` keeps the Handshake packets that a key log may open."""
+def scan(
+    batches: Iterable[Batch],
+    captures: int,
+    *,
+    compiled: bool,
+    with_secrets: bool = False,
+    facts: Sequence[CaptureFacts] = (),
+) -> Scan:
+    """Scan batches of ``captures`` captures; ``with_secrets`` keeps the Handshake packets that a key log may open.
+
+    With the ``facts`` of the captures reading stops where too much would have to be remembered, and they say so.
+    """
     decode, track = runner(decode_packets, compiled), runner(fl.track_flows, compiled)
     table, collector = fl.new_flow_table(1024), _Collector()
     cursor = np.zeros(3 + captures, np.int64)
@@ -114,12 +147,17 @@ def scan(batches: Iterable[Batch], captures: int, *, compiled: bool, with_secret
         buffer: Any = batch.buffer if compiled else batch.buffer.data  # a memoryview: its items cost half as much
         decode(buffer, batch.records, packets)
         collector.make_room(cursor, count, len(batch.buffer))
+        before = int(cursor[1])
         cursor[0] = 0
         while track(
             batch.buffer, batch.records, packets, table, collector.rows, collector.arena, cursor, int(with_secrets)
         ):
             table = _grow(table, compiled)
         _count(ledger, batch, packets)
+        if facts and (reason := collector.full(table, cursor, before)):
+            for index, of in enumerate(facts):
+                of.stop(int(ledger[index, 0]), int(batch.records.time.max()), reason)
+            break
     collector.close(cursor)
     ledger[:, LEDGER.index("duplicates")] = cursor[3:]
     return _assemble(_trim(table), collector, ledger)

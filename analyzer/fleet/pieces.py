@@ -84,7 +84,7 @@ class FileJob:
         else:
             file.disk_bytes, file.first_time = self.disk_bytes, self.first_time
         batches = InOrder(_told(file, file.read(index=0, compiled=compiled, block_bytes=BLOCK_BYTES), told))
-        found = scan(batches, 1, compiled=compiled, with_secrets=with_secrets)
+        found = scan(batches, 1, compiled=compiled, with_secrets=with_secrets, facts=[file.facts])
         piece = Piece(file.facts, found, file.first_time, batches.holds, end=file.taken)
         piece.with_secrets = with_secrets
         return piece
@@ -113,5 +113,6 @@ class TogetherJob:
                 file.facts.cut = str(error)
         captures = CaptureSet(files, block_bytes=BLOCK_BYTES, progress=lambda done, _: told(done))
         compiled = self.how.compiled if self.how.compiled is not None else worth_compiling(captures.size_hint)
-        found = scan(captures.batches(compiled), len(files), compiled=compiled, with_secrets=self.how.with_secrets)
-        return captures.captures, found
+        facts, with_secrets = captures.captures, self.how.with_secrets
+        found = scan(captures.batches(compiled), len(files), compiled=compiled, with_secrets=with_secrets, facts=facts)
+        return facts, found

@@ -1,0 +1,1 @@
+"""Captures made to eat the machine, of any size."""

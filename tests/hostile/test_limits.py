@@ -1,0 +1,158 @@
+"""Captures made to eat the machine, in small versions: each is analysed within processor time and memory of its size.
+
+The big versions and what they take are in docs/limits.md (``make limits``). The sizes here are such that work that
+grows with the square of the size, where it was found once, takes minutes.
+"""
+
+from __future__ import annotations
+
+import time
+from pathlib import Path
+
+import pytest
+
+from analyzer.analysis import Analysis, analyse, given_by_user
+from analyzer.capture import formats
+from analyzer.capture.source import open_captures
+from analyzer.events import scan
+from analyzer.exchanges.build import exchanges
+from benchmarks.hostile import files, flows, streams
+from benchmarks.hostile.cases import CASES, Case
+from benchmarks.limits import bound_mb, bound_s
+
+SMALL = {
+    "giant-lengths": 100,
+    "zero-records": 100_000,
+    "bomb-gz": 16,
+    "bomb-gz-gz": 16,
+    "bomb-zst": 8,
+    "bomb-xz": 8,
+    "bomb-lz4": 8,
+    "pcapng-options": 5,
+    "pcapng-blocks": 2_000,
+    "distinct-flows": 3_000,
+    "distinct-servers": 1_000,
+    "distinct-udp": 3_000,
+    "hash-flood": 4_000,
+    "one-dcid": 2_000,
+    "distinct-dcids": 1_000,
+    "attempts-on-one-pair": 1_000,
+    "crypto-offsets": 50,
+    "coalesced": 5,
+    "version-negotiation": 5,
+    "nested-tunnels": 20,
+    "endless-fragments": 1_000,
+    "whole-fragments": 800,
+    "overlapping-fragments": 10,
+    "icmp-errors": 2_000,
+    "icmp-of-many": 1_000,
+    "arp-questions": 1_000,
+    "dns-loops": 5,
+    "dns-pointer-chain": 5,
+    "dns-questions": 1_000,
+    "giant-certificate": 1,
+    "endless-head": 1,
+    "syns-on-one-pair": 1_000,
+}
+
+
+def peak_mb() -> float:
+    """The largest resident set of this process since the last call with ``clear_refs``."""
+    status = Path("/proc/self/status").read_text()
+    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:")) / 1e3
+
+
+def analysed(path: Path) -> Analysis:
+    """The analysis, with everything that a report of it asks for."""
+    analysis = analyse([str(path)])
+    assert analysis.document["schema"]
+    return analysis
+
+
+def in_small_batches(*paths: Path) -> Analysis:
+    """The same by one process, from blocks of a few hundred records: limits are looked at between batches."""
+    captures = open_captures([str(path) for path in paths], block_bytes=1 << 14)
+    scanned = scan.scan(captures.batches(False), len(paths), compiled=False, facts=captures.captures)
+    return Analysis(exchanges(scan.settle(scanned), captures.captures, given_by_user(None, None)), captures.captures)
+
+
+@pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
+def test_a_capture_takes_what_its_size_allows(case: Case, tmp_path: Path) -> None:
+    path = tmp_path / "hostile"
+    case.make(path, SMALL[case.name])
+    size = path.stat().st_size
+    Path("/proc/self/clear_refs").write_text("5")
+    before, began = peak_mb(), time.process_time()
+    analysis = analysed(path)
+    taken, grown = time.process_time() - began, peak_mb() - before
+    assert not analysis.failures
+    assert taken < bound_s(size)
+    assert grown < bound_mb(size)
+
+
+def test_every_case_has_a_small_size() -> None:
+    assert list(SMALL) == [case.name for case in CASES]
+
+
+@pytest.mark.parametrize(
+    ("limit", "most", "what", "records"),
+    [("MOST_FLOWS", 500, "flows", 500), ("MOST_ROWS", 700, "packets", 700), ("MOST_KEPT", 30_000, "bytes", 750)],
+)
+def test_reading_stops_where_too_much_would_be_remembered(
+    limit: str, most: int, what: str, records: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And says so: what was read is judged as a capture that ends there, where nothing is called silent."""
+    monkeypatch.setattr(scan, limit, most)
+    path = tmp_path / "flood.pcap"
+    flows.distinct_flows(path, 3_000)
+    document = in_small_batches(path).document
+    (facts,) = document["captures"]
+    (warning,) = [each for each in facts["warnings"] if "reading stopped" in each]
+    assert f"no more than {most:,} {what}" in warning
+    assert facts["ledger"]["cut"] == 1
+    assert records <= facts["ledger"]["records"] <= records + 300
+    (cut,) = [each for each in document["findings"] if each["pattern"] == "capture-cut"]
+    assert cut["title"] == "flood.pcap was not read to its end"
+    assert not [each for each in document["findings"] if each["severity"] != "info"]
+
+
+def test_quic_connection_ids_are_counted_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(scan, "MOST_CIDS", 200)
+    path = tmp_path / "flood.pcap"
+    streams.distinct_dcids(path, 1_000)
+    analysis = in_small_batches(path)
+    (facts,) = analysis.document["captures"]
+    assert "QUIC connection IDs" in facts["warnings"][0]
+    assert len(analysis.connections) < 400
+
+
+def test_captures_that_are_read_together_stop_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The end of a capture whose next records were looked at already is the time at which reading stopped."""
+    monkeypatch.setattr(scan, "MOST_FLOWS", 500)
+    paths = [tmp_path / name for name in ("one.pcap", "two.pcap")]
+    for path in paths:
+        flows.distinct_flows(path, 3_000)
+    captures = in_small_batches(*paths).document["captures"]
+    assert all("reading stopped" in facts["warnings"][0] for facts in captures)
+    ends = [facts["last_time"] for facts in captures]
+    records = [facts["ledger"]["records"] for facts in captures]
+    assert max(records) < 800
+    assert max(ends) <= "2023-11-14T22:13:20.8"
+
+
+@pytest.mark.parametrize("make", [files.bomb_gz, files.bomb_gz_gz, files.bomb_zst, files.bomb_xz])
+def test_a_bomb_is_read_up_to_what_it_may_give(make: object, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(formats, "LEAST_GIVEN", 3 << 20)
+    path = tmp_path / "bomb"
+    make(path, 16)  # type: ignore[operator]
+    (facts,) = analysed(path).document["captures"]
+    assert any("for each byte of the file" in warning for warning in facts["warnings"])
+    assert facts["ledger"]["records"] < 16 * 65536
+
+
+def test_what_shrinks_well_is_read_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(formats, "LEAST_GIVEN", 1000)
+    path = tmp_path / "sound.lz4"
+    files.bomb_lz4(path, 1)
+    (facts,) = analysed(path).document["captures"]
+    assert (facts["warnings"], facts["ledger"]["records"]) == ([], 65536)

@@ -117,14 +117,15 @@ def round_trip_of(flows: Flows, connection: Connection) -> int:
     c, rows = connection, flows.scan.rows
     if len(c.request_rows) != 1 or len(c.syn_ack_rows) > 1:
         return -1
-    request, *answers = c.request_rows[0], *c.syn_ack_rows
-    number = (int(rows.sequence[request]) + 1) & 0xFFFFFFFF
+    request, answer = c.request_rows[0], next(iter(c.syn_ack_rows), -1)
+    ends = {row: data_begins(rows, np.array([row])).item() + int(rows.payload_length[row]) for row in (request, answer)}
     for row in c.rows:
         is_own = rows.direction[row] == c.client_direction and rows.tcp_flags[row] & (ACK | RST | SYN) == ACK
-        if is_own and rows.sequence[row] == number and row > max(request, *answers, -1):
-            is_it = not answers or int(rows.acknowledgment[row]) == (int(rows.sequence[answers[0]]) + 1) & 0xFFFFFFFF
+        if is_own and row > max(request, answer):
+            wanted = int(rows.acknowledgment[answer]) if answer >= 0 else ends[request] & 0xFFFFFFFF
+            is_it = answer < 0 or int(rows.acknowledgment[row]) == ends[answer] & 0xFFFFFFFF
             passed = int(rows.time[row] - rows.time[request])
-            return passed if is_it and passed > 0 else -1
+            return passed if is_it and int(rows.sequence[row]) == wanted and passed > 0 else -1
     return -1
 
 

@@ -53,8 +53,8 @@ EXPLAINED: dict[str, tuple[set[str], str]] = {
     "ja4/browsers-x509.pcapng#1": (
         {"server_retransmitted"},
         (
-            "bytes 11811 to 11995 come by in records 92 and 94 for the first time; tshark knows of them by the number of "
-            "the bare ACK 89, here data is compared with data alone"
+            "bytes 11811 to 11995 come by in records 92 and 94 for the first time; tshark knows of them by the number "
+            "of the bare ACK 89, here data is compared with data alone"
         ),
     ),
     "zeek/http/connect-with-smtp.pcap#1": (
@@ -64,16 +64,16 @@ EXPLAINED: dict[str, tuple[set[str], str]] = {
     "zeek/erspan.pcap#275": (
         {"server_holes"},
         (
-            "tshark is right: record 281 is put together from fragments of the tunnel's outer packets, which are not read "
-            "here; therefore capture-drops is not told of captures with fragments"
+            "tshark is right: record 281 is put together from fragments of the tunnel's outer packets, which are not "
+            "read here; therefore capture-drops is not told of captures with fragments"
         ),
     ),
     **{
         f"zeek/{name}": (
             {"handshake"},
             (
-                "the data connection of an FTP control connection in the same file: tshark makes up its conversation from "
-                "the PORT or PASV line and misses the SYN, which is the record named here"
+                "the data connection of an FTP control connection in the same file: tshark makes up its conversation "
+                "from the PORT or PASV line and misses the SYN, which is the record named here"
             ),
         )
         for name in (
@@ -85,8 +85,8 @@ EXPLAINED: dict[str, tuple[set[str], str]] = {
         f"zeek/ipv4/{name}": (
             {"missing"},
             (
-                "the first segment comes in fragments: here it has the record of the first, in tshark that of the last, "
-                "or it is no segment at all where the others are missing"
+                "the first segment comes in fragments: here it has the record of the first, in tshark that of the "
+                "last, or it is no segment at all where the others are missing"
             ),
         )
         for name in (
@@ -97,8 +97,8 @@ EXPLAINED: dict[str, tuple[set[str], str]] = {
     "zeek/ipv6-http-atomic-frag.pcap#3": (
         {"handshake", "client_retransmitted"},
         (
-            "recorded out of order: the SYN (4) behind its SYN/ACK (3), the request (8) behind its acknowledgment (6), so "
-            "that tshark misses the one and takes the other for a spurious retransmission; each came once"
+            "recorded out of order: the SYN (4) behind its SYN/ACK (3), the request (8) behind its acknowledgment (6), "
+            "so that tshark misses the one and takes the other for a spurious retransmission; each came once"
         ),
     ),
     "zeek/tcp/handshake-reorder.pcap#1": ({"handshake"}, "the SYN is recorded behind its SYN/ACK, as above"),
@@ -117,8 +117,8 @@ EXPLAINED: dict[str, tuple[set[str], str]] = {
     "zeek/pppoe-over-qinq.pcap#1": (
         {"server_retransmitted"},
         (
-            "the IP headers of the server's bare ACKs claim six bytes of Ethernet padding (record 19: total length 46), "
-            "which tshark leaves out; by the headers they are data that comes again"
+            "the IP headers of the server's bare ACKs claim six bytes of Ethernet padding (record 19: total length "
+            "46), which tshark leaves out; by the headers they are data that comes again"
         ),
     ),
     "zeek/smtp.pcap#3": (

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from analyzer.events import flows as fl
 from analyzer.events.fragments import reassemble
 from analyzer.events.scan import Scan
+from analyzer.events.tcp.states import State
 from analyzer.wire.addresses import address_text
 from analyzer.wire.packets import LATER_FRAGMENT
 from analyzer.wire.quic.gquic import Chlo
@@ -94,6 +95,7 @@ class Connection:
     reset_rows: tuple[int, ...] = ()
     fin_rows: tuple[int, ...] = ()
     handshake_acked: bool = False
+    tcp_state: State = State.NEW
     reset_by: str = ""  # client or server: who sent the first RST
     opening: str = ""  # what the client's first bytes are: tls, http (wire.web.openings)
     proxy: ProxyHeader | None = None  # of the PROXY protocol, before them

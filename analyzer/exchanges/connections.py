@@ -19,10 +19,12 @@ from analyzer.events.quic.attempt import server_hello_of
 from analyzer.events.requests.reader import Requests
 from analyzer.events.tcp.facts import NO_FACTS, TcpFacts, tcp_facts
 from analyzer.events.tcp.reader import ACK, RST
+from analyzer.events.tcp.states import STATE_WORDS
 from analyzer.exchanges.history import history_of
 from analyzer.exchanges.hosts import Hosts
 from analyzer.exchanges.judge import ANSWERED, REFUSED, SILENT, Context, Verdict, judge
 from analyzer.exchanges.schemas import CONNECTIONS
+from analyzer.exchanges.stories.notes import notes_of
 from analyzer.wire.checksums import transport_checksum_wrong
 from analyzer.wire.codes import tls_version_name
 from analyzer.wire.icmp import error_name
@@ -85,6 +87,18 @@ class Judge:
             )
             refused_by = by or self._sender(icmp_row)
         return Judged(number, connection, verdict, context, refused_by, replied)
+
+    @functools.cached_property
+    def followed(self) -> dict[int, Connection]:
+        """The next TCP connection on the same sockets, by the number of a connection."""
+        last: dict[int, Connection] = {}
+        followed = {}
+        for j in reversed(self.judged):
+            if j.connection.transport == "tcp":
+                if j.connection.flow in last:
+                    followed[j.number] = last[j.connection.flow]
+                last[j.connection.flow] = j.connection
+        return followed
 
     def _is_one_way(self, connection: Connection) -> bool:
         """Whether nothing shows that packets from the server's side to the client can be seen here.
@@ -207,13 +221,7 @@ def _state(j: Judged) -> str:
     if j.verdict.outcome == REFUSED:
         return "refused"
     if c.transport == "tcp":
-        if c.reset_by:
-            return "reset"
-        if c.close_side:
-            return "closed"
-        if c.handshake_acked or (not c.request_rows and not c.syn_ack_rows):
-            return "established"
-        return "handshaking" if c.reply_row >= 0 else "attempted"
+        return STATE_WORDS[c.tcp_state]
     if c.close_side:
         return "closed"
     if j.verdict.outcome == ANSWERED:
@@ -353,4 +361,5 @@ _LAZY: dict[str, Callable[[Judge, Sequence[Judged]], list[Any]]] = {
     "ja4": _each(lambda _, j: _ja4(j.connection)),
     "request_records": lambda g, judged: g.records_of([j.connection.request_rows for j in judged]),
     "evidence_records": _evidence,
+    "notes": _each(lambda g, j: "\n".join(notes_of(g.flows, j.connection, g.followed.get(j.number)))),
 }

@@ -75,6 +75,8 @@ def _row(values: list[Any], time: str, ladder: Ladder, shared: tuple[_Cells, dic
     steps = f' data-steps="{_steps(shown, words)}"' if shown.steps else ""
     if steps and (end := ending(shown)):
         steps += f' data-ending="{cells[end]}"'
+    if steps and ladder.notes:
+        steps += f' data-notes="{cells[". ".join(ladder.notes)]}"'
     return (
         f'<tr id="{cells[name]}" class="{cells[outcome]}"{steps}><td>{cells[name]}</td>'
         f"<td>{cells[transport.upper()]}</td><td>{cells[FAMILIES.get(family, family)]}</td>"

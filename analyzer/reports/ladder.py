@@ -46,7 +46,7 @@ class Step(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Ladder:
-    """The steps of a connection, the first ``MOST_STEPS``; ``left_out`` more were selected."""
+    """The steps of a connection, the first ``MOST_STEPS``; ``left_out`` more were selected. ``notes`` are sentences."""
 
     connection: str
     client: str
@@ -55,6 +55,7 @@ class Ladder:
     outcome: str
     steps: tuple[Step, ...]
     left_out: int
+    notes: tuple[str, ...] = ()
 
 
 def telling_connections(analysis: Analysed) -> dict[str, str]:
@@ -102,7 +103,7 @@ def ladders_of(analysis: Analysed, connections: Iterable[str]) -> dict[str, Ladd
 
 _COLUMNS = (
     *("connection", "client_address", "client_port", "server_address", "server_port", "sni", "outcome", "replied_from"),
-    "request_records",
+    *("request_records", "notes"),
 )
 _PACKET_COLUMNS = ("capture", "record", "time", "direction", "kind", "detail")
 
@@ -142,6 +143,7 @@ def _ladder(row: dict[str, Any], packets: Sequence[tuple[Any, ...]], of: Sequenc
         outcome=row["outcome"],
         steps=tuple(steps),
         left_out=max(len(packets) - MOST_STEPS, 0),
+        notes=tuple(filter(None, row["notes"].split("\n"))),
     )
 
 
@@ -194,6 +196,7 @@ def text_lines(ladder: Ladder) -> Iterator[str]:
     """The ladder in printable lines of fixed width."""
     server = f"{ladder.server} {ladder.name}".strip()
     yield visible(f"{ladder.connection}: client {ladder.client}, server {server}")
+    yield from (f"  {visible(note)}" for note in ladder.notes)
     width = max(8, *(len(visible(step.record)) for step in ladder.steps))
     yield f"{'record':>{width}}  {'time':>9}  {'client':<{_ARROW_WIDTH - 6}}server"
     arrows = {"client": "─" * (_ARROW_WIDTH - 1) + ">", "server": "<" + "─" * (_ARROW_WIDTH - 1)}

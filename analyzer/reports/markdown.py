@@ -161,6 +161,9 @@ def _ladder(ladder: Ladder, *, full: bool) -> Iterator[str]:
         yield from (line.replace("`", "'").rstrip() for line in text_lines(ladder))
         yield "```"
         yield ""
+    elif ladder.notes:
+        yield from (f"- {ladder.connection}, {prose(note)}" for note in ladder.notes)
+        yield ""
 
 
 def _evidence(finding: Finding, captures: Sequence[Mapping[str, Any]], *, most: int) -> Iterator[str]:

@@ -56,6 +56,15 @@ def test_the_telling_connection_is_the_one_of_the_first_cited_record() -> None:
     assert list(ladders_of_findings(analysis, analysis.document["findings"])) == ["F1"]
 
 
+def test_notes_stand_above_the_steps(captures: Path) -> None:
+    analysis = analyse([str(captures / "11-tcp-cases/zero-window/client.pcap")])
+    (ladder,) = ladders_of(analysis, ["C1"]).values()
+    assert ladder.notes[0] == "client: MSS 1460, window scale 10, SACK, timestamps"
+    assert list(text_lines(ladder))[1] == f"  {ladder.notes[0]}"
+    told = markdown_of(analysis, full=False)
+    assert "\n- C1, client: MSS 1460, window scale 10, SACK, timestamps\n" in told
+
+
 def test_text_lines_up() -> None:
     (ladder,) = ladders_of(example.silent(), ["C6"]).values()
     assert list(text_lines(ladder)) == [

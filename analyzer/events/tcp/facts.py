@@ -20,6 +20,7 @@ from dataclasses import dataclass, replace
 from typing import NamedTuple
 
 from analyzer.events.connection import Connection, Flows
+from analyzer.events.tcp.options import NO_OPTIONS, Options, read_options
 from analyzer.events.tcp.reader import ACK, FIN, RST, SYN
 from analyzer.events.tcp.runs import Sent, round_trip_of, runs_of, sent_of
 from analyzer.events.tcp.segments import DATA_TIME, JUMPS, last_segment
@@ -28,7 +29,6 @@ from analyzer.events.tcp.words import CLIENT, SERVER, Words
 
 #: A SYN/ACK that comes again sooner is a copy: servers wait 1 s or more (RFC 6298 §2.1).
 SYN_ACK_AGAIN_NS = 500_000_000
-_SACK, _END, _PADDING = 5, 0, 1  # TCP options
 _MUCH = 20_000  # bytes of a server: more than its side of a TLS handshake, which alerts in clear end
 _AT_ONCE_NS = 1_000_000_000  # a connection that ends so soon after its last data was not left waiting
 
@@ -242,33 +242,18 @@ def _stuck(flows: Flows, side: Side, other: Side) -> _Stuck:
     if len(same) < 2 or other.acked < 0:
         return _Stuck()
     length = max(s.length for s in same)
-    sacked = [block for s in other.segments for block in _sack_blocks(flows, s.row)]
+    sacked = [block for s in other.segments for block in options_of(flows, s.row).sack]
     isn_end = [s for s in side.data if s.begin > waited and s.length < length]
     passed = any(s.end <= other.acked and s.length < length for s in side.data) or (bool(sacked) and bool(isn_end))
     return _Stuck(side, length, len(same) - 1, same[-1].time - same[0].time, passed, tuple(s.row for s in same))
 
 
-def _sack_blocks(flows: Flows, row: int) -> list[tuple[int, int]]:
-    """The blocks of the SACK option in a row's TCP header (RFC 2018 §3)."""
+def options_of(flows: Flows, row: int) -> Options:
+    """The TCP options of a row; none where its header was cut."""
     transport, header = int(flows.scan.rows.transport[row]), int(flows.scan.rows.header[row])
     if transport < 0 or header <= transport + 20:
-        return []
-    options, at = flows.scan.row_bytes(row)[transport + 20 : header], 0
-    while at < len(options) and options[at] != _END:
-        if options[at] == _PADDING:
-            at += 1
-            continue
-        length = options[at + 1] if at + 1 < len(options) else 0
-        if length < 2:
-            break
-        if options[at] == _SACK:
-            block = options[at + 2 : at + length]
-            return [
-                (int.from_bytes(block[k : k + 4], "big"), int.from_bytes(block[k + 4 : k + 8], "big"))
-                for k in range(0, len(block) - 7, 8)
-            ]
-        at += length
-    return []
+        return NO_OPTIONS
+    return read_options(flows.scan.row_bytes(row)[transport + 20 : header])
 
 
 def _hole(side: Side, other: Side) -> int:

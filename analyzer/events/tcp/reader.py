@@ -6,12 +6,14 @@ A SYN with a new initial sequence number begins a connection and its sender is t
 repeat of the request. A SYN/ACK from the other side is the reply. Where no SYN was seen the SYN/ACK tells the roles,
 and where neither was, the ports do: such a connection began before the capture.
 
-What the client sends beyond its SYN is proof that it got a reply, whether that was seen or not.
+What the client sends beyond its SYN is proof that it got a reply, whether that was seen or not. How far a connection
+got is told by the table in ``tcp.states``.
 """
 
 from __future__ import annotations
 
 from analyzer.events.connection import Connection, Flows, client_by_port
+from analyzer.events.tcp.states import kind_of, next_state
 from analyzer.events.tcp.streams import first_bytes
 from analyzer.wire.tls import read_records
 from analyzer.wire.tls_hello import read_client_hello, read_server_hello
@@ -33,12 +35,15 @@ class _FlowReader:
     def read(self) -> list[Connection]:
         """The connections of the flow, in order."""
         listed = self.flows.rows(self.flow)
-        for row, direction in zip(listed.row, listed.direction, strict=True):
+        for row, direction, length in zip(listed.row, listed.direction, listed.payload_length, strict=True):
             flags = int(self.flags[row])
             if flags & SYN and not flags & RST:
                 self._syn(row, direction, is_reply=bool(flags & ACK))
             else:
                 self._later(row, direction, flags)
+            current = self.connections[-1]
+            by_server, kind = direction != current.client_direction, kind_of(flags, length)
+            current.tcp_state = next_state(current.tcp_state, by_server=by_server, kind=kind)
         self.flows.count(self.connections)
         for connection in self.connections:
             self._read_hellos(connection)

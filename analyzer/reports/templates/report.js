@@ -96,6 +96,7 @@ function openLadder(name) {
   right.textContent = `server ${server}${asked ? ` ${asked}` : ""}`;
   ladder.querySelector("tbody").replaceChildren(...row.dataset.steps.split(" ").map((step) => stepRow(step, words, captures)));
   ladder.querySelector(".more").textContent = row.dataset.ending ?? "";
+  ladder.querySelector(".notes").textContent = row.dataset.notes ?? "";
   ladder.showModal();
 }
 

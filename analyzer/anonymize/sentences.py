@@ -24,6 +24,7 @@ host-unreachable ip later length malformedRequest neighbour network-unreachable 
 packet-too-big parameter-problem payload port port-unreachable preface protected protocol-unreachable quotes
 record redirect request response revoked router same serial server's signed sigRequired since size solicitation
 stapled successful then there time-exceeded tryLater type unauthorized unreachable until who
+UTC be by cannot certificate chain chose from in issued key log more nobody of read that the to valid
 """
 _OURS = frozenset(_WORDS.split()) | {
     word for names in (ALERTS, GROUPS) for name in names.values() for word in name.split()

@@ -24,7 +24,7 @@ from analyzer.exchanges.view import CaptureView, View
 _SAME = """
 alert_by answer_code client_acked client_dcid client_scid client_sent close_side code_a code_aaaa connection
 connections direction exchange family first_tried_family flaw hello_missing history hole_by host host_reason
-icmp ja4 kind ocsp_status outcome outcome_reason protocol question_type quic_version quic_version_negotiated
+icmp ja4 kind notes ocsp_status outcome outcome_reason protocol question_type quic_version quic_version_negotiated
 resets_side resolution roles_from server_acked server_scid server_sent server_version silent_side state stuck_by
 tls_version transport versions_listed versions_offered zero_window_by
 """
@@ -38,7 +38,7 @@ WITH_ADDRESSES = frozenset(
 )
 NAMES = frozenset({"name", "sni"})
 #: Sentences of ours that hold addresses, names and paths.
-SENTENCES = frozenset({"asked", "detail", "replied"})
+SENTENCES = frozenset({"asked", "detail", "key_log_notes", "replied"})
 OTHERS = frozenset({"alpn", "alt_svc", "close_reason", "link_address", "ocsp_serial"})
 
 #: In place of a filter expression, which names addresses.

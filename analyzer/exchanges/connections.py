@@ -24,7 +24,7 @@ from analyzer.exchanges.history import history_of
 from analyzer.exchanges.hosts import Hosts
 from analyzer.exchanges.judge import ANSWERED, REFUSED, SILENT, Context, Verdict, judge
 from analyzer.exchanges.schemas import CONNECTIONS
-from analyzer.exchanges.stories.notes import notes_of
+from analyzer.exchanges.stories.notes import key_log_notes, notes_of
 from analyzer.wire.checksums import transport_checksum_wrong
 from analyzer.wire.codes import tls_version_name
 from analyzer.wire.icmp import error_name
@@ -362,4 +362,5 @@ _LAZY: dict[str, Callable[[Judge, Sequence[Judged]], list[Any]]] = {
     "request_records": lambda g, judged: g.records_of([j.connection.request_rows for j in judged]),
     "evidence_records": _evidence,
     "notes": _each(lambda g, j: "\n".join(notes_of(g.flows, j.connection, g.followed.get(j.number)))),
+    "key_log_notes": _each(lambda _, j: "\n".join(key_log_notes(j.connection))),
 }

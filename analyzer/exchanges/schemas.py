@@ -117,7 +117,8 @@ CONNECTIONS: Schema = (
     _c("version_known", "bool", "", "the QUIC version is one whose Initials can be opened", public=False),
     _c("one_way", "bool", "", "nothing from the server's host in this family could be seen", public=False),
     *_TCP_FACTS,
-    _c("notes", "text", "", "what the handshake agreed on and what came again, a line each", public=False),
+    _c("notes", "text", "", "what the TCP handshake agreed on and what came again, a line each", public=False),
+    _c("key_log_notes", "text", "", "what only secrets show, a line each", public=False),
 )
 
 SOCKETS: Schema = (

@@ -103,7 +103,7 @@ def ladders_of(analysis: Analysed, connections: Iterable[str]) -> dict[str, Ladd
 
 _COLUMNS = (
     *("connection", "client_address", "client_port", "server_address", "server_port", "sni", "outcome", "replied_from"),
-    *("request_records", "notes"),
+    *("request_records", "notes", "key_log_notes"),
 )
 _PACKET_COLUMNS = ("capture", "record", "time", "direction", "kind", "detail")
 
@@ -143,7 +143,7 @@ def _ladder(row: dict[str, Any], packets: Sequence[tuple[Any, ...]], of: Sequenc
         outcome=row["outcome"],
         steps=tuple(steps),
         left_out=max(len(packets) - MOST_STEPS, 0),
-        notes=tuple(filter(None, row["notes"].split("\n"))),
+        notes=tuple(filter(None, f"{row['notes']}\n{row['key_log_notes']}".split("\n"))),
     )
 
 

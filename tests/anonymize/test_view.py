@@ -57,6 +57,12 @@ def test_nothing_is_added_to_a_view_that_is_not_mapped() -> None:
         ("sni", "www.example.com", ("{n}",)),
         ("served_client", "192.0.2.1 port 4000", ("{a} port 4000",)),
         ("detail", "who has 192.0.2.1", ("who has {a}",)),
+        ("key_log_notes", "the server chose ALPN h3 (key log)", ("the server chose ALPN h3 (key log)",)),
+        (
+            "key_log_notes",
+            "certificate of www.example.com, issued by CN=R, valid from 2026-01-02 to 2027-01-02 UTC; 2 in the chain",
+            ("certificate of {n}, issued by ", ", valid from 2026-01-02 to 2027-01-02 UTC; 2 in the chain"),
+        ),
         ("detail", "ACK, ClientHello for www.example.com; 517 bytes of data", ("ACK, ClientHello for {n}; 517 bytes",)),
         ("detail", "port-unreachable, quotes [2001:db8::1]:50 -> 192.0.2.1:443", ("quotes [{b}]:50 -> {a}:443",)),
         (

@@ -1,7 +1,6 @@
 """Notes about one connection: what its handshake agreed on and what came again, one sentence each.
 
-They are made for the few connections that a reader looks at, and never for all. Names and words in them come from the
-capture; a report escapes them as it does every text.
+They are made for the few connections that a reader looks at, and never for all.
 """
 
 from __future__ import annotations
@@ -21,14 +20,14 @@ _SECOND = 1_000_000_000
 
 
 def notes_of(flows: Flows, connection: Connection, following: Connection | None) -> list[str]:
-    """The notes of a connection; ``following`` is the next one on the same sockets."""
-    if connection.transport == "tcp":
-        return [*_handshake(flows, connection), *_transfer(flows, connection, following)]
-    return list(_secrets(connection))
+    """The notes of a TCP connection, words and numbers of ours; ``following`` is the next one on the same sockets."""
+    if connection.transport != "tcp":
+        return []
+    return [*_handshake(flows, connection), *_transfer(flows, connection, following)]
 
 
-def _secrets(connection: Connection) -> Iterator[str]:
-    """What only secrets show."""
+def key_log_notes(connection: Connection) -> Iterator[str]:
+    """What only secrets show; names and words in them come from the capture, and a report escapes them."""
     if connection.chosen_alpn:
         yield f"the server chose ALPN {connection.chosen_alpn} (key log)"
     if connection.certificates:

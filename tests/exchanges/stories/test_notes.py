@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from analyzer.analysis import Analysis, analyse
 from analyzer.events.connection import Connection
-from analyzer.exchanges.stories.notes import MOST_NAMES, notes_of
+from analyzer.exchanges.stories.notes import MOST_NAMES, key_log_notes, notes_of
 from analyzer.wire.certificates import Certificate
 from tests.conftest import ROOT
 from tests.events.playbook import A, P, Play, R, S, found_in
@@ -48,7 +48,7 @@ def test_what_came_again() -> None:
 def test_what_a_key_log_shows() -> None:
     found = found_in(Play().ask(b"x").captured)
     connection: Connection = found.connections[0]
-    assert notes_of(found.flows, connection, None) == []
+    assert [*notes_of(found.flows, connection, None), *key_log_notes(connection)] == []
     begin, end = datetime(2026, 1, 2, tzinfo=UTC), datetime(2027, 1, 2, tzinfo=UTC)
     names = tuple(f"{k}.example.com" for k in range(MOST_NAMES + 3))
     connection.chosen_alpn = "h3"
@@ -56,12 +56,12 @@ def test_what_a_key_log_shows() -> None:
         Certificate(1200, "CN=a", "CN=Root", names, begin, end, ""),
         Certificate(800, "CN=b", "CN=Root", (), None, None, ""),
     )
-    chosen, certificate = notes_of(found.flows, connection, None)
+    chosen, certificate = key_log_notes(connection)
     assert chosen == "the server chose ALPN h3 (key log)"
     assert "3.example.com and 3 more, issued by CN=Root, valid from 2026-01-02 to 2027-01-02 UTC" in certificate
     assert certificate.endswith("; 2 in the chain, 2,000 bytes (key log)")
     connection.certificates = (Certificate(7, "", "", (), None, None, "ValueError"),)
-    assert "7 bytes that cannot be read (ValueError)" in notes_of(found.flows, connection, None)[1]
+    assert "7 bytes that cannot be read (ValueError)" in list(key_log_notes(connection))[1]
 
 
 @functools.cache

@@ -2,10 +2,10 @@
 
 How it works
 ------------
-Each flow is read on its own (``reader``), so flows can be read anywhere and in any order. They lie in a queue, a few
-hundred together. This process takes from its front; a thread takes from its back, sends the portion's rows and bytes
-to a second Python over a pipe and another thread collects the connections that come back. Whoever is quicker takes
-more. What the second process did not return, because it could not start or died, is read here in the end.
+Each flow is read on its own (``reader``), so flows can be read anywhere and in any order. They lie in a queue, some
+hundred together. This process reads from its front; whenever the other one has little before it, it is given a portion
+from the back: its rows and bytes over one pipe, its connections come back over another. Whoever is quicker reads more.
+What the second process did not return, because it could not start or died, is read here in the end.
 
 Rows and flows travel with the numbers that they have in the whole scan, so that connections need no translation here;
 they travel as plain tuples (``marshal``), which take a tenth of the time that objects take.
@@ -17,12 +17,13 @@ import contextlib
 import marshal
 import os
 import pickle
+import queue
 import struct
 import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import fields
 from operator import attrgetter
 from typing import IO, Any
@@ -36,10 +37,12 @@ from analyzer.events.selected import each_column
 from analyzer.wire.tls_hello import ClientHello, HelloFlaw, ServerHello
 
 #: Flows that are sent together: large enough to make a message worth its way, small enough to end at the same time.
-PORTION = 400
+PORTION = 200
 #: Reading fewer flows takes less time than it takes to start a second process.
 WORTH_A_PROCESS = 6000
 
+_AHEAD = 2  # portions: the one that is read, and the next
+_PIPE_BYTES = 1 << 20  # holds a portion, and more than its connections: neither side waits for the other to copy
 _LENGTH = struct.Struct("<Q")
 _COMMAND = "import sys; sys.path[:] = {path!r}; from analyzer.events.quic.aside import serve; serve()"
 _FIELDS = tuple(field.name for field in fields(Connection))
@@ -59,20 +62,21 @@ def read_flows(flows: Flows, chosen: Sequence[int], *, processes: int | None = N
     if processes is None:
         processes = 2 if len(chosen) >= WORTH_A_PROCESS and _processors() > 1 else 1
     portions = deque(chosen[i : i + PORTION] for i in range(0, len(chosen), PORTION))
-    aside = _Aside(flows, portions) if processes > 1 and len(portions) > 1 else None
+    aside = _Aside(flows) if processes > 1 and len(portions) > 1 else None
     connections: list[Connection] = []
     try:
-        for portion in _from_the_front(portions):
-            for flow in portion:
+        while portions:
+            if aside is not None and aside.wants():
+                aside.give(portions.pop())
+                continue
+            for flow in portions.popleft():
                 connections += quic_connections(flows, flow)
     finally:
-        portions.clear()  # of an interrupted reading, so that the other process ends too
-    if aside is not None:
-        messages, unread = aside.finish()
-        for message in messages:
-            connections += map(_received, marshal.loads(message))
-        for flow in unread:
-            connections += quic_connections(flows, flow)
+        messages, unread = aside.finish() if aside is not None else ([], [])
+    for message in messages:
+        connections += map(_received, marshal.loads(message))
+    for flow in unread:
+        connections += quic_connections(flows, flow)
     return connections
 
 
@@ -82,55 +86,57 @@ def _processors() -> int:
     return len(affinity(0)) if affinity is not None else os.cpu_count() or 1
 
 
-def _from_the_front(portions: deque[Sequence[int]]) -> Iterator[Sequence[int]]:
-    with contextlib.suppress(IndexError):
-        while True:
-            yield portions.popleft()
-
-
 class _Aside:
-    """The second process, the thread that feeds it and the thread that collects what it found."""
+    """The second process, the thread that writes to it and the thread that reads from it.
 
-    def __init__(self, flows: Flows, portions: deque[Sequence[int]]) -> None:
-        self._flows, self._portions = flows, portions
-        self._sent: list[Sequence[int]] = []
+    The threads do nothing else: a thread that computes beside another one mostly waits for the interpreter's lock.
+    """
+
+    def __init__(self, flows: Flows) -> None:
+        self._flows = flows
+        self._given: list[Sequence[int]] = []
+        self._outgoing: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         self._messages: list[bytes] = []
-        self._ahead = threading.Semaphore(2)  # one portion is read, the next is on its way
+        self._ahead = threading.Semaphore(_AHEAD)
         self._threads: list[threading.Thread] = []
+        command = [sys.executable, "-I", "-c", _COMMAND.format(path=sys.path)]
+        pipe, null = subprocess.PIPE, subprocess.DEVNULL
         try:
-            command = [sys.executable, "-I", "-c", _COMMAND.format(path=sys.path)]
-            self._process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-            )
+            self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=null, pipesize=_PIPE_BYTES)
         except OSError:  # no processes or files to be had: then everything is read here
             return
-        self._threads = [threading.Thread(target=work, daemon=True) for work in (self._feed, self._collect)]
+        self._threads = [threading.Thread(target=work, daemon=True) for work in (self._write, self._read)]
         for thread in self._threads:
             thread.start()
 
+    def wants(self) -> bool:
+        """Whether the second process has no more than one portion before it; asked before each ``give``."""
+        return bool(self._threads) and self._ahead.acquire(blocking=False)
+
+    def give(self, portion: Sequence[int]) -> None:
+        """Have a portion read aside."""
+        self._given.append(portion)
+        self._outgoing.put(pickle.dumps(portion_of(self._flows, portion), protocol=5))
+
     def finish(self) -> tuple[list[bytes], list[int]]:
-        """When the queue is empty: what came back, and the flows that were sent in vain."""
+        """What came back, and the flows that were given in vain."""
+        self._outgoing.put(b"")
         for thread in self._threads:
             thread.join()
         if self._threads:
             self._process.wait()
-        unread = [flow for portion in self._sent[len(self._messages) :] for flow in portion]
-        return self._messages, unread
+        return self._messages, [flow for portion in self._given[len(self._messages) :] for flow in portion]
 
-    def _feed(self) -> None:
-        with contextlib.suppress(OSError, IndexError), self._process.stdin as pipe:  # type: ignore[union-attr]
-            while True:
-                self._ahead.acquire()
-                portion = self._portions.pop()
-                self._sent.append(portion)
-                _send(pipe, pickle.dumps(portion_of(self._flows, portion), protocol=5))
+    def _write(self) -> None:
+        with contextlib.suppress(OSError), self._process.stdin as pipe:  # type: ignore[union-attr]
+            while message := self._outgoing.get():
+                _send(pipe, message)
 
-    def _collect(self) -> None:
+    def _read(self) -> None:
         with self._process.stdout as pipe:  # type: ignore[union-attr]
             while message := _receive(pipe):
                 self._messages.append(message)
                 self._ahead.release()
-        self._ahead.release()  # of a process that died: the feeder meets a closed pipe
 
 
 def portion_of(flows: Flows, chosen: Sequence[int]) -> tuple[Scan, list[int], list[int]]:

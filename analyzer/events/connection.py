@@ -216,6 +216,12 @@ class Flows:
 
     def count(self, connections: list[Connection]) -> None:
         """Fill in counters and the last time of the connections of one flow, which follow one another."""
+        if len(connections) == 1:
+            (connection,) = connections
+            a, b, from_a, from_b, connection.last_time = self._totals[connection.flow].tolist()
+            both = (b, a, from_b, from_a) if connection.client_direction else (a, b, from_a, from_b)
+            connection.counters = _new(Counters, both)
+            return
         for connection, following in zip(connections, [*connections[1:], None], strict=True):
             *until, last = self._totals[connection.flow].tolist()
             if following is not None:

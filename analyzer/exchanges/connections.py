@@ -239,7 +239,7 @@ def _bursts(judge_: Judge, judged: Sequence[Judged]) -> list[int]:
     """Requests of one burst, such as a ClientHello in several datagrams, share their fate and count once."""
     lists = [j.connection.request_rows if j.connection.is_attempt else [] for j in judged]
     times = _split(judge_.rows.time[_flat(lists)].tolist(), lists)
-    return [sum(time - before >= BURST_NS for before, time in itertools.pairwise([-BURST_NS, *t])) for t in times]
+    return [1 if len(t) == 1 else sum(b - a >= BURST_NS for a, b in itertools.pairwise([-BURST_NS, *t])) for t in times]
 
 
 def _at(column: NDArray[Any], chosen: Sequence[int]) -> NDArray[np.int64]:

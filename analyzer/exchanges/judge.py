@@ -28,6 +28,9 @@ class Verdict(NamedTuple):
     reason: str = ""
 
 
+_ANSWERED, _SILENT = Verdict(ANSWERED), Verdict(SILENT)  # those of most connections
+
+
 class Context(NamedTuple):
     """What the judgement needs from outside of the connection."""
 
@@ -47,13 +50,13 @@ def judge(connection: Connection, context: Context) -> Verdict:
     if refusal:
         return Verdict(REFUSED, refusal)
     if connection.reply_row >= 0:
-        return Verdict(ANSWERED)
+        return _ANSWERED
     if context.icmp in REFUSALS:
         return Verdict(REFUSED, context.icmp)
     if context.request_time < 0:
         return Verdict(UNDETERMINED, "capture-began")
     if connection.replied_from is not None:
-        return Verdict(SILENT)
+        return _SILENT
     if connection.client_went_on:
         return Verdict(UNDETERMINED, "one-way")
     return _judge_unanswered(connection, context)
@@ -74,7 +77,7 @@ def _judge_unanswered(connection: Connection, context: Context) -> Verdict:
         return Verdict(UNDETERMINED, "request-not-valid")
     if context.request_time + REPLY_WAIT_NS > context.capture_end:
         return Verdict(UNDETERMINED, "capture-ended")
-    return Verdict(SILENT)
+    return _SILENT
 
 
 def _quic_refusal(connection: Connection) -> str:

@@ -8,6 +8,7 @@ needs are read, so that a flood of a million attempts costs a few array comparis
 from __future__ import annotations
 
 import functools
+import itertools
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -278,7 +279,7 @@ def _together(parts: Sequence[Attempts]) -> Attempts:
 def cited_records(attempts: Attempts) -> list[Record]:
     """Every request and further evidence of the attempts, in order of the capture and record."""
     parts = (attempts.column("request_records"), attempts.column("evidence_records"))
-    return sorted({(int(capture), int(record)) for part in parts for cell in part for capture, record in cell})
+    return sorted(set(itertools.chain.from_iterable(itertools.chain.from_iterable(parts))))
 
 
 def first_request(attempts: Attempts) -> str:

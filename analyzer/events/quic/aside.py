@@ -37,7 +37,7 @@ from analyzer.events.selected import each_column
 from analyzer.wire.tls_hello import ClientHello, HelloFlaw, ServerHello
 
 #: Flows that are sent together: large enough to make a message worth its way, small enough to end at the same time.
-PORTION = 200
+PORTION = 400
 #: Reading fewer flows takes less time than it takes to start a second process.
 WORTH_A_PROCESS = 6000
 

@@ -12,7 +12,7 @@ import pytest
 from analyzer.analysis import open_captures, scan_captures
 from analyzer.events.connection import UDP_PROTOCOL, Connection, Flows
 from analyzer.events.quic import aside
-from analyzer.events.quic.aside import connections_of, portion_of, read_flows
+from analyzer.events.quic.aside import Second, connections_of, portion_of, read_flows
 from analyzer.events.scan import Scan, settle
 
 CAPTURES = Path(__file__).resolve().parents[2] / "captures"
@@ -36,17 +36,18 @@ def in_order(connections: list[Connection]) -> list[Connection]:
 @pytest.fixture(scope="module")
 def alone(scanned: Scan) -> list[Connection]:
     flows = Flows(scanned)
-    return in_order(read_flows(flows, udp_flows(flows), processes=1))
+    return in_order(read_flows(flows, udp_flows(flows), Second(at_flows=-1)))
 
 
 def test_two_processes_find_what_one_finds(
     scanned: Scan, alone: list[Connection], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(aside, "PORTION", 2)
+    monkeypatch.setattr(aside, "_processors", lambda: 2)
     flows, sent = Flows(scanned), []
     send = aside._send
     monkeypatch.setattr(aside, "_send", lambda pipe, message: (sent.append(len(message)), send(pipe, message)))
-    assert in_order(read_flows(flows, udp_flows(flows), processes=2)) == alone
+    assert in_order(read_flows(flows, udp_flows(flows), Second(at_flows=1))) == alone
     assert len(alone) > 20
     assert sent, "nothing was read aside"
 
@@ -60,7 +61,7 @@ def test_the_second_process_finds_in_every_capture_what_this_one_finds() -> None
             continue
         message = aside.marshal.dumps(connections_of(*portion_of(flows, chosen)))
         received = [aside._received(plain) for plain in aside.marshal.loads(message)]
-        assert in_order(received) == in_order(read_flows(flows, chosen, processes=1)), path
+        assert in_order(received) == in_order(read_flows(flows, chosen, Second(at_flows=-1))), path
         found += len(received)
     assert found > 100
 
@@ -70,9 +71,10 @@ def test_what_a_second_process_leaves_unread_is_read_here(
     command: str, scanned: Scan, alone: list[Connection], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(aside, "PORTION", 2)
+    monkeypatch.setattr(aside, "_processors", lambda: 2)
     monkeypatch.setattr(aside, "_COMMAND", command)
     flows = Flows(scanned)
-    assert in_order(read_flows(flows, udp_flows(flows), processes=2)) == alone
+    assert in_order(read_flows(flows, udp_flows(flows), Second(at_flows=1))) == alone
 
 
 def test_without_processes_everything_is_read_here(
@@ -82,9 +84,28 @@ def test_without_processes_everything_is_read_here(
         raise BlockingIOError(11, "Resource temporarily unavailable")
 
     monkeypatch.setattr(aside, "PORTION", 2)
+    monkeypatch.setattr(aside, "_processors", lambda: 2)
     monkeypatch.setattr(subprocess, "Popen", refuse)
     flows = Flows(scanned)
-    assert in_order(read_flows(flows, udp_flows(flows), processes=2)) == alone
+    assert in_order(read_flows(flows, udp_flows(flows), Second(at_flows=1))) == alone
+
+
+def test_a_second_process_that_was_started_for_nothing_ends(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(aside, "_processors", lambda: 2)
+    with Second(at_flows=10) as second:
+        second.expect(9)
+        assert not second.wants()
+        second.expect(10)
+        assert second.wants()
+        process = second._process
+    assert process.returncode == 0
+
+
+def test_with_one_processor_there_is_no_second_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(aside, "_processors", lambda: 1)
+    with Second(at_flows=1) as second:
+        second.expect(100)
+        assert not second.wants()
 
 
 def test_a_message_that_is_cut_ends_the_second_process_quietly() -> None:

@@ -38,7 +38,7 @@ from analyzer.wire.tls_hello import ClientHello, HelloFlaw, ServerHello
 
 #: Flows that are sent together: large enough to make a message worth its way, small enough to end at the same time.
 PORTION = 400
-#: Reading fewer flows takes less time than it takes to start a second process.
+#: Reading fewer flows takes less time than starting a second process does.
 WORTH_A_PROCESS = 6000
 
 _AHEAD = 2  # portions: the one that is read, and the next
@@ -54,25 +54,24 @@ _ROW_LISTS, _ROWS = (_AT["rows"], _AT["request_rows"]), (_AT["reply_row"], _AT["
 _FLAW = ClientHello._fields.index("flaw")
 
 
-def read_flows(flows: Flows, chosen: Sequence[int], *, processes: int | None = None) -> list[Connection]:
+def read_flows(flows: Flows, chosen: Sequence[int], second: Second | None = None) -> list[Connection]:
     """The QUIC connections of the flows ``chosen``, in no certain order.
 
-    ``processes`` is 1 or 2; None: two where there are many flows and this process may use two processors.
+    ``second`` may have been started before, and is ended here.
     """
-    if processes is None:
-        processes = 2 if len(chosen) >= WORTH_A_PROCESS and _processors() > 1 else 1
     portions = deque(chosen[i : i + PORTION] for i in range(0, len(chosen), PORTION))
-    aside = _Aside(flows) if processes > 1 and len(portions) > 1 else None
+    second = second or Second()
+    second.expect(len(chosen))
     connections: list[Connection] = []
     try:
         while portions:
-            if aside is not None and aside.wants():
-                aside.give(portions.pop())
+            if second.wants():
+                second.give(flows, portions.pop())
                 continue
             for flow in portions.popleft():
                 connections += quic_connections(flows, flow)
     finally:
-        messages, unread = aside.finish() if aside is not None else ([], [])
+        messages, unread = second.finish()
     for message in messages:
         connections += map(_received, marshal.loads(message))
     for flow in unread:
@@ -86,19 +85,26 @@ def _processors() -> int:
     return len(affinity(0)) if affinity is not None else os.cpu_count() or 1
 
 
-class _Aside:
+class Second:
     """The second process, the thread that writes to it and the thread that reads from it.
 
-    The threads do nothing else: a thread that computes beside another one mostly waits for the interpreter's lock.
+    It is started when ``at_flows`` flows are expected and this process may use two processors; -1: never. The threads
+    do nothing else: a thread that computes beside another one mostly waits for the interpreter's lock.
     """
 
-    def __init__(self, flows: Flows) -> None:
-        self._flows = flows
+    def __init__(self, at_flows: int = WORTH_A_PROCESS) -> None:
+        self._at_flows = at_flows if _processors() > 1 else -1
         self._given: list[Sequence[int]] = []
         self._outgoing: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         self._messages: list[bytes] = []
         self._ahead = threading.Semaphore(_AHEAD)
         self._threads: list[threading.Thread] = []
+
+    def expect(self, count: int) -> None:
+        """Start if so many flows are worth it, and only then: it may be told again and again how many there are."""
+        if self._at_flows < 0 or count < self._at_flows:
+            return
+        self._at_flows = -1
         command = [sys.executable, "-I", "-c", _COMMAND.format(path=sys.path)]
         pipe, null = subprocess.PIPE, subprocess.DEVNULL
         try:
@@ -113,19 +119,26 @@ class _Aside:
         """Whether the second process has no more than one portion before it; asked before each ``give``."""
         return bool(self._threads) and self._ahead.acquire(blocking=False)
 
-    def give(self, portion: Sequence[int]) -> None:
+    def give(self, flows: Flows, portion: Sequence[int]) -> None:
         """Have a portion read aside."""
         self._given.append(portion)
-        self._outgoing.put(pickle.dumps(portion_of(self._flows, portion), protocol=5))
+        self._outgoing.put(pickle.dumps(portion_of(flows, portion), protocol=5))
 
     def finish(self) -> tuple[list[bytes], list[int]]:
-        """What came back, and the flows that were given in vain."""
+        """End it; what came back, and the flows that were given in vain."""
+        self._at_flows = -1
         self._outgoing.put(b"")
         for thread in self._threads:
             thread.join()
         if self._threads:
             self._process.wait()
         return self._messages, [flow for portion in self._given[len(self._messages) :] for flow in portion]
+
+    def __enter__(self) -> Second:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.finish()
 
     def _write(self) -> None:
         with contextlib.suppress(OSError), self._process.stdin as pipe:  # type: ignore[union-attr]

@@ -20,7 +20,7 @@ from analyzer.columns import Column, Schema, Table
 from analyzer.errors import UsageError, did_you_mean
 from analyzer.exchanges.schemas import SCHEMAS
 from analyzer.frames import utf8
-from analyzer.reports.text import csv_cell, json_text
+from analyzer.reports.text import csv_cell, json_rows, json_text
 
 FORMATS = ("csv", "json", "jsonl", "parquet")
 _ROWS_AT_ONCE = 10_000
@@ -53,9 +53,16 @@ def with_columns(table: str, names: Sequence[str] | None) -> Schema:
     return (*others, *(public[name] for name in dict.fromkeys(chosen)))
 
 
+#: Members of the document that are rows of plain values.
+_ROWS = ("sockets", "connections")
+
+
 def document_json(document: Mapping[str, Any]) -> str:
     """The report document as the text of ``report.json``: the contract's order of keys, two spaces, a newline."""
-    return json_text(document) + "\n"
+    members = (
+        f"{json_text(key)}: {json_rows(value) if key in _ROWS else json_text(value)}" for key, value in document.items()
+    )
+    return "{\n  " + ",\n  ".join(member.replace("\n", "\n  ") for member in members) + "\n}\n"
 
 
 def _values(column: Column, values: NDArray[Any]) -> list[Any]:

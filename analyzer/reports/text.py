@@ -11,7 +11,7 @@ import json
 import math
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -96,6 +96,25 @@ def json_text(value: Any, *, indent: int | None = 2) -> str:
         text = json.dumps(value, ensure_ascii=False, indent=indent, allow_nan=False)
     except (TypeError, ValueError):  # numbers of numpy, or none
         text = json.dumps(_finite(value), ensure_ascii=False, indent=indent, allow_nan=False)
+    return _with_escapes(text)
+
+
+def json_rows(rows: Sequence[Mapping[str, Any]]) -> str:
+    """What ``json_text`` gives for objects that hold plain Python values and nothing within them, some times faster.
+
+    The encoder in C does not indent; what separates the members does that here.
+    """
+    encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",\n    ", ": ")).encode
+    try:
+        texts = [encode(row) for row in rows]
+    except (TypeError, ValueError):
+        texts = [encode(_finite(row)) for row in rows]
+    objects = ["{\n    " + text[1:-1] + "\n  }" if text != "{}" else text for text in texts]
+    return _with_escapes("[\n  " + ",\n  ".join(objects) + "\n]") if objects else "[]"
+
+
+def _with_escapes(text: str) -> str:
+    """JSON text with ``\\u`` escapes for what cannot be seen; it holds such characters in strings alone."""
     if text.isascii() and "\x7f" not in text:
         return text
     return "".join(_json_escape(c) if c != "\n" and unicodedata.category(c) in _INVISIBLE else c for c in text)

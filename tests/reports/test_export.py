@@ -12,6 +12,7 @@ import pytest
 from analyzer.columns import Column, Table
 from analyzer.errors import UsageError
 from analyzer.reports.export import document_json, write_table
+from analyzer.reports.text import json_text
 from tests.reports import example
 from tests.reports.example import HOSTILE
 
@@ -99,6 +100,7 @@ def test_an_unknown_format_is_a_usage_error() -> None:
 
 def test_the_document_keeps_the_order_of_the_contract() -> None:
     text = document_json(example.silent().document)
+    assert text == json_text(example.silent().document) + "\n"
     assert list(json.loads(text)) == ["schema", "tool", "captures", "sockets", "connections", "findings"]
     assert text == document_json(example.silent().document)
     assert "NaN" not in text

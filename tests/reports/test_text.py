@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 import math
 import unicodedata
+from typing import Any
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
@@ -16,6 +17,7 @@ from analyzer.reports.text import (
     clipped,
     code,
     csv_cell,
+    json_rows,
     json_text,
     marked,
     prose,
@@ -159,3 +161,17 @@ def test_clipped_fits(text: str, width: int) -> None:
     assert width_of(clipped(text, width)) <= width
     if width_of(text) <= width:
         assert clipped(text, width) == text
+
+
+@given(
+    st.lists(
+        st.dictionaries(
+            st.text(max_size=5), st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
+        ),
+        max_size=4,
+    )
+)
+@settings(deadline=None)
+def test_rows_are_written_as_any_json_is(rows: list[dict[str, Any]]) -> None:
+    finite = [{k: None if v in (float("inf"), float("-inf")) else v for k, v in row.items()} for row in rows]
+    assert json_rows(finite) == json_text(finite)

@@ -39,6 +39,7 @@ class Attempt:
         "keys",
         "opened",
         "server_initials",
+        "unread",
     )
 
     def __init__(self, connection: Connection) -> None:
@@ -48,6 +49,7 @@ class Attempt:
         self.keys: dict[tuple[int, bytes], InitialKeys | None] = {}
         self.client_stream = CryptoStream()
         self.server_initials: list[tuple[bytes, QuicPacket, bytes]] = []  # payload, packet, key DCID
+        self.unread: list[tuple[int, bytes]] = []  # rows of further Initials of the server, and their key DCID
         self.opened: tuple[QuicPacket, bytes] | None = None  # the Initial that told that this is an attempt
         self.began_early = False  # with 0-RTT, before the Initial that it was sent with or after
 
@@ -94,7 +96,8 @@ class Attempt:
     @property
     def wants_server(self) -> bool:
         """Whether a server's Initial can still change a verdict."""
-        return len(self.server_initials) < _MAX_SERVER_INITIALS and not self.connection.client_kinds & _HANDSHAKE_BIT
+        known = len(self.server_initials) + len(self.unread)
+        return known < _MAX_SERVER_INITIALS and not self.connection.client_kinds & _HANDSHAKE_BIT
 
     def read_client_initial(self, payload: bytes, packet: QuicPacket) -> bool:
         """Take the CRYPTO of a client Initial; whether it was authentic."""
@@ -128,7 +131,7 @@ class Attempt:
         if self.server_initials and connection.client_kinds & _HANDSHAKE_BIT:
             connection.server_crypto, connection.left_closed = True, self.server_initials[0][2]
             return
-        for payload, packet, key_dcid in self.server_initials:
+        for payload, packet, key_dcid in self.server_initials[:_MAX_SERVER_INITIALS]:
             if connection.server_crypto or connection.close_side:
                 break
             self.key_dcid = key_dcid

@@ -224,8 +224,10 @@ class _FlowReader:
         connection.server_kinds |= bits or SHORT_BIT
         if connection.reply_row < 0:
             connection.reply_row = row
-        if bits & _READABLE_BITS and (attempt.wants_server or bits & ~_INITIAL_BIT & _READABLE_BITS):
+        if bits & _READABLE_BITS & ~_INITIAL_BIT or (bits & _INITIAL_BIT and not attempt.server_initials):
             self._read_server(attempt, i)
+        elif bits & _INITIAL_BIT and attempt.wants_server:
+            attempt.unread.append((i, attempt.key_dcid))
         elif bits and not connection.server_scid:
             self._note_server(attempt, self.packets(i)[1][0])
         if not bits & 1 << VERSION_NEGOTIATION:
@@ -241,6 +243,7 @@ class _FlowReader:
                 attempt.connection.hello_cut |= bool(rows.payload_captured[row] < rows.payload_length[row])
 
     def _read_server(self, attempt: Attempt, i: int) -> None:
+        """Take what a datagram of the server's says in clear, and its Initials."""
         payload, packets = self.packets(i)
         for packet in packets:
             if packet.kind == INITIAL:
@@ -264,6 +267,10 @@ class _FlowReader:
     def _finish(self, attempt: Attempt) -> None:
         """What is known at the end: a hello that stayed incomplete, the version of an Initial that stayed closed."""
         connection = attempt.connection
+        for i, key_dcid in () if connection.client_kinds & _HANDSHAKE_BIT else attempt.unread:
+            payload, packets = self.packets(i)
+            initials = [p for p in packets if p.kind == INITIAL and p.flaw == Flaw.NONE]
+            attempt.server_initials += [(payload, packet, key_dcid) for packet in initials]
         attempt.read_server_initials()
         if not connection.hello_complete:
             prefix = attempt.client_stream.prefix()

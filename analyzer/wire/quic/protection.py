@@ -199,4 +199,4 @@ def _keys(secret: bytes, labels: tuple[bytes, bytes, bytes]) -> Keys:
     iv = sha256(outer + sha256(inner + for_iv).digest()).digest()
     hp = sha256(outer + sha256(inner + for_hp).digest()).digest()
     mask = Cipher(AES128(hp[:16]), _ECB).encryptor().update
-    return Keys(AESGCM(key[:16]), int.from_bytes(iv[:12], "big"), mask)
+    return _new(Keys, (AESGCM(key[:16]), int.from_bytes(iv[:12], "big"), mask))

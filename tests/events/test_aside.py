@@ -92,20 +92,20 @@ def test_without_processes_everything_is_read_here(
 
 def test_a_second_process_that_was_started_for_nothing_ends(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(aside, "_processors", lambda: 2)
-    with Second(at_flows=10) as second:
-        second.expect(9)
-        assert not second.wants()
-        second.expect(10)
-        assert second.wants()
-        process = second._process
-    assert process.returncode == 0
+    second = Second(at_flows=10)
+    second.expect(9)
+    assert not second.wants()
+    second.expect(10)
+    assert second.wants()
+    assert second.finish() == ([], [])
+    assert second._process.returncode == 0
 
 
 def test_with_one_processor_there_is_no_second_process(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(aside, "_processors", lambda: 1)
-    with Second(at_flows=1) as second:
-        second.expect(100)
-        assert not second.wants()
+    second = Second(at_flows=1)
+    second.expect(100)
+    assert not second.wants()
 
 
 def test_a_message_that_is_cut_ends_the_second_process_quietly() -> None:

@@ -55,10 +55,7 @@ _FLAW = ClientHello._fields.index("flaw")
 
 
 def read_flows(flows: Flows, chosen: Sequence[int], second: Second | None = None) -> list[Connection]:
-    """The QUIC connections of the flows ``chosen``, in no certain order.
-
-    ``second`` may have been started before, and is ended here.
-    """
+    """The QUIC connections of the flows ``chosen``, in no certain order; ``second`` reads some, and is ended here."""
     portions = deque(chosen[i : i + PORTION] for i in range(0, len(chosen), PORTION))
     second = second or Second()
     second.expect(len(chosen))
@@ -101,10 +98,9 @@ class Second:
         self._threads: list[threading.Thread] = []
 
     def expect(self, count: int) -> None:
-        """Start if so many flows are worth it, and only then: it may be told again and again how many there are."""
+        """Start if so many flows are worth it."""
         if self._at_flows < 0 or count < self._at_flows:
             return
-        self._at_flows = -1
         command = [sys.executable, "-I", "-c", _COMMAND.format(path=sys.path)]
         pipe, null = subprocess.PIPE, subprocess.DEVNULL
         try:
@@ -126,19 +122,12 @@ class Second:
 
     def finish(self) -> tuple[list[bytes], list[int]]:
         """End it; what came back, and the flows that were given in vain."""
-        self._at_flows = -1
         self._outgoing.put(b"")
         for thread in self._threads:
             thread.join()
         if self._threads:
             self._process.wait()
         return self._messages, [flow for portion in self._given[len(self._messages) :] for flow in portion]
-
-    def __enter__(self) -> Second:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.finish()
 
     def _write(self) -> None:
         with contextlib.suppress(OSError), self._process.stdin as pipe:  # type: ignore[union-attr]

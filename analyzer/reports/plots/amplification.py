@@ -47,7 +47,7 @@ def amplification(analysis: Analysed, *, connection: str = "", ax: Axes | None =
     UsageError for a connection that is not in the capture.
     """
     name = connection or _first(analysis)
-    with drawing_on(ax, (7.6, 3.5), Margins(left=1.0)) as axes:
+    with drawing_on(ax, (9.6, 3.7), Margins(left=1.05, right=0.5)) as axes:
         sent = _packets(analysis, connection_name(analysis, name)) if name else None
         if sent is None or not len(sent.after):
             empty(axes, "no QUIC connection whose server sent anything")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
@@ -17,31 +17,62 @@ _TRANSPORTS = {"quic": "udp", "udp": "udp", "tcp": "tcp"}
 
 @dataclass(frozen=True, slots=True)
 class Attempts:
-    """The attempts on some sockets by columns: times in ns (-1 none), latency in s (NaN none)."""
+    """The attempts on some sockets by columns: times in ns (-1 none), latency in s (NaN none).
 
-    rows: NDArray[np.int64]
-    socket: NDArray[np.int64]  # which of the sockets
+    ``socket`` says which of the sockets; ``client`` is the address and port that asked.
+    """
+
+    socket: NDArray[np.int64]
     outcome: NDArray[Any]
     asked: NDArray[np.int64]
+    last_asked: NDArray[np.int64]
     latency: NDArray[np.float64]
+    client: NDArray[Any]
+    client_port: NDArray[np.int64]
+
+    def of(self, socket: int) -> Attempts:
+        """Those on one of the sockets."""
+        mine = self.socket == socket
+        return Attempts(*(getattr(self, field.name)[mine] for field in fields(self)))
+
+
+_COLUMNS = ("outcome", "request_time", "last_request_time", "reply_latency_s", "client_address", "client_port")
 
 
 def attempts_on(analysis: Analysed, lines: Sequence[SocketLine]) -> Attempts:
-    """The attempts on these server sockets whose request was seen, in the order of the table."""
-    table = analysis.connections
+    """The attempts on these server sockets whose request was seen, as the table of sockets counts them.
+
+    A DNS question over UDP is an attempt of its own; its conversation is none besides.
+    """
     wanted = {(line.transport, line.address, line.port): number for number, line in enumerate(lines)}
-    keys = zip(*(table[name].tolist() for name in ("transport", "server_address", "server_port")), strict=True)
-    socket = np.array([wanted.get((_TRANSPORTS.get(t, t), a, p), -1) for t, a, p in keys], np.int64)
-    rows = np.flatnonzero((socket >= 0) & (table["request_time"] != -1))
-    return Attempts(
-        rows, socket[rows], table["outcome"][rows], table["request_time"][rows], table["reply_latency_s"][rows]
-    )
+    exchanges, connections = analysis.exchanges, analysis.connections
+    questions = np.flatnonzero((exchanges["kind"] == "dns") & (exchanges["transport"] == "udp"))
+    asking = set(exchanges.at("connection", questions))
+    others = np.array([name not in asking for name in connections["connection"].tolist()], np.bool_)
+    parts = []
+    for table, rows in ((connections, np.flatnonzero(others)), (exchanges, questions)):
+        keys = zip(*(table.at(name, rows) for name in ("transport", "server_address", "server_port")), strict=True)
+        socket = np.array([wanted.get((_TRANSPORTS.get(t, t), a, p), -1) for t, a, p in keys], np.int64)
+        chosen = (socket >= 0) & (table["request_time"][rows] != -1)
+        parts.append((socket[chosen], *(table[name][rows[chosen]] for name in _COLUMNS)))
+    return Attempts(*(np.concatenate(columns) for columns in zip(*parts, strict=True)))
 
 
 def faults(analysis: Analysed) -> list[Finding]:
     """Errors and warnings that nobody accepted, in the order of the report."""
     findings = analysis.document["findings"]
     return [each for each in findings if each["severity"] in ("error", "warning") and not each.get("accepted")]
+
+
+def onsets(analysis: Analysed) -> dict[tuple[str, str, int], int]:
+    """When faults of one socket began (ns), the first of each, by transport, address and port."""
+    found: dict[tuple[str, str, int], int] = {}
+    for finding in faults(analysis):
+        server = finding.get("server") or {}
+        if finding.get("onset") and server.get("port") is not None:
+            key = (finding.get("transport") or "", server["address"], server["port"])
+            found.setdefault(key, int(np.datetime64(finding["onset"].removesuffix("Z"), "ns").astype(np.int64)))
+    return found
 
 
 def groups_of(analysis: Analysed, server: str) -> list[SocketGroup]:

@@ -27,7 +27,7 @@ def ladder(analysis: Analysed, *, connection: str = "", ax: Axes | None = None) 
     made = ladders_of(analysis, [name]).get(name) if name else None
     steps = len(made.steps) if made is not None else 0
     height = 1.35 + 0.26 * max(min(steps, MOST_STEPS), 2)
-    with drawing_on(ax, (7.6, height), Margins(left=1.35, right=0.3, top=0.66, bottom=0.1)) as axes:
+    with drawing_on(ax, (9.6, height), Margins(left=1.6, right=0.6, top=0.66, bottom=0.1)) as axes:
         if made is None or not made.steps:
             empty(axes, "no connection in this capture")
         else:

@@ -46,7 +46,7 @@ def reply_latency(analysis: Analysed, *, server: str = "", ax: Axes | None = Non
     """
     groups = groups_of(analysis, server)
     lines = [line for group in groups for line in group.lines if line.judged]
-    with drawing_on(ax, (7.6, 3.5), Margins(left=0.75, right=2.35)) as axes:
+    with drawing_on(ax, (9.6, 3.7), Margins(left=1.05, right=2.35)) as axes:
         name = next((group.name for group in groups if group.name), lines[0].address if lines else "")
         titled(axes, f"Attempts on {plain(name)} by the time of their answer" if name else "Time of answers")
         _draw(axes, _curves(analysis, lines))

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from analyzer.patterns.words import counted
-from analyzer.reports.plots.chosen import attempts_on, faults, groups_of
+from analyzer.reports.plots.chosen import attempts_on, faults, groups_of, onsets
 from analyzer.reports.plots.style import (
     COLOURS,
     MARKS,
@@ -47,11 +47,12 @@ def port_outcomes(analysis: Analysed, *, server: str = "", ax: Axes | None = Non
     """
     split = next((each for each in faults(analysis) if each["pattern"] == SPLITS and not server), None)
     line = _socket(analysis, split, server)
-    with drawing_on(ax, (7.6, 3.9), Margins(left=1.05, top=0.66)) as axes:
+    with drawing_on(ax, (9.6, 4.1), Margins(left=1.05, right=0.5, top=0.66)) as axes:
         if line is None:
             empty(axes, "no connection attempt in this capture")
         else:
-            _draw(axes, analysis, line, onset=_onset(split, line))
+            began = onsets(analysis).get((line.transport, line.address, line.port), -1)
+            _draw(axes, analysis, line, onset=began if line.onset == -1 else line.onset)
     return axes
 
 
@@ -63,15 +64,9 @@ def _socket(analysis: Analysed, split: Finding | None, server: str) -> SocketLin
     return max(lines, key=lambda line: (line.silent + line.refused, line.attempts), default=None)
 
 
-def _onset(split: Finding | None, line: SocketLine) -> int:
-    if split is not None and split.get("onset"):
-        return int(np.datetime64(split["onset"].removesuffix("Z"), "ns").astype(np.int64))
-    return line.onset
-
-
 def _draw(ax: Axes, analysis: Analysed, line: SocketLine, *, onset: int) -> None:
     attempts = attempts_on(analysis, [line])
-    ports, clients = (analysis.connections[name][attempts.rows] for name in ("client_port", "client_address"))
+    ports, clients = attempts.client_port, attempts.client
     first = int(attempts.asked.min()) if len(attempts.asked) else 0
     after = (attempts.asked - first) / 1e9
     span = max(float(after.max(initial=0.0)), 1e-3)

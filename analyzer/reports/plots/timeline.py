@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analyzer.patterns.words import counted
+from analyzer.reports.plots.chosen import attempts_on, onsets
 from analyzer.reports.plots.style import (
     CHARACTER,
     COLOURS,
@@ -46,12 +47,16 @@ _HIGHEST = 0.42  # of a bar, in rows
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """The attempts on one server socket: seconds since the first record, outcome, seconds of the last repeat."""
+    """The attempts on one server socket: seconds since the first record, outcome, seconds of the last repeat.
+
+    ``onset`` (ns) is the socket's own, else that of the first fault about it; -1: none.
+    """
 
     line: SocketLine
     asked: NDArray[np.float64]
     repeated: NDArray[np.float64]
     outcome: NDArray[Any]
+    onset: int
 
 
 def timeline(analysis: Analysed, *, ax: Axes | None = None) -> Axes:
@@ -78,7 +83,7 @@ def _draw(analysis: Analysed, ax: Axes, lines: list[SocketLine], *, left_out: in
     for number, row in enumerate(rows):
         _background(ax, row.line, -number)
         _attempts(ax, row, -number, span=span, highest=highest)
-        _onset(ax, row.line, -number, moment=(row.line.onset - first) / 1e9, span=span)
+        _onset(ax, row, -number, moment=(row.onset - first) / 1e9, span=span)
     _frame(ax, rows, span=span, first=first)
     titled(ax, "Attempts and answers per server socket", _notes(highest, span, left_out))
     present = {str(outcome) for row in rows for outcome in np.unique(row.outcome)}
@@ -98,20 +103,14 @@ def _span(analysis: Analysed) -> tuple[int, int]:
 
 
 def _rows(analysis: Analysed, lines: list[SocketLine], first: int) -> list[_Row]:
-    table = analysis.connections
-    wanted = {(line.transport, line.address, line.port): number for number, line in enumerate(lines)}
-    names = ("transport", "server_address", "server_port", "outcome", "request_time")
-    members: list[list[int]] = [[] for _ in lines]
-    columns = zip(*(table[name].tolist() for name in names), strict=True)
-    for index, (transport, address, port, outcome, time) in enumerate(columns):
-        number = wanted.get(("udp" if transport == "quic" else transport, address, port))
-        if number is not None and time != -1 and outcome in OUTCOMES:
-            members[number].append(index)
+    attempts, began = attempts_on(analysis, lines), onsets(analysis)
     made = []
-    for line, chosen in zip(lines, members, strict=True):
-        asked = (table["request_time"][chosen] - first) / 1e9
-        repeated = np.maximum((table["last_request_time"][chosen] - first) / 1e9, asked)
-        made.append(_Row(line, asked, repeated, table["outcome"][chosen]))
+    for number, line in enumerate(lines):
+        mine = attempts.of(number)
+        asked = (mine.asked - first) / 1e9
+        repeated = np.maximum((mine.last_asked - first) / 1e9, asked)
+        onset = began.get((line.transport, line.address, line.port), -1) if line.onset == -1 else line.onset
+        made.append(_Row(line, asked, repeated, mine.outcome, onset))
     return made
 
 
@@ -169,17 +168,25 @@ def _bars(ax: Axes, row: _Row, y: int, *, span: float, highest: int) -> None:
         below = below - heights if sign < 0 else below
 
 
-def _onset(ax: Axes, line: SocketLine, y: int, *, moment: float, span: float) -> None:
-    if line.onset == -1:
+def _onset(ax: Axes, row: _Row, y: int, *, moment: float, span: float) -> None:
+    if row.onset == -1:
         return
     colour = COLOURS["silent"]
     ax.vlines(moment, y - 0.5, y + 0.5, colour, linestyles=(0, (4, 2)), linewidth=1.5, zorder=4)
-    # No answers above the line after it, no silence below the line before it: there is room for words.
+    # Of a socket that fell silent: no answers above the line after it, no silence below it before, so there is room.
     late = moment > 0.75 * span
     style: dict[str, Any] = {"color": colour, "fontsize": 8.5, "fontweight": "bold", "va": "center", "zorder": 5}
-    text = f"silent since {utc(line.onset)[11:19]}"
-    offset, side = ((-4, 0), "right") if late else ((4, 0), "left")
-    ax.annotate(text, (moment, y + (-0.34 if late else 0.34)), offset, textcoords="offset points", ha=side, **style)
+    fell_silent = row.line.onset != -1
+    text = f"{'silent ' if fell_silent else ''}since {utc(row.onset)[11:19]}"
+    offset, side = ((-4, 0), "right") if late or not fell_silent else ((4, 0), "left")
+    ax.annotate(
+        text,
+        (moment, y + (-0.34 if late or not fell_silent else 0.34)),
+        offset,
+        textcoords="offset points",
+        ha=side,
+        **style,
+    )
 
 
 def _frame(ax: Axes, rows: list[_Row], *, span: float, first: int) -> None:

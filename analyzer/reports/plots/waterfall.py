@@ -66,7 +66,7 @@ def waterfall(analysis: Analysed, *, connections: Sequence[str] = (), ax: Axes |
     rows = _rows(analysis, names[:MOST_ROWS])
     longest = max((len(text) for row in rows for text in row.label.split("\n")), default=0)
     margins = Margins(left=0.3 + CHARACTER * 0.95 * longest, right=1.5)
-    with drawing_on(ax, (9.0, 1.35 + 0.42 * max(len(rows), 2)), margins) as axes:
+    with drawing_on(ax, (9.6, 1.35 + 0.42 * max(len(rows), 2)), margins) as axes:
         titled(axes, "Handshakes, each from its first packet on")
         if rows:
             _draw(axes, rows)

@@ -24,6 +24,7 @@ from analyzer.reports.plots import (
     timeline,
     waterfall,
 )
+from analyzer.reports.plots.style import COLOURS, FAMILY_COLOURS
 from analyzer.reports.summary import Analysed
 from tests.reports import example
 
@@ -138,3 +139,22 @@ def test_an_unknown_server_and_connection_are_said() -> None:
         reply_latency(shown, server="192.0.2.99")
     with pytest.raises(UsageError, match="no connection 'C999' in this capture"):
         waterfall(shown, connections=["C999"])
+
+
+def test_questions_of_dns_are_attempts_of_their_own() -> None:
+    ax = timeline(recorded("03-haproxy-ocsp-ipv6/noroute-default/haproxy-side.pcap"))
+    assert "4 of 4 answered" in words(ax)
+    drawn_marks = [each for each in ax.collections if isinstance(each, PathCollection)]
+    assert sum(len(np.asarray(each.get_offsets())) for each in drawn_marks) == 4
+
+
+def test_the_onset_of_a_fault_stands_in_the_row_of_its_socket() -> None:
+    text = words(timeline(recorded(SPLIT)))
+    assert "since 23:39:05" in text
+    assert "silent since" not in text
+
+
+def test_the_page_has_a_colour_for_all_that_plots_leave_to_it() -> None:
+    style = (Path(__file__).parents[3] / "analyzer/reports/templates/report.css").read_text(encoding="utf-8")
+    for name in COLOURS | FAMILY_COLOURS:
+        assert style.count(f"--{name}: #") == 2, "light and dark"

@@ -4,7 +4,7 @@
 #             (lint, types and pytest are its three parts)
 # make bench  the speed and memory comparison of benchmarks/
 # make limits  captures made to eat the machine, and what they take, into docs/limits.md
-# make picture  draws the picture of the report in README.md again (needs chromium)
+# make picture  draws the pictures of README.md and docs/reports.md again (needs chromium)
 
 SHELL := bash
 BIN := .venv/bin
@@ -43,6 +43,10 @@ limits: install-test
 picture: demo
 	chromium --headless --no-sandbox --hide-scrollbars --disable-gpu --force-device-scale-factor=1.5 \
 		--window-size=1100,1130 --screenshot=docs/images/report.png "file://$(CURDIR)/demo-report/report.html" 2>/dev/null
+	$(BIN)/halfshake analyze --quiet captures/04-reuseport-dead-worker/nginx-onset/server.pcap -o demo-report >/dev/null
+	cp demo-report/plots/{timeline,reply-latency,ports}.png docs/images
+	$(BIN)/halfshake analyze --quiet captures/09-handshake-stall/handshake-packets-lost/client.pcap -o demo-report >/dev/null
+	cp demo-report/plots/waterfall.png docs/images
 
 install: .venv/.run
 install-test: .venv/.test

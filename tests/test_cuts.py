@@ -45,6 +45,7 @@ CAPTURES = ROOT / "captures"
 TABLES = ("connections", "sockets", "exchanges", "resolutions", "packets", "findings")
 CUT = (
     "02-caddy-ipv4-silent/nft-output-drop/server.pcap",  # QUIC, one family silent
+    "03-haproxy-ocsp-ipv6/noroute-prefer4/haproxy-side.pcap",  # HTTP on a connection that is kept
     "05-wrong-source-address/aioquic-v4/client.pcap",  # replies from elsewhere
     "06-version-negotiation/never-converges/client.pcap",
     "07-retry/aioquic-ok/server.pcap",

@@ -8,7 +8,7 @@ and direction, and *selects* the packets that later rooms may need, copying thei
 
 * always: SYN, FIN and RST; QUIC long headers; ICMP errors and neighbour discovery; ARP; DNS;
 * the first ``HEAD`` packets of each direction, again behind each SYN, and the first ``HEAD_PAYLOADS`` with payload;
-* segments that begin like an HTTP/1 message (``tcp.heads``);
+* segments that begin like an HTTP/1 message, and those behind them (``tcp.heads``);
 * fragments among the first ``FRAGMENTS_KEPT`` of them: a first one lies in the flow of its ports, the others, which
   have none, in a flow of both addresses and the protocol with ports 0 (``analyzer.events.fragments`` joins them);
 * the first packet after ``SILENCE_NS`` without one in the same direction;
@@ -34,7 +34,7 @@ from analyzer.capture.records import Records
 from analyzer.events import selected as sel
 from analyzer.events.selected import write_packet
 from analyzer.events.story.endings import FIRST_TAIL, TAILS_KEPT, count_tail, count_unanswered, tail_of
-from analyzer.events.tcp.heads import HEADS_KEPT, count_head, head_of
+from analyzer.events.tcp.heads import HEADS_KEPT, count_head
 from analyzer.events.tcp.segments import count_segment, is_kept_jump
 from analyzer.kernels import Matrix, helper, kernel
 from analyzer.wire.bytes import copy_bytes, hash_of_words, hash_secret
@@ -348,11 +348,15 @@ def track_flows(
             count_unanswered(state, d, times[r])
             if kind == TCP:
                 jump = count_segment(p, r, times[r], state, d, reason & IS_DUPLICATE > 0)
-                head = count_head(state, d) if head_of(b, p, r) else 0
+                head = count_head(b, p, r, state, d)
             tail = tail_of(b, p, r)
             if tail:
                 repeat = count_tail(tail, state, d)
-            if repeat == FIRST_TAIL or 0 < repeat <= TAILS_KEPT or (0 < head <= HEADS_KEPT and reason != IS_DUPLICATE):
+            if (
+                repeat == FIRST_TAIL
+                or 0 < repeat <= TAILS_KEPT
+                or (head and abs(head) <= HEADS_KEPT and reason != IS_DUPLICATE)
+            ):
                 reason |= WHOLE
             quic = long_header_kinds(b, p, r)
             if quic:

@@ -38,7 +38,7 @@ from analyzer.events.flows import (
 )
 from analyzer.events.selected import SELECTED_DTYPES, Selected, each_column
 from analyzer.events.story.endings import FIRST_TAIL, TAILS_KEPT, join_endings, join_tails
-from analyzer.events.tcp.heads import HEADS, HEADS_KEPT
+from analyzer.events.tcp.heads import HEADS_KEPT, add_heads, join_heads
 from analyzer.events.tcp.jumps import join_jumps
 from analyzer.events.tcp.segments import join_segments, kept_jumps
 from analyzer.kernels import Matrix, runner
@@ -219,6 +219,9 @@ def merge(first: Scan, second: Scan) -> Scan:
     rows.flow[tracked] = mapping[rows.flow[tracked]]
     own = 2 * rows.flow[tracked].astype(np.int64) + rows.direction[tracked]
     ledger = first.ledger + second.ledger
+    begins = (rows.payload_ordinal[tracked] == 1) & (rows.payload_length[tracked] > 0)
+    begins &= rows.reason[tracked] & IS_DUPLICATE == 0
+    rows.head[tracked] = join_heads(before, begins, own, rows.head[tracked])
     doubled = _find_duplicates(before, after, rows, tracked, ledger)
     join_jumps(before, after, rows, rows.reason & IS_DUPLICATE > 0, doubled)
     follows = (rows.ordinal[tracked] == 1) & (before[own, fl.RECORDS] > 0)
@@ -235,7 +238,6 @@ def merge(first: Scan, second: Scan) -> Scan:
     ):
         column[tracked] += before[side, counter]
     _join_tails(before, after, rows, tracked, own)
-    rows.head[tracked] += np.where(rows.head[tracked] > 0, before[own, HEADS], 0).astype(np.int32)
     joined = each_column(lambda *pair: np.concatenate(pair), first.rows, rows)
     chunk = np.concatenate([first.chunk, second.chunk + np.int32(len(first.chunks))])
     _add_states(table.state, before, after)
@@ -321,7 +323,8 @@ def _add_states(total: Matrix, before: Matrix, after: Matrix) -> None:
     other_spoke = after.reshape(-1, 2, fl.STATE_COLUMNS)[:, ::-1, fl.RECORDS].reshape(-1) > 0
     join_endings(total, before, after, other_spoke)
     join_segments(total, before, after)
-    for counter in (fl.RECORDS, fl.PAYLOADS, fl.DUPLICATES, fl.BYTES, HEADS):
+    add_heads(total, before, after)
+    for counter in (fl.RECORDS, fl.PAYLOADS, fl.DUPLICATES, fl.BYTES):
         total[:, counter] = before[:, counter] + after[:, counter]
     total[:, fl.SYN_AT] = _syn_at(before, after[:, fl.SYN_AT])
     n_before, n_after = before[:, fl.RECORDS], after[:, fl.RECORDS]
@@ -349,7 +352,7 @@ def settle(scan: Scan) -> Scan:
     always = rows.reason & ALWAYS > 0
     head = np.where(rows.fragment == 0, fl.HEAD_PAYLOADS, fl.FRAGMENTS_KEPT)
     behind_syn = rows.ordinal - np.maximum(rows.syn_at - 1, 0) <= fl.HEAD
-    message_head = (rows.head > 0) & (rows.head <= HEADS_KEPT)
+    message_head = (rows.head != 0) & (np.abs(rows.head) <= HEADS_KEPT)
     payload_head = (rows.payload_length > 0) & ((rows.payload_ordinal <= head) | behind_syn | message_head) & ~duplicate
     tail = (rows.tail_repeat == FIRST_TAIL) | ((rows.tail_repeat > 0) & (rows.tail_repeat <= TAILS_KEPT))
     whole = np.where(long_header, _cid_runs(rows, long_header) <= fl.HEAD_LONGS, always | payload_head | tail)

@@ -54,7 +54,7 @@ class Selected(NamedTuple):
     gap: NDArray[np.int64]  # ns since the previous record of this direction, -1: none before
     tail: NDArray[np.int64]  # of story.endings, as the next
     tail_repeat: NDArray[np.int32]
-    head: NDArray[np.int32]  # number among the segments of this direction that begin like HTTP (tcp.heads), 0: no
+    head: NDArray[np.int32]  # number among the segments that begin like HTTP, or follow such a one (tcp.heads)
     jump: NDArray[np.int64]  # of tcp.segments
     start: NDArray[np.int64]
     kept: NDArray[np.int32]

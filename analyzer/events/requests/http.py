@@ -54,6 +54,7 @@ class _Asked:
     found: Found
     rows: list[int]
     response: Found | None = None
+    interim: Found | None = None  # the last 1xx before it
 
 
 class _Reader:
@@ -76,9 +77,10 @@ class _Reader:
                 k += 1
             if k == len(asked):
                 break
-            if (
-                asked[k].rows[0] > row or found.message.is_interim
-            ):  # to a request that was not seen, or not the last word
+            if asked[k].rows[0] > row:  # to a request that was not seen
+                continue
+            if found.message.is_interim:
+                asked[k].interim = found
                 continue
             asked[k].response = found
             request = asked[k].found
@@ -100,11 +102,15 @@ class _Reader:
         request.is_whole = is_preface or self._is_whole(at, message)
         words = "HTTP/2 preface" if is_preface else f"{message.method} {message.target[:_MOST_WORDS]}"
         request.details = details = Details(words)
-        response = asked.response
+        response = asked.response or asked.interim
         if response is not None:
             request.reply_row = self.server.rows_at(response.at)[0]
             details.status, details.replied = response.message.status, f"HTTP {response.message.status}"
             details.alt_svc = response.message.fields.get("alt-svc", "")
+            if response is asked.interim:
+                details.replied += " and no final response"
+            elif asked.interim is not None:
+                details.replied = f"HTTP {asked.interim.message.status}, then {details.status}"
         else:
             is_first = at == self.client.begin and bool(self.connection.request_rows)
             spoke = [r for r in self.server.rows_at(self.server.begin) if r > row] if is_first else []

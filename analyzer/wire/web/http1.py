@@ -3,8 +3,9 @@
     request   | method SP target SP HTTP/1.x CRLF | field: value CRLF ... | CRLF | body |        RFC 9112 §3
     response  | HTTP/1.x SP status SP reason CRLF | field: value CRLF ... | CRLF | body |        RFC 9112 §4
 
-A head that breaks the rules, or whose end is not there, still gives its first line. Where a body ends follows from the
-head and, for a response, from the method that it answers (RFC 9112 §6.3): ``h11`` decides.
+A head that breaks the rules, or whose end is not there, still gives its first line and the fields that can be told.
+Where a body ends follows from the head and, for a response, from the method that it answers (RFC 9112 §6.3): ``h11``
+decides.
 
 Not read here: HTTP/2, beyond recognising its preface (RFC 9113 §3.4); HTTP/0.9; trailers.
 """
@@ -12,7 +13,7 @@ Not read here: HTTP/2, beyond recognising its preface (RFC 9113 §3.4); HTTP/0.9
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import IntEnum
 from typing import NamedTuple
 
@@ -28,6 +29,7 @@ PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 _END = re.compile(rb"\n\r?\n")
 _REQUEST_LINE = re.compile(rb"([A-Z][A-Z-]*) ([^\r\n]*?)(?: HTTP/(\d\.\d))?\r?(?:\n|\Z)")
 _STATUS_LINE = re.compile(rb"HTTP/(\d\.\d) (\d{3})(?:[ \r\n]|\Z)")
+_FIELD = re.compile(rb"^(host|content-type|alt-svc):[ \t]*([^\r\n]*?)[ \t]*\r?$", re.IGNORECASE | re.MULTILINE)
 _FIELDS = ("host", "content-type", "content-length", "alt-svc", "upgrade")
 _MOST_FIELD = 1024  # characters of a field's value, and of a target, that are kept
 
@@ -102,16 +104,18 @@ def _read(stream: bytes, message: HttpMessage, connection: h11.Connection) -> Ht
     """The message with what its head and body say."""
     found = _END.search(stream, 0, MOST_HEAD)
     if found is None:
-        return message._replace(flaw=HttpFlaw.TOO_LONG if len(stream) >= MOST_HEAD else HttpFlaw.INCOMPLETE)
+        flaw = HttpFlaw.TOO_LONG if len(stream) >= MOST_HEAD else HttpFlaw.INCOMPLETE
+        whole_lines = stream[: stream.rfind(b"\n", 0, MOST_HEAD) + 1]
+        return message._replace(flaw=flaw, fields=_fields(_FIELD.findall(whole_lines)))
     head = found.end()
     try:
         connection.receive_data(stream[:head])
         event = connection.next_event()
     except h11.RemoteProtocolError:
-        return message._replace(head=head, flaw=HttpFlaw.MALFORMED)
+        event = h11.NEED_DATA
     if not isinstance(event, h11.Request | h11.Response | h11.InformationalResponse):
-        return message._replace(head=head, flaw=HttpFlaw.MALFORMED)
-    message = message._replace(head=head, fields=_fields(event))
+        return message._replace(head=head, flaw=HttpFlaw.MALFORMED, fields=_fields(_FIELD.findall(stream[:head])))
+    message = message._replace(head=head, fields=_fields(event.headers))
     if isinstance(event, h11.InformationalResponse):
         return message._replace(end=head, announced=head)
     body, left = _body(connection, stream[head : head + MOST_BODY + MOST_HEAD])
@@ -144,11 +148,11 @@ def _is_length(text: str) -> bool:
     return text.isascii() and text.isdigit() and len(text) <= 15
 
 
-def _fields(event: h11.Request | h11.Response | h11.InformationalResponse) -> dict[str, str]:
+def _fields(lines: Iterable[tuple[bytes, bytes]]) -> dict[str, str]:
     """The wanted fields; lines of one name are joined as RFC 9110 §5.3 says."""
     found: dict[str, str] = {}
-    for name, value in event.headers:
-        key = _text(name)
+    for name, value in lines:
+        key = _text(name).lower()
         if key in _FIELDS:
             found[key] = (f"{found[key]}, {_text(value)}" if key in found else _text(value))[:_MOST_FIELD]
     return found

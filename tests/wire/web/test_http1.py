@@ -105,6 +105,13 @@ def test_heads_that_break_the_rules_keep_their_first_line(stream: bytes, target:
     assert (read.method, read.target, read.flaw, read.end) == ("GET", target, HttpFlaw.MALFORMED, -1)
 
 
+def test_fields_of_heads_that_are_cut_or_break_the_rules() -> None:
+    broken = request(b"GET / HTTP/1.1\r\nHOST:  www.example.com \r\nbroken line\r\n\r\n")
+    assert (broken.flaw, broken.fields) == (HttpFlaw.MALFORMED, {"host": "www.example.com"})
+    cut = request(b"GET / HTTP/1.1\r\nHost: www.example.com\r\nContent-Type: te")
+    assert (cut.flaw, cut.fields) == (HttpFlaw.INCOMPLETE, {"host": "www.example.com"})
+
+
 def test_a_response_that_breaks_the_rules_keeps_its_status() -> None:
     assert response(b"HTTP/1.1 200 OK\r\nno colon\r\n\r\n")[3:4] == (200,)
     assert response(b"HTTP/1.1 200 OK\r\nno colon\r\n\r\n").flaw is HttpFlaw.MALFORMED

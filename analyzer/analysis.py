@@ -96,7 +96,7 @@ class Analysis:
             return self
         found = self._found
         if wanted is not None:
-            found = Left(filtered(found.view, wanted), found.judges, found.scan, found.packets)
+            found = Left(filtered(found.view, wanted), found)
         return self._again(found, self._patterns, allowed)
 
     def anonymized(self, anonymizer: Anonymizer) -> Analysis:

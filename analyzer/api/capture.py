@@ -20,6 +20,7 @@ from analyzer.api.findings import Finding, Findings
 from analyzer.api.sources import Files, Reading, SavedScan, is_saved
 from analyzer.columns import Table
 from analyzer.errors import UsageError
+from analyzer.exchanges.filters.expression import read_filter
 
 if TYPE_CHECKING:
     import pandas
@@ -35,19 +36,27 @@ def open(
     paths: Path_ | Sequence[Path_],
     *,
     keylog: Path_ | None = None,
+    filter: str | None = None,
     vantage: Mapping[str, str] | None = None,
     patterns: Sequence[PatternModule] = (),
 ) -> Capture:
     """Open one capture, several that belong together, or one saved scan. Raises CaptureError where a file is none.
 
-    ``keylog`` is a file in the format of SSLKEYLOGFILE; ``vantage`` says of files, by path or base name, at which end
-    they were made: client, server or middle. ``patterns`` are of your own and run with the others. They are the
-    options of the same names of ``halfshake analyze``.
+    ``keylog`` is a file in the format of SSLKEYLOGFILE; ``filter`` an expression that chooses connections, such as
+    ``"host 192.0.2.80 and not port 53"``; ``vantage`` says of files, by path or base name, at which end they were made:
+    client, server or middle. They are the options of the same names of ``halfshake analyze``. ``patterns`` are of your
+    own and run with the others. Raises UsageError for what cannot be understood.
     """
     names = [os.fspath(paths)] if isinstance(paths, str | os.PathLike) else [os.fspath(path) for path in paths]
     if not names:
         raise UsageError("no capture was named")
-    given = Files(tuple(names), None if keylog is None else os.fspath(keylog), dict(vantage or {}), tuple(patterns))
+    given = Files(
+        tuple(names),
+        None if keylog is None else os.fspath(keylog),
+        dict(vantage or {}),
+        tuple(patterns),
+        None if filter is None else read_filter(filter),
+    )
     saved = [name for name in names if is_saved(name)]
     if not saved:
         given.check()
@@ -191,6 +200,8 @@ class Capture:
         """
         from analyzer.api.saving import save
 
+        if self.analysis.view.filtered:
+            raise UsageError(f"{path}: a saved scan holds everything; open the capture without a filter to save it")
         return save(self.analysis, Path(path))
 
     def _frame(self, name: str) -> pandas.DataFrame:

@@ -11,6 +11,7 @@ from typing import Protocol
 from analyzer.analysis import Analysis, analyse, given_by_user
 from analyzer.capture.source import open_captures
 from analyzer.events.saved import SCHEMA
+from analyzer.exchanges.filters.expression import Filter
 from analyzer.packed import PackedReader, is_packed
 from analyzer.patterns.own import PatternModule
 
@@ -33,6 +34,7 @@ class Files:
     keylog: str | None = None
     vantage: Mapping[str, str] = field(default_factory=dict)
     patterns: tuple[PatternModule, ...] = ()
+    wanted: Filter | None = None
 
     def check(self) -> None:
         """Raise the error of the first file where none of the files can be read; pipes are not looked at."""
@@ -44,7 +46,7 @@ class Files:
     def read(self) -> Analysis:
         """Analyse the files; those that cannot be read are in ``failures``."""
         analysis = analyse(self.names, keylog=self.keylog, vantages=self.vantage)
-        return analysis.with_patterns(self.patterns)
+        return analysis.chosen(wanted=self.wanted).with_patterns(self.patterns)
 
 
 class SavedScan:
@@ -54,7 +56,7 @@ class SavedScan:
         (name,) = given.names
         self.names = given.names
         self.keylog = given.keylog
-        self._patterns = given.patterns
+        self._patterns, self._wanted = given.patterns, given.wanted
         self._given = given_by_user(given.keylog, given.vantage)
         self._reader = PackedReader(name, SCHEMA)
 
@@ -62,7 +64,7 @@ class SavedScan:
         """The analysis that was saved, or made again of the saved scan where other options are given."""
         from analyzer.api.saving import load
 
-        return load(self._reader, self._given).with_patterns(self._patterns)
+        return load(self._reader, self._given).chosen(wanted=self._wanted).with_patterns(self._patterns)
 
 
 def is_saved(name: str) -> bool:

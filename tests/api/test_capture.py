@@ -88,6 +88,17 @@ def test_a_key_log_opens_more() -> None:
         _ = analyzer.open(GOOD, keylog="/nowhere").sockets
 
 
+def test_a_filter_chooses_connections(tmp_path: Path) -> None:
+    capture = analyzer.open(SILENT, filter="tcp and ipv6")
+    assert capture.connections["transport"].tolist() == ["tcp"]
+    assert set(capture.packets["connection"].dropna()) == set(capture.connections["connection"])
+    assert len(analyzer.open(analyzer.open(SILENT).save(tmp_path / "a.scan"), filter="tcp and ipv6").connections) == 1
+    with pytest.raises(UsageError, match="filter"):
+        analyzer.open(SILENT, filter="port and")
+    with pytest.raises(UsageError, match="without a filter"):
+        capture.save(tmp_path / "b.scan")
+
+
 def test_the_verdict_is_that_of_the_command_line(capture: analyzer.Capture, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("COLUMNS", "100")
     done = run("analyze", "--quiet", SILENT)

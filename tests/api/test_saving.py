@@ -85,6 +85,12 @@ def test_packets_are_read_from_the_capture_beside_it(tmp_path: Path, monkeypatch
     assert len(again.connection("C6").all_packets()) == 29
 
 
+def test_a_filter_does_not_judge_again(tmp_path: Path) -> None:
+    saved = analyzer.open(SILENT).save(tmp_path / "saved.scan")
+    with mock.patch.object(saving, "exchanges", side_effect=AssertionError("judged again")):
+        assert len(analyzer.open(saved, filter="tcp").sockets) == 2
+
+
 def test_a_saved_scan_is_opened_alone(tmp_path: Path) -> None:
     saved = analyzer.open(SILENT).save(tmp_path / "saved.scan")
     with pytest.raises(UsageError, match="opened alone"):

@@ -26,7 +26,7 @@ def many_repeats(view: View) -> Iterator[Finding]:
 
 
 def silent(path: str) -> pandas.DataFrame:
-    capture = analyzer.open(path, keylog=None, vantage={"a.pcap": "client"}, patterns=[many_repeats])
+    capture = analyzer.open(path, keylog=None, filter="tcp", vantage={"a.pcap": "client"}, patterns=[many_repeats])
     finding = capture.findings["quic-initial-no-reply"]
     for each in capture.findings[:2]:
         print(each.id, each.severity, each.records[0], each.packets(), len(each.scapy()), each.wireshark().filter)

@@ -7,9 +7,9 @@ reply could have been seen is still told by the whole capture. Requests follow t
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,18 +22,36 @@ from analyzer.exchanges.sockets import sockets_table
 from analyzer.exchanges.view import View
 
 
+class Whole(Protocol):
+    """What was found before a filter; a saved scan makes each part when it is asked for."""
+
+    @property
+    def judges(self) -> tuple[Judge, ...]: ...
+    @property
+    def scan(self) -> Scan: ...
+    def packets(self) -> Table: ...
+
+
 @dataclass(frozen=True)
 class Left:
     """What a filter leaves of what was found; what the scan knows stays whole."""
 
     view: View
-    judges: tuple[Judge, ...]
-    scan: Scan
-    all_packets: Callable[[], Table]
+    whole: Whole
+
+    @property
+    def judges(self) -> tuple[Judge, ...]:
+        """All judged connections, by place."""
+        return self.whole.judges
+
+    @property
+    def scan(self) -> Scan:
+        """The whole scan."""
+        return self.whole.scan
 
     def packets(self) -> Table:
         """The selected packets that are about the connections that are left."""
-        return packets_left(self.all_packets(), self.view)
+        return packets_left(self.whole.packets(), self.view)
 
 
 _ENDS = ("transport", "family", "client_address", "client_port", "server_address", "server_port")

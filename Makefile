@@ -2,6 +2,7 @@
 # make test   the environment, the system packages that tests use, all checks and all tests
 # make check  all checks and all tests with what is installed already
 #             (lint, types and pytest are its three parts)
+# make docs   the documentation as a site in site/
 # make bench  the speed and memory comparison of benchmarks/
 # make limits  captures made to eat the machine, and what they take, into docs/limits.md
 # make picture  draws the pictures of README.md and docs/reports.md again (needs chromium)
@@ -11,7 +12,7 @@ BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 DEMO := captures/02-caddy-ipv4-silent/nft-output-drop/server.pcap
 
-.PHONY: demo test check lint types pytest bench limits picture install install-test system-packages clean
+.PHONY: demo test check lint types pytest docs bench limits picture install install-test system-packages clean
 
 demo: install
 	$(BIN)/halfshake analyze --quiet $(DEMO) -o demo-report
@@ -33,6 +34,9 @@ types: install-test
 
 pytest: install-test
 	$(BIN)/python -m pytest -n 2
+
+docs: install-test
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
 
 bench: install-test .venv/.bench
 	$(BIN)/python benchmarks/run.py
@@ -72,4 +76,4 @@ system-packages:
 	@touch $@
 
 clean:
-	rm -rf .venv demo-report build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf .venv demo-report site build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -51,8 +51,11 @@ _NUMBER_MASK = (1 << _NUMBER_BITS) - 1
 def save(analysis: Analysis, path: Path) -> Path:
     """Write the scan and the tables of an analysis; the file appears whole or not at all.
 
-    Raises UsageError where the file system does not let us write.
+    Raises UsageError where the file system does not let us write, and for captures of several places: what one of them
+    shows of the other's packets is found by reading each again.
     """
+    if len(analysis.facts) > 1 and analysis.view.ends is not None:
+        raise UsageError(f"{path}: captures of several places cannot be saved as one scan; save each by itself")
     facts = facts_of_file(analysis.facts)
     facts["plain"] = analysis.view.ends is None
     facts["views"] = [dataclasses.asdict(capture) for capture in analysis.view.captures]

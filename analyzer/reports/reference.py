@@ -11,6 +11,7 @@ import textwrap
 from analyzer.columns import Schema
 from analyzer.exchanges import history
 from analyzer.exchanges.schemas import SCHEMAS
+from analyzer.frames import dtype_words
 
 _ROWS = {
     "connections": "One row per QUIC connection, TCP connection or other UDP conversation.",
@@ -35,13 +36,15 @@ def tables_page() -> str:
 _INTRODUCTION = """
     `halfshake export TABLE CAPTURE...` writes one of these as CSV, JSON, JSON lines or Parquet. Times are UTC with nine
     decimals; a value that does not apply is empty. Records are numbered from 1 per file, as Wireshark's `frame.number`.
+    In Python `analyzer.open(CAPTURE)` has each as an attribute: a DataFrame with the given dtypes, in which a value
+    that does not apply is missing, and durations are timedeltas.
     """
 
 
 def _table(schema: Schema) -> str:
-    lines = ["| column | kind | unit | meaning | source |", "| --- | --- | --- | --- | --- |"]
+    lines = ["| column | kind | unit | meaning | source | dtype |", "| --- | --- | --- | --- | --- | --- |"]
     for column in (column for column in schema if column.public):
-        cells = (f"`{column.name}`", column.kind, column.unit, column.meaning, column.source)
+        cells = (f"`{column.name}`", column.kind, column.unit, column.meaning, column.source, dtype_words(column))
         lines.append("| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |")
     return "\n".join(lines) + "\n"
 

@@ -99,6 +99,12 @@ def test_a_saved_scan_is_opened_alone(tmp_path: Path) -> None:
         analyzer.open(SILENT).save(tmp_path / "none" / "saved.scan")
 
 
+def test_captures_of_two_places_are_saved_apart(tmp_path: Path) -> None:
+    both = analyzer.open([SILENT.with_name("client.pcap"), SILENT])
+    with pytest.raises(UsageError, match="save each by itself"):
+        both.save(tmp_path / "saved.scan")
+
+
 def test_a_saved_scan_of_another_format_is_told_when_it_is_opened(tmp_path: Path) -> None:
     saved = analyzer.open(SILENT).save(tmp_path / "saved.scan")
     saved.write_bytes(saved.read_bytes().replace(b"halfshake-scan/1", b"halfshake-scan/9"))

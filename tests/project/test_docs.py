@@ -17,8 +17,10 @@ PAGES = [ROOT / "README.md", ROOT / "CHANGELOG.md", ROOT / "captures" / "README.
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_links_to_files_lead_somewhere(page: Path) -> None:
     targets = re.findall(r"\]\(([^)#\s]+)", page.read_text())
-    missing = [each for each in targets if "://" not in each and not (page.parent / each).exists()]
-    assert missing == []
+    paths = [(page.parent / each).resolve() for each in targets if "://" not in each]
+    # Pages made from the code lie in the site alone; building it checks the links to them.
+    made = ROOT / "docs" / "reference"
+    assert [path for path in paths if not path.exists() and not path.is_relative_to(made)] == []
 
 
 def shown_commands() -> list[list[str]]:

@@ -1,0 +1,88 @@
+"""Compiled kernels never read or write outside their arrays: run with numba's bounds checks, in an empty cache folder.
+
+A kept kernel is loaded as it was compiled, without checks, so the folder must be empty and the process new.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analyzer.capture.source import open_captures
+from analyzer.events.flows import insert_keys, new_flow_table
+from analyzer.events.scan import merge, scan, settle
+from analyzer.kernels import kernel, runner
+from analyzer.wire.quic.split import Datagrams, quic_packets
+from tests.conftest import ROOT
+from tests.crafted import START, batch_of, batches_of, captured_of, joined
+from tests.hostile.payloads import PAYLOADS, packets, pcapng
+from tests.test_kernels import CAPTURES, damaged
+
+#: Of every file format and a few kinds of traffic.
+CHOSEN = [
+    name for name in CAPTURES if name.startswith(("captures/20-", "captures/07-", "captures/11-", "captures/22-"))
+]
+
+
+def main() -> None:
+    """What runs with the checks on: fails where a kernel leaves its arrays, and where the checks are off."""
+
+    @kernel
+    def peek(b: NDArray[np.uint8], i: int) -> int:
+        return int(b[i]) & 0xFF
+
+    assert runner(peek, True)(np.arange(4, dtype=np.uint8), 3) == 3
+    try:
+        runner(peek, True)(np.arange(4, dtype=np.uint8), 4)
+    except RuntimeError:
+        pass
+    else:
+        raise AssertionError("the bounds are not checked")
+    for name in CHOSEN:
+        captures = open_captures([str(ROOT / name)], block_bytes=64 << 10)
+        scan(captures.batches(True), 1, compiled=True, with_secrets=True)
+    broken = damaged(3000)
+    pieces = [scan([batch_of(half)], 1, compiled=True) for half in (broken[:1500], broken[1500:])]
+    whole = settle(merge(*pieces))
+    flows = int(whole.table.size[0])
+    room = new_flow_table(1 << flows.bit_length())
+    assert runner(insert_keys, True)(whole.table.keys, flows, room, np.empty(flows, np.int64)) == flows
+    read_pcapng()
+    split_datagrams()
+
+
+def read_pcapng() -> None:
+    """A file whose options, blocks and packets are cut anywhere."""
+    whole = pcapng(PAYLOADS["long"], packets(PAYLOADS["long"], "198.51.100.7"), START)
+    with tempfile.TemporaryDirectory() as folder:
+        for end in range(28, len(whole), 37):
+            path = Path(folder) / "cut.pcapng"
+            path.write_bytes(whole[:end])
+            for _ in open_captures([str(path)]).batches(True):
+                pass
+
+
+def split_datagrams() -> None:
+    """QUIC datagrams cut anywhere, one behind the other in one buffer that ends with the last."""
+    packets = captured_of(joined(batches_of(ROOT / "captures/07-retry/aioquic-ok/client.pcap")))
+    payloads = [one.raw[42:] for one in packets if len(one.raw) > 60]
+    cut = [payload[:end] for payload in payloads for end in (1, 5, 7, 15, 23, 40, len(payload) - 1, len(payload))]
+    ends = np.cumsum([len(each) for each in cut])
+    starts = ends - np.array([len(each) for each in cut])
+    buffer = np.frombuffer(bytearray(b"".join(cut)), np.uint8)
+    assert len(quic_packets(buffer, Datagrams(starts, ends, ends), compiled=True).kind)
+
+
+def test_no_kernel_leaves_its_arrays(tmp_path: Path) -> None:
+    environment = {**os.environ, "NUMBA_BOUNDSCHECK": "1", "HALFSHAKE_KERNEL_CACHE": str(tmp_path)}
+    command = [sys.executable, "-c", "from tests.test_kernel_bounds import main; main()"]
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=600, check=False)
+    assert done.returncode == 0, done.stderr
+    kept = {path.name.split(".")[-3] for path in tmp_path.rglob("*.o")}
+    assert {"split_datagrams", "walk_pcap", "walk_pcapng", "decode_packets", "track_flows", "insert_keys"} <= kept

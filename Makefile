@@ -4,15 +4,17 @@
 #             (lint, types and pytest are its three parts)
 # make docs   the documentation as a site in site/
 # make bench  the speed and memory comparison of benchmarks/
+# make fuzz SECONDS=600  hostile input for every reader and decoder and for the whole program
 # make limits  captures made to eat the machine, and what they take, into docs/limits.md
 # make picture  draws the pictures of README.md and docs/reports.md again (needs chromium)
 
 SHELL := bash
 BIN := .venv/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
+SECONDS := 60
 DEMO := captures/02-caddy-ipv4-silent/nft-output-drop/server.pcap
 
-.PHONY: demo test check lint types pytest docs bench limits picture install install-test system-packages clean
+.PHONY: demo test check lint types pytest docs bench fuzz limits picture install install-test system-packages clean
 
 demo: install
 	$(BIN)/halfshake analyze --quiet $(DEMO) -o demo-report
@@ -40,6 +42,9 @@ docs: install-test
 
 bench: install-test .venv/.bench
 	$(BIN)/python benchmarks/run.py
+
+fuzz: install-test .venv/.fuzz
+	$(BIN)/python fuzz/run.py --seconds $(SECONDS)
 
 limits: install-test
 	$(BIN)/python benchmarks/limits.py
@@ -70,6 +75,10 @@ system-packages:
 .venv/.test: .venv/.made pyproject.toml
 	$(PIP) install --quiet --editable '.[test]'
 	@touch .venv/.run $@
+
+.venv/.fuzz: .venv/.test
+	@$(PIP) install --quiet --editable '.[fuzz]' || echo "atheris could not be installed; inputs are mutated blindly"
+	@touch $@
 
 .venv/.bench: .venv/.test
 	@$(PIP) install --quiet --editable '.[bench]' || echo "NFStream could not be installed; the comparison goes on without it"

@@ -15,6 +15,7 @@ import json
 import os
 import struct
 import zipfile
+import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -27,6 +28,7 @@ from analyzer.errors import DamagedScan, NotACapture, OtherVersion, UnreadableFi
 _FACTS = "facts.json"
 _EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time that a zip archive can hold
 _ROWS_OF_A_GROUP = 1 << 20
+_MOST_FACTS = 256 << 20  # bytes; key logs alone may take 64 MiB, written in hex
 _LOCAL_HEADER = struct.Struct("<26xHH")  # lengths of the name and of the extra field
 _LOCAL_HEADER_BYTES = 30
 
@@ -74,11 +76,13 @@ class PackedReader:
             archive = io.BytesIO(source) if isinstance(source, bytes) else source
             with zipfile.ZipFile(archive) as opened:
                 self._members = {each.filename: each for each in opened.infolist()}
+                if self._members[_FACTS].file_size > _MOST_FACTS:
+                    raise ValueError("facts of a size that no captures have")
                 self.facts: dict[str, Any] = json.loads(opened.read(_FACTS))
             found = str(self.facts["schema"])
         except OSError as error:
             raise UnreadableFile(f"{self.name}: cannot be opened ({error.strerror}); check the name") from error
-        except (zipfile.BadZipFile, KeyError, TypeError, ValueError) as error:
+        except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, TypeError, ValueError, RuntimeError) as error:
             raise NotACapture(f"{self.name}: not a saved scan, or one that was cut; scan the capture again") from error
         if found != schema:
             raise OtherVersion(
@@ -132,7 +136,7 @@ class PackedReader:
 
         try:
             yield
-        except (KeyError, IndexError, OSError, struct.error, pyarrow.ArrowException) as error:
+        except (KeyError, IndexError, OSError, ValueError, struct.error, pyarrow.ArrowException) as error:
             raise DamagedScan(f"{self.name}: {name} cannot be read: damaged; scan the capture again") from error
 
 

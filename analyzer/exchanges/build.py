@@ -26,6 +26,7 @@ from analyzer.exchanges.sockets import sockets_table
 from analyzer.exchanges.stories.table import stories_table
 from analyzer.exchanges.vantage import UNKNOWN, Vantage, pieces_of, vantage_of
 from analyzer.exchanges.view import CaptureView, View
+from analyzer.wire.checksums import transport_checksum_partial
 from analyzer.wire.keylog import NO_SECRETS, KeyLog, merged, read_keylog
 from analyzer.wire.links import READ_LINK_TYPES
 from analyzer.wire.packets import TCP, UDP
@@ -35,6 +36,9 @@ LARGEST_PAYLOAD = 1500
 
 #: Linux cooked captures, v1 and v2: those of all interfaces.
 COOKED = {113, 276}
+
+#: Whether interfaces compute checksums shows in the first packets that a host sends.
+CHECKSUMS_READ = 200
 
 #: Records of several interfaces or processors are written up to so late; a clock that is set back moves further.
 READ_APART_NS = 1_000_000_000
@@ -161,6 +165,7 @@ def _capture_view(flows: Flows, index: int, facts: CaptureFacts, vantage: Vantag
         backward_records=_records(scan, index, _is_backward(scan, index)),
         large_records=_records(scan, index, scan.rows.payload_length > LARGEST_PAYLOAD),
         largest_payload=int(scan.rows.payload_length[scan.rows.capture == index].max(initial=0)),
+        partial_records=_records(scan, index, _has_partial_checksum(scan, index)),
         dropped=sum(max(interface.dropped, 0) for interface in facts.interfaces),
         vantage=vantage.word,
         vantage_reason=vantage.reason,
@@ -196,6 +201,17 @@ def _needed_and_cut(scan: Scan) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
     is_cut = rows.captured_length < rows.original_length
     missing: np.ndarray[tuple[int], np.dtype[np.bool_]] = read_whole & is_cut & (rows.payload_captured < wanted)
     return missing
+
+
+def _has_partial_checksum(scan: Scan, index: int) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+    """Rows among the first ``CHECKSUMS_READ`` of a capture's TCP and UDP whose checksum an interface would complete."""
+    rows = scan.rows
+    whole = (rows.kept > 0) & (rows.payload_captured == rows.payload_length) & (rows.fragment == 0)
+    chosen = np.flatnonzero(((rows.kind == TCP) | (rows.kind == UDP)) & whole & (rows.capture == index))
+    partial = np.zeros(len(rows.time), np.bool_)
+    for row in chosen[:CHECKSUMS_READ].tolist():
+        partial[row] = transport_checksum_partial(scan.row_bytes(row))
+    return partial
 
 
 def _records(scan: Scan, index: int, chosen: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> tuple[tuple[int, int], ...]:

@@ -54,6 +54,7 @@ class CaptureView:
     backward_records: tuple[tuple[int, int], ...] = ()  # records older than one before them, the first 100
     large_records: tuple[tuple[int, int], ...] = ()  # packets larger than Ethernet carries, the first 100
     largest_payload: int = 0  # bytes of UDP or TCP payload, among the selected packets
+    partial_records: tuple[tuple[int, int], ...] = ()  # of the first selected packets, those with partial checksums
     dropped: int = 0  # packets that the capturing host says it lost
     vantage: str = "unknown"
     vantage_reason: str = ""

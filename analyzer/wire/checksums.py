@@ -21,26 +21,44 @@ def transport_checksum_wrong(packet: bytes) -> bool:
 
     It cannot be told of a packet that was cut, of a fragment, of one with extension headers, or where it is partial.
     """
+    summed = _summed(packet)
+    if summed is None:
+        return False
+    written, pseudo, segment = summed
+    if written == pseudo or (written == 0 and packet[0] >> 4 == 4 and packet[9] == _UDP):
+        return False
+    return ones_sum(pseudo.to_bytes(2, "big") + segment) != 0xFFFF
+
+
+def transport_checksum_partial(packet: bytes) -> bool:
+    """Whether the UDP or TCP checksum of an IP packet is that of the pseudo-header alone, and wrong on the wire."""
+    summed = _summed(packet)
+    if summed is None:
+        return False
+    written, pseudo, segment = summed
+    return written == pseudo and ones_sum(pseudo.to_bytes(2, "big") + segment) != 0xFFFF
+
+
+def _summed(packet: bytes) -> tuple[int, int, bytes] | None:
+    """(checksum as written, sum of the pseudo-header, UDP datagram or TCP segment) of a packet that is whole."""
     if len(packet) >= 20 and packet[0] >> 4 == 4:
         start, end = (packet[0] & 15) * 4, int.from_bytes(packet[2:4], "big")
         protocol, addresses = packet[9], packet[12:20]
         if int.from_bytes(packet[6:8], "big") & 0x3FFF:
-            return False
+            return None
     elif len(packet) >= 40 and packet[0] >> 4 == 6:
         start, end = 40, 40 + int.from_bytes(packet[4:6], "big")
         protocol, addresses = packet[6], packet[8:40]
     else:
-        return False
+        return None
     if protocol not in (_UDP, _TCP) or end > len(packet) or end - start < (8 if protocol == _UDP else 20):
-        return False
+        return None
     if protocol == _UDP:  # summed up by its own length (RFC 768); 0 is a jumbogram's or an offloaded one's
         end = start + (int.from_bytes(packet[start + 4 : start + 6], "big") or end - start)
         if not start + 8 <= end <= len(packet):
-            return False
+            return None
     segment = packet[start:end]
     at = 6 if protocol == _UDP else 16
     written = int.from_bytes(segment[at : at + 2], "big")
     pseudo = ones_sum(addresses + protocol.to_bytes(2, "big") + len(segment).to_bytes(4, "big"))
-    if written == pseudo or (protocol == _UDP and written == 0 and packet[0] >> 4 == 4):
-        return False
-    return ones_sum(pseudo.to_bytes(2, "big") + segment) != 0xFFFF
+    return written, pseudo, segment

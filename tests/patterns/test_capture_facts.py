@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from analyzer.analysis import analyse
+from analyzer.wire.checksums import ones_sum
 from tests.conftest import ROOT
+from tests.crafted import SECOND, START, Captured, ip, udp, write_pcap
 from tests.patterns.tables import capture, connection, found, view
 from tests.patterns.tables import tcp as tcp_row
 
@@ -17,6 +20,7 @@ from tests.patterns.tables import tcp as tcp_row
     [
         ("capture-clock", {"backward_records": ((0, 7),)}),
         ("capture-offload", {"large_records": ((0, 7),), "largest_payload": 9000}),
+        ("capture-offload", {"partial_records": ((0, 7), (0, 9))}),
         ("capture-drops", {"dropped": 7}),
     ],
 )
@@ -25,6 +29,23 @@ def test_what_a_capture_says_of_itself(pattern: str, fires: dict[str, Any]) -> N
     assert finding.severity == "info"
     assert "7" in finding.because
     assert not found(pattern, view(connection(), captures=[capture()]))
+
+
+def test_one_partial_checksum_may_be_chance() -> None:
+    assert not found("capture-offload", view(connection(), captures=[capture(partial_records=((0, 7),))]))
+
+
+def test_partial_checksums_are_read_off_the_first_packets(tmp_path: Path) -> None:
+    ports, source, server = (40000, 9), "192.0.2.10", "192.0.2.80"
+    right = ip(source, server, 17, udp(ports, b"x" * 40))
+    pseudo = ones_sum(right[12:20] + (17).to_bytes(2, "big") + (48).to_bytes(4, "big"))
+    partial = right[:26] + pseudo.to_bytes(2, "big") + right[28:]
+    for packets, count in (([partial, partial, right], 1), ([right, right, right], 0), ([partial, right], 0)):
+        captured = [Captured(raw, START + k * SECOND) for k, raw in enumerate(packets)]
+        path = write_pcap(tmp_path / f"{count}{len(packets)}.pcap", captured)
+        told = [f for f in analyse([str(path)]).document["findings"] if f["pattern"] == "capture-offload"]
+        assert len(told) == count
+        assert not told or "2 packets of 13.pcap (of the first 100) carry the checksum" in told[0]["because"]
 
 
 def test_data_that_was_acknowledged_and_never_seen() -> None:

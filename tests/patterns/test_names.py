@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from analyzer.knowledge.incidents import causes_of
 from analyzer.patterns.finding import Finding
 from analyzer.patterns.names import is_ocsp
 from tests.patterns.questions import NAME, RESOLVER, both, neighbour, question, resolution
-from tests.patterns.tables import CLIENT, V4, V6, Row, found, tcp, view
+from tests.patterns.tables import CLIENT, SECOND, T0, V4, V6, Row, found, tcp, view
 
 #: Something else than DNS in the capture, to another host.
 OTHER = tcp("198.51.100.1", 50, server_port=22)
@@ -119,6 +122,39 @@ def test_slow_fallback() -> None:
     assert "1 of 2 resolutions" in finding.because
     assert about("slow-address-family-fallback", both(1, **(slow | {"second_family_delay_s": 1.0}))) == []
     assert about("slow-address-family-fallback", both(1, **(slow | {"first_family_unanswered": False}))) == []
+
+
+def abandoned(server: str, at: float, **columns: Any) -> Row:
+    """An attempt whose SYN/ACK comes after 440 ms and is answered with a RST."""
+    reset = T0 + round((at + 0.441) * SECOND)
+    return tcp(server, at, reply=0.44, **{"handshake_acked": False, "client_rst": reset, "state": "reset", **columns})
+
+
+IN_A_ROW = (abandoned(V4, 2), abandoned(V6, 2.25))
+
+
+def test_attempts_given_up_before_their_answers() -> None:
+    rows = (both(1, outcome="answered", connections="C1,C2"),)
+    [finding] = about("slow-address-family-fallback", *rows, connections=IN_A_ROW)
+    assert (finding.severity, finding.confidence, finding.family) == ("warning", "likely", "both")
+    assert "abandoned 1 attempt for the next address, the soonest 0.250 s after its SYN" in finding.because
+    assert "came 0.440 s after it" in finding.because
+    assert causes_of(finding, view(*IN_A_ROW))[0]["incident"] == "node-gives-up-after-250-ms"
+
+
+@pytest.mark.parametrize(
+    "connections",
+    [
+        (IN_A_ROW[0], tcp(V6, 2.25)),  # a race that the second attempt won
+        (tcp(V4, 2, reply=0.44), IN_A_ROW[1]),  # or the first
+        (abandoned(V4, 2, client_rst=-1), abandoned(V6, 2.25, client_rst=-1)),  # nobody reset them
+        (IN_A_ROW[0], abandoned(V6, 2.6)),  # the next one began after the answer
+        (IN_A_ROW[0], abandoned(V4, 2.25)),  # no other address: a health check
+    ],
+)
+def test_attempts_that_end_otherwise(connections: tuple[Row, ...]) -> None:
+    rows = (both(1, outcome="answered", connections="C1,C2"),)
+    assert about("slow-address-family-fallback", *rows, connections=connections) == []
 
 
 def test_ocsp_responder_out_of_reach() -> None:

@@ -13,7 +13,7 @@ from scapy.packet import Raw
 from scapy.utils import checksum
 
 from analyzer.wire import packets as pk
-from analyzer.wire.checksums import ones_sum, transport_checksum_wrong
+from analyzer.wire.checksums import ones_sum, transport_checksum_partial, transport_checksum_wrong
 from tests.crafted import batches_of, captured_of
 from tests.wire.layers import V4, V6
 from tests.wire.test_packets import columns
@@ -63,7 +63,10 @@ def test_a_partial_checksum_is_not_wrong(name: str) -> None:
     addresses = raw[8:40] if name.endswith("6") else raw[12:20]
     protocol = 17 if name.startswith("udp") else 6
     pseudo = addresses + protocol.to_bytes(4, "big") + (len(raw) - start).to_bytes(4, "big")
-    assert not transport_checksum_wrong(with_checksum(name, ones_sum(pseudo)))
+    partial = with_checksum(name, ones_sum(pseudo))
+    assert (transport_checksum_wrong(partial), transport_checksum_partial(partial)) == (False, True)
+    assert not transport_checksum_partial(raw)
+    assert not any(transport_checksum_partial(partial[:end]) for end in range(len(partial)))
 
 
 def test_bytes_behind_the_datagram_do_not_count() -> None:
@@ -86,7 +89,7 @@ def test_it_is_not_told_of_cut_packets_fragments_and_extension_headers() -> None
 
 @given(st.binary(max_size=80))
 def test_rubbish_never_raises(raw: bytes) -> None:
-    assert transport_checksum_wrong(raw) in (True, False)
+    assert not (transport_checksum_wrong(raw) and transport_checksum_partial(raw))
 
 
 def test_recorded_packets_are_right_or_partial(captures: Path) -> None:

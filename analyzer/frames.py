@@ -132,7 +132,9 @@ def _texts(column: Column, values: NDArray[Any]) -> Any:
         categories = [*known, *sorted({*words} - {*known, ""})]
     else:
         texts = np.array([*(word or None for word in words), None], dtype=object)
-        return pandas.Series(texts[codes], dtype="str")
+        dtype = pandas.api.types.pandas_dtype("str")
+        # Before pandas 3 "str" is a dtype of numpy, which would make a text of None.
+        return pandas.Series(texts[codes], dtype=dtype if isinstance(dtype, pandas.StringDtype) else object)
     place = {word: number for number, word in enumerate(categories)}
     places = np.array([*(place.get(word, -1) for word in words), -1], np.int64)
     return pandas.Categorical.from_codes(places[codes], categories=categories, ordered=ordered)  # type: ignore[call-overload]

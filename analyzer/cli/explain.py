@@ -46,7 +46,7 @@ def _page(pattern: str | None, incident: str | None, *, listed: bool) -> str:
 
     if pattern is not None:
         return catalogue.explain(pattern)
-    known = (module.PATTERN for module in catalogue.CATALOGUE)
+    known = (module.PATTERN for module in (*catalogue.CATALOGUE, *catalogue.others()))
     return "\n".join(f"{each.id:32} {each.severity:8} {each.summary}" for each in known)
 
 

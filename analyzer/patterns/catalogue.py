@@ -71,7 +71,7 @@ from analyzer.patterns import (
     udp_port_unreachable,
 )
 from analyzer.patterns.finding import MOST_ENTRIES, SEVERITIES, Finding, Pattern
-from analyzer.patterns.own import PatternModule, checked, findings_of, installed
+from analyzer.patterns.own import PatternModule, checked, findings_of, installed, remembered, uninstalled
 from analyzer.patterns.places import alone_of, unexplained
 
 CATALOGUE: tuple[PatternModule, ...] = (
@@ -207,6 +207,7 @@ def others(own: Sequence[PatternModule] = ()) -> list[PatternModule]:
         if module.PATTERN.id in taken:
             raise UsageError(f"there are two patterns {module.PATTERN.id!r}; give one of them another id")
         taken.add(module.PATTERN.id)
+    remembered(own)
     return modules
 
 
@@ -242,7 +243,7 @@ def explain(name: str) -> str:
 
 
 def _module(name: str) -> PatternModule:
-    for module in (*CATALOGUE, *installed()):
+    for module in (*CATALOGUE, *installed(), *uninstalled()):
         if module.PATTERN.id == name:
             return module
     hint = did_you_mean(name, [module.PATTERN.id for module in CATALOGUE])

@@ -24,6 +24,9 @@ GROUP = "halfshake.patterns"
 
 Find = Callable[[View], Iterator[Finding]]
 
+#: Patterns that were run in this process without being installed, by id, so that reports can tell what they are.
+_RUN: dict[str, PatternModule] = {}
+
 
 class PatternModule(Protocol):
     """What a pattern's file holds besides its page, the docstring."""
@@ -91,6 +94,16 @@ def findings_of(module: PatternModule, view: View) -> list[Finding]:
         if not isinstance(finding, Finding) or finding.pattern != module.PATTERN.id:
             raise UsageError(f"pattern {module.PATTERN.id} yields what is no finding of its own: {finding!r:.100}")
     return found
+
+
+def remembered(modules: Sequence[PatternModule]) -> None:
+    """Remember patterns that are run, the latest of each id."""
+    _RUN.update((module.PATTERN.id, module) for module in modules)
+
+
+def uninstalled() -> tuple[PatternModule, ...]:
+    """The patterns that were run in this process without being installed."""
+    return tuple(_RUN.values())
 
 
 @functools.cache

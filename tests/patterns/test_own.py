@@ -15,6 +15,7 @@ from analyzer.exchanges.view import View
 from analyzer.patterns import catalogue, own
 from analyzer.patterns.evidence import attempts_by_socket, finding_of
 from analyzer.patterns.finding import LIKELY, WARNING, Argument, Finding
+from tests.running import call
 
 SHIPPED = '''
 """The page of a shipped pattern."""
@@ -43,6 +44,13 @@ def test_it_runs_with_the_others(silent_capture: Path) -> None:
     assert "many-repeats" not in {each.pattern for each in analyzer.open(silent_capture).findings}
 
 
+def test_reports_tell_what_it_is(silent_capture: Path, tmp_path: Path) -> None:
+    capture = analyzer.open(silent_capture, patterns=[many_repeats])
+    folder = capture.report(tmp_path / "report")
+    assert '"id": "many-repeats"' in (folder / "report.sarif").read_text()
+    assert "requests are repeated often" in analyzer.explain("many-repeats")
+
+
 def test_its_page_is_its_docstring() -> None:
     assert many_repeats.__doc__ == "What it sees: requests that were sent four times or more."
     assert many_repeats.PATTERN.summary == "requests are repeated often"
@@ -66,6 +74,7 @@ def test_a_package_ships_patterns(package: Path, silent_capture: Path) -> None:
     assert [module.PATTERN.id for module in own.installed()] == ["shipped-pattern"]
     assert "shipped-pattern" in {each.pattern for each in analyzer.open(silent_capture).findings}
     assert "The page of a shipped pattern." in catalogue.explain("shipped-pattern")
+    assert "shipped-pattern" in call("explain").stdout
 
 
 def test_a_package_that_cannot_be_loaded_is_named(package: Path, silent_capture: Path) -> None:

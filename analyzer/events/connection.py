@@ -24,6 +24,7 @@ from analyzer.wire.tls_hello import ClientHello, ServerHello
 from analyzer.wire.web.proxy import ProxyHeader
 
 if TYPE_CHECKING:
+    from analyzer.events.requests.opened import OpenedTls
     from analyzer.events.story.paths import Path
     from analyzer.events.story.story import Story
     from analyzer.wire.certificates import Certificate
@@ -99,6 +100,7 @@ class Connection:
     reset_by: str = ""  # client or server: who sent the first RST
     opening: str = ""  # what the client's first bytes are: tls, http (wire.web.openings)
     proxy: ProxyHeader | None = None  # of the PROXY protocol, before them
+    opened: OpenedTls | None = None  # of TLS 1.3, with a key log
     # QUIC
     hello_complete: bool = False
     hello_cut: bool = False  # bytes that the hello needs were not captured

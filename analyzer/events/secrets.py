@@ -1,4 +1,4 @@
-"""Handshake and 1-RTT packets opened with the secrets of a key log.
+"""Handshake and 1-RTT packets of QUIC opened with the secrets of a key log; TLS over TCP: ``requests.opened``.
 
 How it works
 ------------
@@ -14,6 +14,7 @@ from collections.abc import Iterable, Mapping
 
 from analyzer.events.connection import Connection, Flows
 from analyzer.events.quic.attempt import server_hello_of
+from analyzer.events.requests.opened import open_tls
 from analyzer.wire import keylog
 from analyzer.wire.certificates import CERTIFICATE, ENCRYPTED_EXTENSIONS, read_certificates, read_encrypted_extensions
 from analyzer.wire.codes import close_name
@@ -123,8 +124,11 @@ def open_with_secrets(flows: Flows, connections: Iterable[Connection], log: keyl
     """Open what the secrets open, connection by connection."""
     for connection in connections:
         hello = connection.hello
-        secrets = log.secrets.get(hello.random) if hello is not None and connection.transport == "quic" else None
+        secrets = log.secrets.get(hello.random) if hello is not None else None
         if not secrets:
+            continue
+        if connection.transport == "tcp":
+            open_tls(flows, connection, secrets)
             continue
         opened = _Opened(connection, secrets, _suites(server_hello_of(flows, connection), secrets))
         for row in sorted((*connection.rows, *connection.elsewhere_rows)):

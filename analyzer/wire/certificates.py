@@ -17,7 +17,7 @@ from cryptography import x509
 from analyzer.wire.tls import Message
 
 ENCRYPTED_EXTENSIONS, CERTIFICATE = 8, 11
-_ALPN, _TRANSPORT_PARAMETERS = 16, 0x39
+_STATUS_REQUEST, _ALPN, _TRANSPORT_PARAMETERS = 5, 16, 0x39
 
 #: Chains are a handful of certificates; what lists more is not read further.
 MOST_CERTIFICATES = 16
@@ -58,6 +58,20 @@ def read_certificates(stream: bytes, message: Message) -> tuple[Certificate, ...
         at += 3 + size
         at += 2 + int.from_bytes(body[at : at + 2], "big")
     return tuple(chain)
+
+
+def stapled_status(stream: bytes, message: Message) -> bytes:
+    """The CertificateStatus that comes with the first certificate of a Certificate message (RFC 8446 §4.4.2.1)."""
+    body = stream[message.start + 4 : message.start + 4 + message.length]
+    at = 1 + (body[0] if body else 0) + 3
+    at += 3 + int.from_bytes(body[at : at + 3], "big")
+    end, at = at + 2 + int.from_bytes(body[at : at + 2], "big"), at + 2
+    while at + 4 <= end <= len(body):
+        kind, size = int.from_bytes(body[at : at + 2], "big"), int.from_bytes(body[at + 2 : at + 4], "big")
+        if kind == _STATUS_REQUEST:
+            return body[at + 4 : min(at + 4 + size, end)]
+        at += 4 + size
+    return b""
 
 
 def read_certificate(der: bytes) -> Certificate:

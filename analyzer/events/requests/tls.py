@@ -15,6 +15,7 @@ Of a connection whose hellos were read already all this is put off until somebod
 from __future__ import annotations
 
 import functools
+from typing import TYPE_CHECKING
 
 from analyzer.events.connection import Connection, Flows
 from analyzer.events.requests.request import TLS, Details, Request
@@ -25,9 +26,13 @@ from analyzer.wire.tls import ALERT, APPLICATION, handshake_messages, is_record,
 from analyzer.wire.tls_hello import ClientHello, HelloFlaw, read_client_hello, read_server_hello
 from analyzer.wire.web.openings import is_http_message
 
-_CERTIFICATE_STATUS = 22
+if TYPE_CHECKING:
+    from analyzer.events.requests.opened import OpenedTls
+
+_CERTIFICATE, _CERTIFICATE_STATUS = 11, 22
 _ALERT_BYTES = 19  # a protected alert of TLS 1.3: level, description, content type and tag (RFC 8446 §5.2)
 _FATAL = 2
+_SHAPE = "record of an alert's size before the end"
 
 
 def plain_tls_request(flows: Flows, connection: Connection) -> Request | None:
@@ -79,6 +84,8 @@ def tls_request(flows: Flows, connection: Connection, client: Stream, server: St
         _read_reply(request, came)
     for side, stream in (("client", client), ("server", server)):
         _read_ending(flows, request, side, stream)
+    if connection.opened is not None:
+        _read_opened(request, connection.opened)
     return request
 
 
@@ -146,6 +153,21 @@ def _read_stapled(request: Request, body: bytes) -> None:
         request.details.notes.append((request.reply_row, words))
 
 
+def _read_opened(request: Request, opened: OpenedTls) -> None:
+    """What a key log opened: the stapled response of TLS 1.3, and protected alerts in words."""
+    from analyzer.wire.certificates import stapled_status
+
+    for message in handshake_messages(opened.handshake):
+        if message.kind == _CERTIFICATE and not message.missing:
+            _read_stapled(request, stapled_status(opened.handshake, message))
+    for alert in opened.alerts:
+        words = f"alert {alert_name(alert.description)}"
+        request.details.notes = [note for note in request.details.notes if note != (alert.row, _SHAPE)]
+        request.details.notes.append((alert.row, words))
+        if alert.level == _FATAL and alert.description:
+            request.details.replied += f", {words} of the {alert.side}"
+
+
 def _read_ending(flows: Flows, request: Request, side: str, stream: Stream) -> None:
     """Alerts of one side: those in clear, protected ones by their type, and what has the shape of one at its end."""
     content, details = stream.behind(stream.begin), request.details
@@ -160,8 +182,9 @@ def _read_ending(flows: Flows, request: Request, side: str, stream: Stream) -> N
     if last is None or last.kind != APPLICATION or last.missing or last.length != _ALERT_BYTES:
         return
     if _ends_at(flows, request.connection, stream, last.end):
-        details.notes.append((stream.rows_at(stream.begin + last.start)[0], "record of an alert's size before the end"))
-        if all(header.kind != APPLICATION for header in headers[:-1]):
+        details.notes.append((stream.rows_at(stream.begin + last.start)[0], _SHAPE))
+        is_first = all(header.kind != APPLICATION for header in headers[:-1])
+        if is_first and request.connection.opened is None:
             details.replied += f", and the {side}'s only protected record has the size of an alert"
 
 

@@ -15,6 +15,7 @@ from analyzer.events import flows as fl
 from analyzer.events.connection import Flows
 from analyzer.events.conversations import Conversations, conversations
 from analyzer.events.fragments import FLAW_WORDS
+from analyzer.events.requests.reader import MOST_REQUESTS
 from analyzer.events.scan import LEDGER, Scan
 from analyzer.exchanges.connections import MOST_RECORDS, Judge, connections_table
 from analyzer.exchanges.ends.places import Place
@@ -110,6 +111,10 @@ def _view(judge: Judge, found: Conversations, place: Place, facts: Sequence[Capt
     """The tables of one place."""
     connections = connections_table(judge)
     requests = exchanges_table(judge, found, connections)
+    unread = judge.requests.unread
+    beyond = (
+        (f"{unread:,} connections were not read for requests: there are more than {MOST_REQUESTS:,}",) if unread else ()
+    )
     return View(
         connections=connections,
         exchanges=requests,
@@ -119,11 +124,15 @@ def _view(judge: Judge, found: Conversations, place: Place, facts: Sequence[Capt
         stories=stories_table(judge),
         captures=tuple(
             replace(
-                _capture_view(found.flows, index, facts[index], _vantage(found, index, place, facts, given.vantages)),
+                view,
                 clock=place.ahead,
                 clock_within=place.within,
+                warnings=(*view.warnings, *(f"{view.name}: {words}" for words in beyond)),
             )
             for index in place.captures
+            for view in [
+                _capture_view(found.flows, index, facts[index], _vantage(found, index, place, facts, given.vantages))
+            ]
         ),
     )
 

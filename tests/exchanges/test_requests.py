@@ -10,9 +10,9 @@ import pytest
 from analyzer.analysis import analyse
 from tests.conftest import ROOT
 from tests.crafted import SECOND, Captured
-from tests.events.playbook import A, F, P, Play, R
+from tests.events.playbook import SERVER, A, F, P, Play, R
 from tests.events.requests.asking import Asking
-from tests.exchanges.analysed import rows
+from tests.exchanges.analysed import analysed, rows
 
 GET = b"GET /a HTTP/1.1\r\nHost: www.example.com\r\n\r\n"
 OK = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
@@ -111,3 +111,13 @@ def test_ocsp_over_the_family_that_works() -> None:
     assert table[0]["asked"] == "OCSP request, serial 1001 by POST"
     assert table[1]["replied"] == "HTTP 200, OCSP good until 2026-11-22T23:08:48Z"
     assert table[0]["ocsp_until"] - table[0]["request_time"] == pytest.approx(86400 * SECOND, abs=2 * SECOND)
+
+
+def test_too_many_requests_are_left_out_with_a_warning(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("analyzer.events.requests.reader.MOST_REQUESTS", 1)
+    captured = Asking().c(GET).s(OK).play.captured
+    captured += Asking(Play(("192.0.2.11", 50660), SERVER)).c(GET).s(OK).play.captured
+    analysis = analysed(tmp_path, captured)
+    assert [row["client_address"] for row in analysis.exchanges.rows() if row["kind"] == "http"] == ["192.0.2.10"]
+    (warning,) = [words for words in analysis.document["captures"][0]["warnings"] if "requests" in words]
+    assert "1 connections were not read" in warning

@@ -22,6 +22,9 @@ from analyzer.wire.web.responders import responder_hosts
 _CERTIFICATE = 11
 _TLS_1_3 = 0x0304
 
+#: Requests of one reading. A hostile capture may hold one in every 27 bytes that were kept.
+MOST_REQUESTS = 500_000
+
 #: Servers whose certificates are looked at for the names of OCSP responders.
 MOST_SERVERS = 1_000
 
@@ -36,11 +39,14 @@ class Requests:
         headed = set(np.unique(rows.flow[rows.head > 0]).tolist())
         speaking = [c for c in connections if c.transport == "tcp" and (c.opening or c.flow in headed)]
         self._tls = [c for c in speaking if c.opening == openings.TLS]
-        for connection in self._tls:
-            request = plain_tls_request(flows, connection)
-            self._add(request or tls_request(flows, connection, *self._streams(connection)))
-        for connection in speaking:
-            if connection.opening != openings.TLS:
+        self.unread = 0  # connections that were left out
+        for connection in [*self._tls, *(c for c in speaking if c.opening != openings.TLS)]:
+            if len(self.found) >= MOST_REQUESTS:
+                self.unread += 1
+            elif connection.opening == openings.TLS:
+                request = plain_tls_request(flows, connection)
+                self._add(request or tls_request(flows, connection, *self._streams(connection)))
+            else:
                 self._read_http(connection)
 
     @functools.cached_property

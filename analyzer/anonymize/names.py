@@ -26,6 +26,8 @@ _HIGH = bytes(range(128, 256))
 _CONTROL = bytes(c for c in [*range(33), 127] if c not in _FORM)
 _ALPHABETS = {symbol: alphabet for alphabet in (_LOWER, _DIGITS, _SIGNS, _HIGH, _CONTROL) for symbol in alphabet}
 _PASSES = 3
+#: RFC 1035 §2.3.4; what is longer is no label, and only scrambled.
+_LONGEST_LABEL = 63
 _ROLE = re.compile(rb"ocsp[0-9]*")
 _ESCAPE = re.compile(r"\\(x[0-9a-f]{2}|[0-9]{3}|.)", re.DOTALL)
 
@@ -70,6 +72,8 @@ class Names:
 
     def _word(self, word: bytes, domain: bytes) -> bytes:
         """A word between hyphens; walked on where the replacement would be a word that is kept."""
+        if len(word) > _LONGEST_LABEL:
+            return self.scrambled(word)
         if _ROLE.fullmatch(word):
             return word
         word = self._permuted(word, domain)

@@ -60,6 +60,8 @@ def edit_heads(stream: bytes, maps: Maps) -> tuple[bytes, list[tuple[int, int]]]
     at = 0
     while at < len(stream) and is_head(stream[at : at + 16]):
         end = _edit_head(stream, at, copy, maps)
+        if end == at:
+            break
         shown.append((at, end))
         length = _LENGTH.search(stream[at:end])
         at = end + (int(length[1]) if length else 0)

@@ -17,8 +17,9 @@ _A, _AAAA, _OPT = 1, 28, 41
 _ONE_NAME = (2, 5, 12, 39)  # NS, CNAME, PTR, DNAME
 #: Type -> bytes before the name in its data: MX; SRV; SVCB and HTTPS.
 _NAME_BEHIND = {15: 2, 33: 6, 64: 2, 65: 2}
-_SOA = 6
-_KEPT_DATA = (43, 46, 48)  # DS, RRSIG, DNSKEY: their fixed parts only
+_SOA, _RRSIG, _NSEC, _NSEC3, _NAPTR, _CAA = 6, 46, 47, 50, 35, 257
+_STRINGS = (13, 16, 99)  # HINFO, TXT, SPF: texts of at most 255 bytes, each behind its length
+_FIXED = {43: 4, 44: 2, 48: 4, 52: 3}  # DS, SSHFP, DNSKEY, TLSA: bytes of numbers before keys and digests
 _SVCB = (64, 65)
 _MANDATORY, _ALPN, _NO_DEFAULT_ALPN, _PORT, _IPV4_HINT, _ECH, _IPV6_HINT = range(7)
 _CLIENT_SUBNET, _PADDING = 8, 12
@@ -96,9 +97,44 @@ def _record(edit: Edit, at: int) -> int:
         edit.keep(behind, min(behind + 20, end))
     elif kind == _OPT:
         _options(edit, start, end)
-    elif kind in _KEPT_DATA:
-        edit.keep(start, min(start + 4, end))
+    elif kind in _FIXED:
+        edit.keep(start, min(start + _FIXED[kind], end))
+    else:
+        _other(edit, kind, start, end)
     return end
+
+
+def _other(edit: Edit, kind: int, start: int, end: int) -> None:
+    """Data of the rarer kinds, so far that it is read as the original was."""
+    if kind in _STRINGS:
+        _strings(edit, start, end)
+    elif kind == _RRSIG:
+        edit.keep(start, min(start + 18, end))
+        _name(edit, start + 18)
+    elif kind == _NSEC:
+        edit.keep(_name(edit, start), end)
+    elif kind == _NSEC3:
+        edit.keep(start, min(start + 4, end))
+        _, behind = edit.vector(start + 4, 1)
+        _, behind = edit.vector(behind, 1)
+        edit.keep(behind, end)
+    elif kind == _NAPTR:
+        edit.keep(start, min(start + 4, end))
+        _name(edit, _strings(edit, start + 4, end, most=3))
+    elif kind == _CAA:
+        edit.keep(start, min(start + 1, end))
+        tag, behind = edit.vector(start + 1, 1)
+        edit.keep(tag, behind)
+        edit.put(behind, edit.maps.names.scrambled(edit.b[behind:end]))
+
+
+def _strings(edit: Edit, at: int, end: int, *, most: int = 255) -> int:
+    """Scramble texts, each behind its length in 8 bits; returns the offset behind the last of them."""
+    while at < end and most:
+        start, behind = edit.vector(at, 1)
+        edit.put(start, edit.maps.names.scrambled(edit.b[start : min(behind, end)]))
+        at, most = min(behind, end), most - 1
+    return at
 
 
 def _parameters(edit: Edit, at: int, end: int) -> None:

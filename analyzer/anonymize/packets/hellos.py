@@ -21,9 +21,10 @@ from analyzer.wire.tls import CLIENT_HELLO, SERVER_HELLO
 from analyzer.wire.tls_hello import HELLO_RETRY_RANDOM, is_grease
 
 #: Extensions whose body tells what software supports, and nothing of who uses it (IANA, TLS ExtensionType Values).
-_KEPT = frozenset(
-    {1, 5, 10, 11, 13, 15, 18, 19, 20, 21, 22, 23, 24, 27, 28, 34, 42, 43, 45, 47, 49, 50, 51, 13172, 17513, 17613}
-)
+_KEPT = frozenset({1, 10, 11, 13, 15, 19, 20, 22, 23, 24, 27, 28, 34, 42, 43, 45, 49, 50, 51})
+#: Extensions that may stay where their body is the usual one: no responder named, no timestamps, zeros, at most a byte.
+_USUAL = {5: b"\x01\0\0\0\0", 18: b"", 13172: b""}
+_PADDING = 21
 #: Transport parameters of RFC 9000 §18.2 and others that hold numbers: not tokens, not addresses.
 _KEPT_PARAMETERS = frozenset(
     {
@@ -87,12 +88,18 @@ def _extensions(edit: Edit, at: int) -> None:
             body = Edit(edit.b[start:end], edit.maps)
             _EDITED[kind](body)
             edit.put(start, bytes(body.copy))
-        elif kind in _KEPT or is_grease(kind):
+        elif _is_usual(kind, edit.b[start:end]):
             edit.keep(start, end)
         else:
             edit.replace(start, end, b"ticket")
         at = end
     edit.keep(at, len(edit.b))  # fewer than the four bytes that an extension begins with
+
+
+def _is_usual(kind: int, body: bytes) -> bool:
+    if kind == _PADDING:
+        return not any(body)
+    return kind in _KEPT or _USUAL.get(kind) == body or (is_grease(kind) and len(body) <= 1) or not body
 
 
 def _server_name(edit: Edit) -> None:
@@ -177,6 +184,8 @@ def _transport_parameters(edit: Edit) -> None:
 _EDITED: dict[int, Callable[[Edit], None]] = {
     0: _server_name,
     16: _alpn,
+    17513: _alpn,  # application settings: the protocols that have them
+    17613: _alpn,
     41: _pre_shared_key,
     44: _cookie,
     0x39: _transport_parameters,

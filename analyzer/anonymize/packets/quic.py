@@ -233,7 +233,8 @@ class QuicCopies:
             return Written(octets, True)  # padding outside of the packets
         if packet.kind == REST or not self._is_version(packet.version, datagram.path):
             # A digest, behind a byte that begins no QUIC packet: different datagrams stay different.
-            return Written((b"\0" + self._maps.key.bytes_for(b"digest", octets, _DIGEST))[: len(octets)], False)
+            digest = b"\0" + self._maps.key.bytes_for(b"digest", octets, _DIGEST)
+            return Written(digest[: len(octets)], len(octets) <= len(digest))
         read = read_invariants(octets, 0, len(octets))
         return Written(octets[: read.after] if read is not None else b"", False)
 

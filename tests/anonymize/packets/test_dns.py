@@ -6,7 +6,6 @@ import dns.edns
 import dns.message
 import dns.rdatatype
 import dns.rrset
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -84,12 +83,11 @@ def test_a_subnet_of_the_client_is_mapped_as_its_addresses_are() -> None:
     assert subnet.srclen == 24
 
 
-@pytest.mark.parametrize("length", range(0, len(answer()), 3))
-def test_every_prefix_is_safe(length: int) -> None:
-    copy = edit_message(answer()[:length], MAPS)
-    assert len(copy) == length
-    for private in (b"xample", b"mail", b"alice"):
-        assert private not in copy.lower()
+def test_every_prefix_is_safe() -> None:
+    for length in range(len(answer())):
+        copy = edit_message(answer()[:length], MAPS)
+        assert len(copy) == length
+        assert not any(private in copy.lower() for private in (b"xample", b"mail", b"alice")), length
 
 
 @given(st.binary(max_size=300), st.integers(0, 3), st.integers(0, 3))

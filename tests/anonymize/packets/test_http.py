@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -47,11 +46,10 @@ def test_a_response() -> None:
         assert kept in copy
 
 
-@pytest.mark.parametrize("length", range(len(REQUEST)))
-def test_every_prefix_is_safe(length: int) -> None:
-    copy = shown(REQUEST[:length])
-    for private in (b"alice", b"example", b"Acme", b"blue"):
-        assert private not in copy
+def test_every_prefix_is_safe() -> None:
+    for length in range(len(REQUEST)):
+        copy = shown(REQUEST[:length])
+        assert not any(private in copy for private in (b"alice", b"example", b"Acme", b"blue")), length
 
 
 @given(st.sampled_from([b"GET ", b"HTTP/1.1 ", b"POST / HTTP/1.1\r\n"]), st.binary(max_size=120))

@@ -207,9 +207,11 @@ def analyse(
     ``keylog`` is a file in the format of SSLKEYLOGFILE; secrets blocks of pcapng are used as well. ``vantages`` says of
     files, by path or base name, at which end they were made: client, server or middle. ``progress`` is called with the
     bytes read so far and the bytes in all, -1 if unknown. ``work`` says which processes read. Raises ``UsageError`` for
-    a key log that cannot be read, or a cluster that does not answer.
+    a key log that cannot be read, a cluster that does not answer, or too little memory.
     """
     given = given_by_user(keylog, vantages)
+    if work.cluster and work.max_memory:
+        raise UsageError("--max-memory holds for one process: it cannot be given with --cluster")
     if work.cluster:
         from analyzer.fleet.cluster import scan_on_cluster
 
@@ -255,6 +257,12 @@ def scan_captures(captures: CaptureSet, *, with_secrets: bool = False, work: Wor
     """
     compiled = worth_compiling(captures.size_hint)
     with_secrets |= any(facts.format.startswith("pcapng") for facts in captures.captures)
+    if work.max_memory:
+        from analyzer.fleet.limit import scan_within
+        from analyzer.fleet.pieces import How
+
+        batches = captures.batches(compiled)
+        return scan_within(batches, len(captures.captures), How(compiled, with_secrets), work.max_memory)
     if work.jobs != 1 and (work.jobs is not None or captures.disk_bytes >= PARALLEL_FROM_BYTES):
         from analyzer.fleet.local import jobs_that_pay, scan_in_parallel
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import click
@@ -18,6 +19,16 @@ def _keep(context: click.Context, parameter: click.Parameter, given: int | str |
         context.meta.setdefault(_KEY, {})[parameter.name] = given
 
 
+def _bytes(given: str | None) -> int | None:
+    """A size such as 512M in bytes."""
+    if given is None:
+        return None
+    found = re.fullmatch(r"([0-9]{1,9})([MG])", given.upper().removesuffix("B").removesuffix("I"))
+    if not found:
+        raise click.BadParameter(f"{given!r} is not a size such as 512M or 2G")
+    return int(found[1]) << {"M": 20, "G": 30}[found[2]]
+
+
 WORK_OPTIONS = (
     click.option(
         "--jobs",
@@ -26,6 +37,13 @@ WORK_OPTIONS = (
         expose_value=False,
         callback=_keep,
         help="How many processes read at the same time. As many as pay if not given.",
+    ),
+    click.option(
+        "--max-memory",
+        metavar="SIZE",
+        expose_value=False,
+        callback=lambda context, parameter, given: _keep(context, parameter, _bytes(given)),
+        help="Stay within 512M, 2G, ...: the oldest connections that ended are then only counted.",
     ),
     click.option(
         "--cluster",

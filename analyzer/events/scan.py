@@ -46,7 +46,10 @@ from analyzer.wire import packets as pk
 from analyzer.wire.packets import LATER_FRAGMENT, NO_FLAW, NOT_IP, UDP, UNREAD_LINK, decode_packets, new_packets
 from analyzer.wire.quic.split import INITIAL
 
-LEDGER = ("records", "decoded", "not_ip", "fragments", "duplicates", "truncated", "flawed", "unread_link_type", "cut")
+LEDGER = (
+    *("records", "decoded", "not_ip", "fragments", "duplicates", "truncated", "flawed", "unread_link_type", "cut"),
+    *("summarized_connections", "summarized_records"),  # counted by fleet.limit
+)
 
 #: What one scan remembers at most: flows, QUIC connection IDs of Initials, selected packets, bytes of them. About 4 GB
 #: together with what is made of it; a gigabyte of ordinary traffic has a tenth of that.
@@ -175,7 +178,7 @@ def _count(ledger: NDArray[np.int64], batch: Batch, packets: Matrix) -> None:
         counts = [np.count_nonzero(mine & column) for column in (not_ip, fragments, truncated, flawed, unread)]
         total = np.count_nonzero(mine)
         decoded = total - counts[0] - counts[1] - counts[3] - counts[4]
-        ledger[capture] += (total, decoded, counts[0], counts[1], 0, *counts[2:], 0)
+        ledger[capture] += (total, decoded, counts[0], counts[1], 0, *counts[2:], 0, 0, 0)
 
 
 def _assemble(table: FlowTable, collector: _Collector, ledger: NDArray[np.int64]) -> Scan:

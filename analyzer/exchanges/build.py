@@ -152,6 +152,11 @@ def _capture_view(flows: Flows, index: int, facts: CaptureFacts, vantage: Vantag
     if ledger["unread_link_type"]:
         count = ledger["unread_link_type"]
         warnings.append(f"{facts.name}: {count} records of link type {', '.join(unread)}, which is not read here")
+    if ledger["summarized_connections"]:
+        warnings.append(
+            f"{facts.name}: {ledger['summarized_connections']:,} connections with {ledger['summarized_records']:,} "
+            "records are in no table: they were the oldest when --max-memory was reached, and are only counted"
+        )
     pieces = Counter(word for row, word in flows.fragments.flaw.items() if scan.rows.capture[row] == index)
     for word, count in sorted(pieces.items()):
         what = "IP fragment" if count == 1 else "IP fragments"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """How many processes read, or which cluster does, and how much memory a scan may fill; results are the same."""
+    """How many processes read, or which cluster does, and how much memory one process may fill: then it reads alone."""
 
     jobs: int | None = None  # None: as many as pay
     cluster: str = ""  # address of a Dask scheduler

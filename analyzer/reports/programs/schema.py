@@ -77,6 +77,8 @@ def _capture() -> Definition:
         "flawed",
         "unread_link_type",
         "cut",
+        "summarized_connections",
+        "summarized_records",
     )
     seen = _object({"hosts_seen_sending": _count(), "hosts_only_receiving": _count()})
     return _object(

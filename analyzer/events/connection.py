@@ -120,6 +120,7 @@ class Connection:
     close_space: str = ""  # initial, handshake or 1-rtt: where CONNECTION_CLOSE was read
     chosen_alpn: str = ""  # what the server chose, with a key log
     certificates: tuple[Certificate, ...] = ()  # of the server, with a key log
+    reset_tokens: tuple[bytes, ...] = ()  # of stateless resets of either side, with a key log
     client_kinds: int = 0  # bits of the kinds of QUIC packets that were seen, of wire.quic.summary
     server_kinds: int = 0
     other_paths: tuple[Path, ...] = ()  # further flows of the connection, by a connection ID of the server

@@ -3,27 +3,31 @@
 How it works
 ------------
 The client random of a ClientHello leads to the secrets of its connection. Handshake packets give the server's ALPN,
-its certificate chain, and CONNECTION_CLOSE frames in words; of 1-RTT packets only those whose bytes were kept are
-opened (the first of each direction), for CONNECTION_CLOSE. Nothing that was judged without secrets is judged again:
-what is read here is added.
+its certificate chain, the token of its stateless resets and CONNECTION_CLOSE frames in words; of 1-RTT packets only
+those whose bytes were kept are opened (the first of each direction), for CONNECTION_CLOSE and NEW_CONNECTION_ID. A
+connection ID that was issued there joins the flows that begin with it, a token proves a single reset; the stories of
+those connections are told again. No outcome changes.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 
-from analyzer.events.connection import Connection, Flows
+from analyzer.events.connection import Connection, Flows, Socket
 from analyzer.events.quic.attempt import server_hello_of
 from analyzer.events.requests.opened import open_tls
+from analyzer.events.story.paths import TOKEN, has_token, join_paths
+from analyzer.events.story.story import tell
 from analyzer.wire import keylog
 from analyzer.wire.certificates import CERTIFICATE, ENCRYPTED_EXTENSIONS, read_certificates, read_encrypted_extensions
 from analyzer.wire.codes import close_name
 from analyzer.wire.quic.crypto_stream import CryptoStream
-from analyzer.wire.quic.frames import ConnectionClose, Crypto, read_frames
+from analyzer.wire.quic.frames import ConnectionClose, Crypto, NewConnectionId, read_frames
 from analyzer.wire.quic.header import QuicPacket, read_datagram
 from analyzer.wire.quic.protection import Keys, Protection, open_packet
 from analyzer.wire.quic.secrets import AES_128_GCM, AES_256_GCM, CHACHA20_POLY1305, keys_of_secret, updated
 from analyzer.wire.quic.split import HANDSHAKE, SHORT, Flaw
+from analyzer.wire.quic.transport_parameters import STATELESS_RESET_TOKEN, read_transport_parameters
 from analyzer.wire.tls import handshake_messages
 from analyzer.wire.tls_hello import ServerHello
 
@@ -71,6 +75,8 @@ class _Opened:
         self.connection, self.secrets, self.suites = connection, secrets, suites
         self.sides: dict[tuple[str, bool], _Side] = {}
         self.stream = CryptoStream()  # of the server's Handshake packets
+        self.issued: list[bytes] = []  # connection IDs of the server
+        self.tokens: set[bytes] = set()  # of stateless resets of either side
 
     def take(self, payload: bytes, packet: QuicPacket, *, from_server: bool) -> None:
         """Open one packet and keep what its frames say."""
@@ -83,6 +89,9 @@ class _Opened:
         for frame in read_frames(clear).frames:
             if type(frame) is Crypto and from_server and space == "handshake":
                 self.stream.add(frame.offset, frame.piece)
+            elif type(frame) is NewConnectionId:
+                self.tokens.add(frame.reset_token)
+                self.issued += [frame.cid] if from_server else []
             elif type(frame) is ConnectionClose and not self.connection.close_side:
                 self._close(frame, space, from_server=from_server)
 
@@ -114,14 +123,18 @@ class _Opened:
         stream = self.stream.prefix()
         for message in handshake_messages(stream):
             if message.kind == ENCRYPTED_EXTENSIONS:
-                chosen = read_encrypted_extensions(stream, message).alpn or b""
-                self.connection.chosen_alpn = chosen.decode("utf-8", "backslashreplace")
+                extensions = read_encrypted_extensions(stream, message)
+                self.connection.chosen_alpn = (extensions.alpn or b"").decode("utf-8", "backslashreplace")
+                parameters = read_transport_parameters(extensions.transport_parameters or b"")
+                self.tokens.add(parameters.values.get(STATELESS_RESET_TOKEN, b""))
             elif message.kind == CERTIFICATE:
                 self.connection.certificates = read_certificates(stream, message)
+        self.connection.reset_tokens = tuple(sorted(token for token in self.tokens if len(token) == TOKEN))
 
 
-def open_with_secrets(flows: Flows, connections: Iterable[Connection], log: keylog.KeyLog) -> None:
-    """Open what the secrets open, connection by connection."""
+def open_with_secrets(flows: Flows, connections: list[Connection], log: keylog.KeyLog) -> None:
+    """Open what the secrets open, connection by connection; flows that turn out to be a path of one leave the list."""
+    issued: dict[tuple[Socket, bytes], Connection] = {}
     for connection in connections:
         hello = connection.hello
         secrets = log.secrets.get(hello.random) if hello is not None else None
@@ -139,6 +152,13 @@ def open_with_secrets(flows: Flows, connections: Iterable[Connection], log: keyl
                 if packet.kind in (HANDSHAKE, SHORT) and packet.flaw == Flaw.NONE:
                     opened.take(payload, packet, from_server=from_server)
         opened.finish()
+        issued |= {(connection.server, cid): connection for cid in opened.issued}
+    before = {id(connection): len(connection.other_paths) for connection in connections}
+    connections[:] = join_paths(flows, connections, issued)
+    for connection in connections:
+        has_moved = len(connection.other_paths) > before[id(connection)]
+        if has_moved or (connection.reset_tokens and has_token(flows, connection)):
+            connection.story = tell(flows, connection)
 
 
 def _suites(hello: ServerHello | None, secrets: Mapping[str, bytes]) -> tuple[int, ...]:

@@ -107,7 +107,7 @@ def _argument(attempts: Attempts, stories: list[Told], *, natural: bool) -> Argu
         ),
         limitations=("A close among the last packets of the silent side cannot be read without a key log.",),
         look_alikes=(
-            LookAlike("quic-stateless-reset", True, "no two datagrams of the silent side end in the same 16 bytes"),
+            _reset_look_alike(stories),
             LookAlike("quic-path-change-silent", True, "no packet with the server's connection ID on another 4-tuple"),
             advice.one_way_look_alike(attempts),
         ),
@@ -116,3 +116,12 @@ def _argument(attempts: Attempts, stories: list[Told], *, natural: bool) -> Argu
             "Then look for state in between: `conntrack -L -p udp`, load balancer entries, NAT timeouts.",
         ),
     )
+
+
+def _reset_look_alike(stories: list[Told]) -> LookAlike:
+    fitting = [t for t in stories if t["resets"]]
+    if fitting:
+        return LookAlike(
+            "quic-stateless-reset", False, f"the last datagram of the silent side fits in {len(fitting):,}"
+        )
+    return LookAlike("quic-stateless-reset", True, "no two datagrams of the silent side end in the same 16 bytes")

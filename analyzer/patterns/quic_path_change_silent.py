@@ -14,7 +14,8 @@ How it decides
     old path do not count. Stateless resets are replies of a kind, and another pattern's.
 
 What it cannot know
-    Connection IDs that were issued later are under protection: a change that also changes the ID is not seen.
+    Connection IDs that were issued later are under protection: a change that also changes the ID is seen with a
+    key log alone.
 
 Look-alikes
     quic-stateless-reset (the server answers with resets), quic-connection-silent (no new path), a migration that

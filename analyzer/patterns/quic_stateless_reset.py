@@ -2,7 +2,8 @@
 
 What it sees
     Several datagrams of one side that look like short header packets and end in the same 16 bytes, the stateless
-    reset token. One finding for each server socket and address family.
+    reset token. With a key log a single one that ends in the token which the side had issued. Without, a single one
+    that fits in its place. One finding for each server socket and address family.
 
 Why it matters
     The server lost the connection's state: a restart, a reload, a packet that reached another worker or machine.
@@ -11,10 +12,13 @@ Why it matters
 How it decides
     Any other short header packet ends in an authentication tag, and two equal ones do not happen. Size proves
     nothing: nginx sends resets that are larger than the packets that provoke them. Where the bytes themselves were
-    compared it is certain.
+    compared it is certain. A single one fits where it is small, the server's last packet, came after a pause, and lacks
+    the client's connection ID, which all others carried: possible, and no more than a note. Where the client goes on in
+    vain, quic-connection-silent stands and names it.
 
 What it cannot know
-    A single reset: it looks like any short header packet. Whether the client knew the token.
+    A single reset to a client without connection IDs: it looks like any short header packet. Whether the client knew
+    the token.
 
 Look-alikes
     Ordinary 1-RTT packets; quic-connection-silent (nothing comes back); quic-path-change-silent (nothing on a new
@@ -37,7 +41,18 @@ from functools import partial
 
 from analyzer.exchanges.view import View
 from analyzer.patterns.evidence import Attempts, attempts_by_socket, finding_of, first_request
-from analyzer.patterns.finding import CERTAIN, INFO, LIKELY, WARNING, Argument, Finding, LookAlike, Pattern, Threshold
+from analyzer.patterns.finding import (
+    CERTAIN,
+    INFO,
+    LIKELY,
+    POSSIBLE,
+    WARNING,
+    Argument,
+    Finding,
+    LookAlike,
+    Pattern,
+    Threshold,
+)
 from analyzer.patterns.told import Told, chosen, filter_of_all_paths, told, total, which
 from analyzer.patterns.words import FAMILIES, sentence
 
@@ -54,11 +69,11 @@ PATTERN = Pattern(
 
 def find(view: View) -> Iterator[Finding]:
     """A finding for each server socket that sent resets, and one for resets of clients."""
-    for side in ("server", "client"):
-        mask = chosen(view, partial(_was_reset, side=side))
+    for side, is_lone in (("server", False), ("client", False), ("server", True)):
+        mask = chosen(view, partial(_was_reset, side=side, is_lone=is_lone))
         for attempts in attempts_by_socket(view, mask):
             stories = told(attempts)
-            finding = finding_of(PATTERN, attempts, argument=_argument(attempts, stories, side))
+            finding = finding_of(PATTERN, attempts, argument=_argument(attempts, stories, side, is_lone=is_lone))
             onset, last = min(t["resets_from"] for t in stories), max(t["resets_until"] for t in stories)
             if any(t["resets_on_new_path"] for t in stories):
                 shown = filter_of_all_paths(attempts, (finding.first_time, last))
@@ -66,11 +81,15 @@ def find(view: View) -> Iterator[Finding]:
             yield replace(finding, onset=onset, last_time=last)
 
 
-def _was_reset(t: Told, *, side: str) -> bool:
-    return bool(t["resets"] >= 2 and t["resets_side"] == side)
+def _was_reset(t: Told, *, side: str, is_lone: bool) -> bool:
+    is_sure = t["resets"] >= 2 or (t["resets"] == 1 and t["resets_by_token"])
+    fits = t["resets"] == 1 and not is_sure and not t["silent_side"]
+    return bool(t["resets_side"] == side and (fits if is_lone else is_sure))
 
 
-def _argument(attempts: Attempts, stories: list[Told], side: str) -> Argument:
+def _argument(attempts: Attempts, stories: list[Told], side: str, *, is_lone: bool) -> Argument:
+    if is_lone:
+        return _lone(attempts)
     moved = sum(t["resets_on_new_path"] for t in stories)
     after = f", in {moved:,} of them after the client's address or port had changed" if moved else ""
     remedies = (
@@ -83,7 +102,7 @@ def _argument(attempts: Attempts, stories: list[Told], side: str) -> Argument:
         title=f"QUIC over {FAMILIES[attempts.family]} with {attempts.words}: stateless resets from the {side}",
         because=sentence(
             f"{which(attempts)} got {total(stories, 'resets', 'datagram')} that end in one token of 16 bytes for each "
-            f"connection{after}; the first is {first_request(attempts)}"
+            f"connection{_issued(stories)}{after}; the first is {first_request(attempts)}"
         ),
         limitations=("A first reset with another token, or a single one, looks like any short header packet.",),
         look_alikes=(
@@ -91,4 +110,24 @@ def _argument(attempts: Attempts, stories: list[Told], side: str) -> Argument:
             LookAlike("quic-path-change-silent", True, "what came on the new path are resets, no silence"),
         ),
         remedies=remedies if side == "server" else ("The client lost its state: look there first.",),
+    )
+
+
+def _issued(stories: list[Told]) -> str:
+    known = sum(t["resets_by_token"] for t in stories)
+    return f", in {known:,} of them the one that its sender had issued (key log)" if known else ""
+
+
+def _lone(attempts: Attempts) -> Argument:
+    return Argument(
+        severity=INFO,
+        confidence=POSSIBLE,
+        title=f"QUIC over {FAMILIES[attempts.family]} with {attempts.words}: perhaps ended by a stateless reset",
+        because=sentence(
+            f"{which(attempts)} ended with a small datagram of the server after a pause, which lacks the client's "
+            f"connection ID where all others carried it; the first is {first_request(attempts)}"
+        ),
+        limitations=("The server's last packet under another connection ID looks the same; a key log tells.",),
+        look_alikes=(LookAlike("quic-connection-silent", True, "the client did not go on in vain"),),
+        remedies=("See whether the server or its worker was restarted at that second.",),
     )

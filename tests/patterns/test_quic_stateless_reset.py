@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from tests.patterns.tables import SECOND, T0, V4, Row, connection, found, story, view
+from tests.patterns.tables import SECOND, T0, V4, Row, alike, connection, found, story, view
 
 ID = "quic-stateless-reset"
 
@@ -38,6 +38,26 @@ def test_resets_of_a_client_are_info() -> None:
     assert finding.severity == "info"
 
 
-@pytest.mark.parametrize("near_miss", [{"resets": 0}, {"resets": 1}], ids=str)
+def test_a_single_one_with_the_issued_token_is_certain() -> None:
+    [finding] = found(ID, view(reset(resets=1, resets_by_token=True)))
+    assert (finding.severity, finding.confidence) == ("warning", "certain")
+    assert "1 datagram that end in one token" in finding.because
+    assert "the one that its sender had issued (key log)" in finding.because
+
+
+def test_a_single_one_that_fits_is_a_note() -> None:
+    [finding] = found(ID, view(reset(resets=1, resets_proved=False)))
+    assert (finding.severity, finding.confidence) == ("info", "possible")
+
+
+def test_a_single_one_does_not_hide_a_silence() -> None:
+    facts = {"silent_side": "server", "silent_since": 2, "unanswered_from": 3, "unanswered_until": 18}
+    seen = view(reset(**facts, unanswered_packets=5, resets=1, resets_proved=False))
+    [finding] = found("quic-connection-silent", seen)
+    assert (finding.severity, alike(finding)[ID]) == ("error", False)
+    assert not found(ID, seen)
+
+
+@pytest.mark.parametrize("near_miss", [{"resets": 0}, {"resets": 1, "resets_side": "client"}], ids=str)
 def test_near_misses(near_miss: dict[str, object]) -> None:
     assert not found(ID, view(reset(**near_miss)))

@@ -2,21 +2,29 @@
 
 A flow without long headers whose first short header packet begins with the connection ID of a known server goes on
 with that server's connection: the client's port or address changed (RFC 9000 §9, §9.3.3; a short header: §17.3.1).
-Connection IDs that were issued later are under protection and not known here.
+Connection IDs that were issued later are under protection, and known with a key log alone (``events.secrets``).
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from typing import NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
 
 from analyzer.events import flows as fl
 from analyzer.events.connection import Connection, Counters, Flows, Socket
 from analyzer.events.story.endings import TAIL_REPEATS, UNANSWERED, UNANSWERED_SINCE
+from analyzer.wire.packets import UDP
+
+if TYPE_CHECKING:
+    from analyzer.events.selected import Selected
 
 #: Random connection IDs of this length do not meet by chance among the connections of one server socket.
 _LEAST_CID = 4
-_TOKEN = 16  # bytes of a stateless reset token
+TOKEN = 16  # bytes of a stateless reset token
+LEAST_RESET = 21  # RFC 9000 §10.3
 
 
 class Path(NamedTuple):
@@ -39,7 +47,11 @@ class Ending(NamedTuple):
 
 
 class Resets(NamedTuple):
-    """Datagrams of one side that end in one token; ``proved``: the bytes were compared."""
+    """Datagrams of one side that end in one token; ``proved``: the bytes were compared.
+
+    ``by_token``: the token is one that the side had issued, so that a single one is proof. A single one otherwise is
+    not proved: it only fits.
+    """
 
     side: str
     repeats: int
@@ -48,21 +60,29 @@ class Resets(NamedTuple):
     last: int
     proved: bool
     on_new_path: bool
+    by_token: bool = False
 
 
 NO_ENDING = Ending("", -1, -1, -1, 0)
 NO_RESETS = Resets("", 0, (), -1, -1, False, False)
 
 
-def join_paths(flows: Flows, connections: list[Connection]) -> list[Connection]:
-    """The connections without the flows that turned out to be further paths of one of them."""
-    issued: dict[tuple[Socket, bytes], Connection] = {}
-    lengths: dict[Socket, set[int]] = {}
-    for connection in connections:
-        if connection.transport == "quic" and len(connection.server_scid) >= _LEAST_CID:
+def join_paths(
+    flows: Flows, connections: list[Connection], more: Mapping[tuple[Socket, bytes], Connection] | None = None
+) -> list[Connection]:
+    """The connections without the flows that turned out to be further paths of one of them.
+
+    ``more`` are connection IDs that servers issued later; with them, those of the handshakes are not looked up again.
+    """
+    issued = dict(more or {})
+    for connection in connections if more is None else ():
+        if connection.transport == "quic":
             issued[connection.server, connection.server_scid] = connection
-            lengths.setdefault(connection.server, set()).add(len(connection.server_scid))
-    if not issued:
+    lengths: dict[Socket, set[int]] = {}
+    for server, cid in issued:
+        if len(cid) >= _LEAST_CID:
+            lengths.setdefault(server, set()).add(len(cid))
+    if not lengths:
         return connections
     joined = set()
     for other in connections:
@@ -140,17 +160,80 @@ def has_resets(flows: Flows, connection: Connection) -> bool:
     return any(state[2 * f + d, TAIL_REPEATS] > 0 for f, _ in flows_of(flows, connection) for d in (0, 1))
 
 
+def _with_token(flows: Flows, connection: Connection) -> Iterator[tuple[int, int, bool]]:
+    """(row, flow, whether the client sent it) of each datagram that ends in a token which a side had issued."""
+    rows, tokens = flows.scan.rows, connection.reset_tokens
+    own = (connection.flow, connection.client_direction, tuple(connection.rows))
+    for flow, client, listed in (own, *((p.flow, p.client_direction, p.rows) for p in connection.other_paths)):
+        for row in listed if tokens else ():
+            payload = flows.payload(row)
+            if len(payload) == rows.payload_length[row] and payload.endswith(tokens) and payload[0] >> 6 == 1:
+                yield row, flow, int(rows.direction[row]) == client
+
+
+def has_token(flows: Flows, connection: Connection) -> bool:
+    """Whether a datagram ends in a token of a stateless reset that secrets have shown."""
+    return any(True for _ in _with_token(flows, connection))
+
+
+def _known_resets(flows: Flows, connection: Connection) -> Resets:
+    """The resets that end in a token which a side had issued."""
+    found = list(_with_token(flows, connection))
+    if not found:
+        return NO_RESETS
+    by_client = found[0][2]
+    mine = [(row, flow) for row, flow, is_client in found if is_client == by_client]
+    same = tuple(row for row, _ in mine)
+    times = flows.scan.rows.time[list(same)].tolist()
+    moved = any(flow != connection.flow for _, flow in mine)
+    side = "client" if by_client else "server"
+    return Resets(side, len(same), same, times[0], times[-1], proved=True, on_new_path=moved, by_token=True)
+
+
 def resets_of(flows: Flows, connection: Connection) -> Resets:
-    """The resets of the side that sent most of them."""
-    found = NO_RESETS
+    """The resets of the side that sent most of them; else a single one that fits in its place."""
+    known = found = _known_resets(flows, connection)
     own = (connection.flow, connection.client_direction, tuple(connection.rows))
     for flow, client, rows in (own, *((p.flow, p.client_direction, p.rows) for p in connection.other_paths)):
         for direction, cid in ((client, connection.server_scid), (client ^ 1, connection.client_scid)):
             resets = _resets(flows, flow, [row for row in rows if flows.scan.rows.direction[row] == direction], cid)
             if resets.repeats > found.repeats:
                 side = "client" if direction == client else "server"
-                found = resets._replace(side=side, on_new_path=flow != connection.flow)
-    return found
+                by_token = known.by_token and known.side == side
+                found = resets._replace(side=side, on_new_path=flow != connection.flow, by_token=by_token)
+    return found if found.repeats else lone_reset(flows, connection)
+
+
+def lone_reset(flows: Flows, connection: Connection) -> Resets:
+    """A datagram of the server that fits as its only reset, where there is one.
+
+    It is small and the server's last on the connection's only path, came after a pause, and lacks the connection ID of
+    the client, which all other short header packets of the server carry, two of them at least. Without secrets a new
+    connection ID of the client looks the same, though rarely in the last packet of all.
+    """
+    c, rows, cid = connection, flows.scan.rows, connection.client_scid
+    if len(cid) < _LEAST_CID or c.other_paths or c.close_side or c.rows[-1] != flows.last_row(c.flow):
+        return NO_RESETS
+    server = [row for row in c.rows if rows.direction[row] != c.client_direction]
+    shorts = [
+        row for row in server if not rows.quic[row] and flows.payload(row)[:1] and flows.payload(row)[0] >> 6 == 1
+    ]
+    if len(shorts) < 3 or shorts[-1] != server[-1]:
+        return NO_RESETS
+    last = shorts[-1]
+    carry = [flows.payload(row)[1 : 1 + len(cid)] == cid for row in shorts]
+    records = int(flows.scan.table.state[2 * c.flow + (1 - c.client_direction), fl.RECORDS])
+    if not is_lone(rows, np.array([last])).all() or carry[-1] or not all(carry[:-1]) or rows.ordinal[last] != records:
+        return NO_RESETS
+    time = int(rows.time[last])
+    return Resets("server", 1, (last,), time, time, proved=False, on_new_path=False)
+
+
+def is_lone(rows: Selected, index: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Which rows are small datagrams without a long header that came after a pause of their sender."""
+    length = rows.payload_length[index]
+    small = (length >= LEAST_RESET) & (length <= fl.HEADER_KEPT) & (rows.kind[index] == UDP)
+    return np.asarray(small & (rows.quic[index] == 0) & (rows.gap[index] >= fl.SILENCE_NS), np.bool_)
 
 
 def _resets(flows: Flows, flow: int, mine: list[int], cid: bytes) -> Resets:
@@ -159,7 +242,7 @@ def _resets(flows: Flows, flow: int, mine: list[int], cid: bytes) -> Resets:
     repeats = [row for row in mine if selected.tail_repeat[row] > 0]
     if not repeats:
         return NO_RESETS
-    token = flows.payload(repeats[0])[-_TOKEN:]
+    token = flows.payload(repeats[0])[-TOKEN:]
     heads: dict[bytes, int] = {}
     for row in mine:
         payload = flows.payload(row)

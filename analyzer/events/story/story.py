@@ -26,6 +26,8 @@ from analyzer.events.story.paths import (
     Resets,
     ending_of,
     has_resets,
+    is_lone,
+    lone_reset,
     resets_of,
 )
 from analyzer.events.story.pauses import NO_STALL, Stall, stall_of
@@ -79,16 +81,22 @@ def needs_story(flows: Flows, connection: Connection, restless: NDArray[np.bool_
     time = flows.scan.rows.time
     if time[c.went_on_row] - time[c.request_rows[0]] > _SLOW_NS:
         return True
-    return bool(restless[c.flow]) and (_is_left(ending_of(flows, c)) or has_resets(flows, c))
+    if not restless[c.flow]:
+        return False
+    return _is_left(ending_of(flows, c)) or has_resets(flows, c) or bool(lone_reset(flows, c).repeats)
 
 
 def restless_flows(flows: Flows) -> NDArray[np.bool_]:
-    """Flows that one side left while the other went on, or with datagrams that end alike."""
+    """Flows that one side left while the other went on, or with datagrams that end alike or may be a lone reset."""
     state = flows.scan.table.state
     left = state[:, UNANSWERED] >= _LEAST_UNANSWERED
     left &= state[:, fl.LAST_TIME] - state[:, UNANSWERED_SINCE] >= _LEAST_SILENCE_NS
     left |= state[:, TAIL_REPEATS] > 0
-    return np.asarray(left[0::2] | left[1::2], np.bool_)
+    rows = flows.scan.rows
+    restless = np.asarray(left[0::2] | left[1::2], np.bool_)
+    lone = np.flatnonzero(rows.gap >= fl.SILENCE_NS)
+    restless[rows.flow[lone[is_lone(rows, lone)]]] = True
+    return restless
 
 
 def _is_left(ending: Ending) -> bool:

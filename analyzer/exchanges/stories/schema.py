@@ -60,6 +60,7 @@ STORIES: Schema = (
     _c("resets_from", "time", "ns", "first of them that was kept"),
     _c("resets_until", "time", "ns", "last of them that was kept"),
     _c("resets_proved", "bool", "", "their last 16 bytes were compared and are the same"),
+    _c("resets_by_token", "bool", "", "they end in a token that the side had issued, which secrets have shown"),
     _c("resets_on_new_path", "bool", "", "they came on another 4-tuple than the handshake"),
 )
 

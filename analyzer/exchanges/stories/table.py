@@ -106,6 +106,7 @@ def _resets(story: Story) -> dict[str, Any]:
         "resets_from": resets.first,
         "resets_until": resets.last,
         "resets_proved": resets.proved,
+        "resets_by_token": resets.by_token,
         "resets_on_new_path": resets.on_new_path,
     }
 

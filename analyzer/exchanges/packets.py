@@ -79,7 +79,7 @@ def packets_table(judge: Judge) -> Table:
             if flow != connection.flow:
                 from_client = is_from_client(judge.flows, connection, row)
             columns["direction"][row] = "client" if from_client else "server"
-    plain = columns.pop("detail")
+    plain = columns["headers"] = columns.pop("detail")
     owners = {row: connection for row, (_, connection) in owner.items() if connection.transport == "tcp"}
     lazy = {"detail": lambda index: _noted(judge, owners, [(row, str(plain[row])) for row in index])}
     return Table.from_columns("packets", PACKETS, columns, lazy)

@@ -13,6 +13,7 @@ import io
 import os
 import shutil
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from analyzer.errors import OutputError, UsageError
@@ -38,12 +39,18 @@ def write_reports(analysis: Analysed, folder: Path, *, force: bool, full: bool) 
     where ``check_folder`` does, OutputError where the file system does not let us write.
     """
     check_folder(folder, force=force)
-    files, missing = {}, []
+    missing: list[str] = []
+    with ThreadPoolExecutor(1) as beside:
+        # The captures are read again meanwhile: it is the disk and compiled code that this waits for.
+        analysis.document, analysis.packets  # noqa: B018, made once and not by two threads
+        evidence = beside.submit(_evidence, analysis)
+        if analysis.anonymizer is not None:
+            evidence.exception()  # what of the evidence is missing stands in the other reports
+        files = dict(_files(analysis, full=full))
     try:
-        files[EVIDENCE] = _evidence(analysis)
+        files[EVIDENCE] = evidence.result()
     except UsageError as error:
         missing.append(f"{EVIDENCE} was not written: {error}")
-    files |= dict(_files(analysis, full=full))
     try:
         if folder.is_dir():
             _replace(folder, files)

@@ -27,6 +27,7 @@ _COLUMNS = (
     *("outcome", "outcome_reason", "reply_latency_s", "history", "first_record", "duration_s"),
     *("client_packets", "server_packets"),
 )
+_OUTCOME = _COLUMNS.index("outcome")
 
 
 class _Cells(dict[str, str]):
@@ -51,7 +52,10 @@ def connection_rows(analysis: Analysed, words: dict[str, int]) -> list[Markup]:
     chosen = _chosen(analysis)
     columns = [table.at(name, chosen) for name in _COLUMNS]
     times = np.datetime_as_string(table["first_time"][chosen].astype("datetime64[ns]")).tolist()
-    ladders = ladders_of(analysis, columns[0])
+    failed = {name for name, outcome in zip(columns[0], columns[_OUTCOME], strict=True) if outcome != "answered"}
+    told = failed | cited_connections(analysis)
+    ladders = ladders_of(analysis, [name for name in columns[0] if name in told])
+    ladders |= ladders_of(analysis, [name for name in columns[0] if name not in told], brief=True)
     cells = _Cells()
     return [
         Markup(_row(values, f"{time}Z", ladders[values[0]], (cells, words)))
@@ -59,9 +63,14 @@ def connection_rows(analysis: Analysed, words: dict[str, int]) -> list[Markup]:
     ]
 
 
+def cited_connections(analysis: Analysed) -> set[str]:
+    """The connections that findings name."""
+    return {name for finding in analysis.document["findings"] for name in finding.get("connections") or []}
+
+
 def _chosen(analysis: Analysed) -> NDArray[np.int64]:
     table = analysis.connections
-    cited = {name for finding in analysis.document["findings"] for name in finding.get("connections") or []}
+    cited = cited_connections(analysis)
     is_cited = np.array([name in cited for name in table["connection"].tolist()], dtype=np.bool_)
     rank = np.where(is_cited, 0, np.where(table["outcome"] == "answered", 2, 1))
     return np.sort(np.argsort(rank, kind="stable")[:MOST_CONNECTIONS])

@@ -88,14 +88,17 @@ def ladders_of_findings(analysis: Analysed, findings: Sequence[Finding]) -> dict
     return {first[name]: ladder for name, ladder in ladders.items() if ladder.steps}
 
 
-def ladders_of(analysis: Analysed, connections: Iterable[str]) -> dict[str, Ladder]:
-    """The ladders of these connections, by name, read off the tables of packets and connections."""
+def ladders_of(analysis: Analysed, connections: Iterable[str], *, brief: bool = False) -> dict[str, Ladder]:
+    """The ladders of these connections, by name, read off the tables of packets and connections.
+
+    ``brief``: the steps say what the headers say, and not what segments hold, which takes long for many.
+    """
     wanted = set(connections)
     if not wanted:
         return {}
     table = analysis.connections
     rows = [row for row, name in enumerate(table["connection"].tolist()) if name in wanted]
-    packets = _packets_of(analysis, wanted)
+    packets = _packets_of(analysis, wanted, "headers" if brief else "detail")
     names = [capture["name"] for capture in analysis.document["captures"]]
     of = names if len(names) > 1 else [""]
     return {row["connection"]: _ladder(row, packets.get(row["connection"], []), of) for row in _rows(analysis, rows)}
@@ -105,7 +108,7 @@ _COLUMNS = (
     *("connection", "client_address", "client_port", "server_address", "server_port", "sni", "outcome", "replied_from"),
     *("request_records", "notes", "key_log_notes"),
 )
-_PACKET_COLUMNS = ("capture", "record", "time", "direction", "kind", "detail")
+_PACKET_COLUMNS = ("capture", "record", "time", "direction", "kind")
 
 
 def _rows(analysis: Analysed, rows: Sequence[int]) -> Iterator[dict[str, Any]]:
@@ -114,10 +117,10 @@ def _rows(analysis: Analysed, rows: Sequence[int]) -> Iterator[dict[str, Any]]:
         yield dict(zip(_COLUMNS, values, strict=True))
 
 
-def _packets_of(analysis: Analysed, wanted: set[str]) -> dict[str, list[tuple[Any, ...]]]:
+def _packets_of(analysis: Analysed, wanted: set[str], detail: str) -> dict[str, list[tuple[Any, ...]]]:
     table = analysis.packets
     rows = [row for row, name in enumerate(table["connection"].tolist()) if name in wanted]
-    columns = [table.at(name, rows) for name in ("connection", *_PACKET_COLUMNS)]
+    columns = [table.at(name, rows) for name in ("connection", *_PACKET_COLUMNS, detail)]
     packets: dict[str, list[tuple[Any, ...]]] = {}
     for name, *values in zip(*columns, strict=True):
         packets.setdefault(name, []).append(tuple(values))

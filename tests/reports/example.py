@@ -79,7 +79,8 @@ def packet_rows(connections: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
                 ("quic-initial", "Initial; 1200 bytes of payload") if is_quic else ("tcp-syn", "SYN; 0 bytes of data")
             )
             time = connection["request_time"] + SECOND * (record - connection["first_record"])
-            rows.append({**same, "record": record, "time": time, "direction": "client", "kind": kind, "detail": detail})
+            row = {**same, "record": record, "time": time, "direction": "client", "kind": kind}
+            rows.append({**row, "detail": detail, "headers": detail})
         if connection.get("reply_record") and connection.get("request_records"):
             kind, detail = (
                 ("quic-initial", "Initial + Handshake; 1200 bytes of payload") if is_quic else ("tcp-syn-ack", "")
@@ -87,7 +88,7 @@ def packet_rows(connections: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
             time = connection["reply_time"]
             rows.append(
                 {**same, "record": connection["reply_record"], "time": time, "direction": "server", "kind": kind}
-                | {"detail": detail}
+                | {"detail": detail, "headers": detail}
             )
     return rows
 

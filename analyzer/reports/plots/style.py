@@ -47,6 +47,8 @@ _STYLE: dict[str, Any] = {
 }
 _FONTS = "'DejaVu Sans', Verdana, sans-serif"
 _QUICK = {"compress_level": 3}
+_COORDINATES = re.compile(r' (?:d|x|y|transform|points)="[^"]*"')
+_DIGITS = re.compile(r"(\.\d\d)\d+")
 CHARACTER = 0.088  # inches that a character of 9.5 points takes on average
 
 #: Steps between ticks in seconds, and the unit in which they are written with its length in seconds.
@@ -164,7 +166,12 @@ def svg_of(figure: Figure) -> str:
     with style():
         text = io.StringIO()
         figure.savefig(text, format="svg", metadata={"Date": None, "Creator": None})
-    return text.getvalue().replace("'DejaVu Sans'", _FONTS)
+    return _COORDINATES.sub(_rounded, text.getvalue()).replace("'DejaVu Sans'", _FONTS)
+
+
+def _rounded(found: re.Match[str]) -> str:
+    """Coordinates of a hundredth of a point: nobody sees more, and it is half of the file."""
+    return _DIGITS.sub(r"\1", found[0])
 
 
 def png_of(figure: Figure) -> bytes:

@@ -5,13 +5,19 @@ from __future__ import annotations
 import os
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from analyzer.cli.reading import EXIT_FINDINGS, HowToRead, anonymizing, exit_status, read, reading_options
 from analyzer.cli.words import Word
 from analyzer.errors import UsageError
+
+if TYPE_CHECKING:
+    from analyzer.analysis import Analysis
+    from analyzer.reports.plots.aside import Artist
 
 _RANKS = {"error": ("error",), "warning": ("error", "warning")}
 
@@ -47,34 +53,48 @@ def analyze(
     Captures may be pcap or pcapng, plain or compressed (gz, zst, lz4, xz). Exit status: 0 analysed, 1 --fail-on holds,
     2 wrong usage or a file that cannot be read.
     """
-    from analyzer.reports.bundle import check_folder, write_reports
-    from analyzer.reports.export import document_json
-    from analyzer.reports.terminal import verdict
-    from analyzer.reports.text import visible
+    from analyzer.reports.bundle import check_folder
+    from analyzer.reports.plots.aside import artist_for
 
     try:
         if output is not None:
             check_folder(output, force=force)
-        analysis = read(captures, how)
-        if as_json:
-            click.echo(document_json(analysis.document), nl=False)
-        else:
-            color = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
-            width = min(shutil.get_terminal_size((100, 24)).columns, 120)
-            _reconfigure_stdout()
-            click.echo(verdict(analysis, color=color, width=width, full=full), nl=False, color=color)
-        if output is not None:
-            missing = write_reports(analysis, output, force=force, full=full)
-            if not how.quiet:
-                for sentence in missing:
-                    click.echo(f"halfshake: warning: {visible(sentence)}", err=True)
-                click.echo(f"report written to {click.format_filename(output)}", err=True)
+        with artist_for(captures if output is not None else ()) as artist:
+            analysis = read(captures, how)
+            _print(analysis, as_json=as_json, full=full)
+            if output is not None:
+                said = list(_write(analysis, output, force=force, full=full, artist=artist))
+                for sentence in said if not how.quiet else ():
+                    click.echo(sentence, err=True)
     except UsageError as error:
         raise click.UsageError(str(error)) from error
     open_ = {each["severity"] for each in analysis.document["findings"] if not each.get("accepted")}
     if open_ & {*_RANKS.get(fail_on or "", ())}:
         raise SystemExit(exit_status(analysis) or EXIT_FINDINGS)
     raise SystemExit(exit_status(analysis))
+
+
+def _print(analysis: Analysis, *, as_json: bool, full: bool) -> None:
+    from analyzer.reports.export import document_json
+    from analyzer.reports.terminal import verdict
+
+    if as_json:
+        click.echo(document_json(analysis.document), nl=False)
+        return
+    color = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
+    width = min(shutil.get_terminal_size((100, 24)).columns, 120)
+    _reconfigure_stdout()
+    click.echo(verdict(analysis, color=color, width=width, full=full), nl=False, color=color)
+
+
+def _write(analysis: Analysis, output: Path, *, force: bool, full: bool, artist: Artist | None) -> Iterator[str]:
+    """Write the report, and say what is to be said of it."""
+    from analyzer.reports.bundle import write_reports
+    from analyzer.reports.text import visible
+
+    for sentence in write_reports(analysis, output, force=force, full=full, artist=artist):
+        yield f"halfshake: warning: {visible(sentence)}"
+    yield f"report written to {click.format_filename(output)}"
 
 
 def _reconfigure_stdout() -> None:

@@ -17,12 +17,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from analyzer.errors import OutputError, UsageError
+from analyzer.reports.connection_rows import connection_rows
 from analyzer.reports.evidence.copy import write_evidence
 from analyzer.reports.export import document_json
 from analyzer.reports.html import html_of
 from analyzer.reports.markdown import markdown_of
 from analyzer.reports.plots import PLOTS as DRAWN
-from analyzer.reports.plots import drawn, png_of, svg_of
+from analyzer.reports.plots.aside import Artist, pictures_of
 from analyzer.reports.programs.sarif import sarif_json
 from analyzer.reports.summary import Analysed
 
@@ -32,8 +33,12 @@ PLOTS = "plots"
 _MARKER_TEXT = "halfshake made this folder; its next report may replace the files of this one.\n"
 
 
-def write_reports(analysis: Analysed, folder: Path, *, force: bool, full: bool) -> list[str]:
+def write_reports(
+    analysis: Analysed, folder: Path, *, force: bool, full: bool, artist: Artist | None = None
+) -> list[str]:
     """Write all reports into ``folder`` and make it where it is missing; ``full`` is that of ``report.md``.
+
+    ``artist`` draws the plots beside, where there is one.
 
     Returns a sentence for each file that could not be made: evidence of what can be read only once. Raises UsageError
     where ``check_folder`` does, OutputError where the file system does not let us write.
@@ -46,7 +51,7 @@ def write_reports(analysis: Analysed, folder: Path, *, force: bool, full: bool) 
         evidence = beside.submit(_evidence, analysis)
         if analysis.anonymizer is not None:
             evidence.exception()  # what of the evidence is missing stands in the other reports
-        files = dict(_files(analysis, full=full))
+        files = dict(_files(analysis, full=full, artist=artist))
     try:
         files[EVIDENCE] = evidence.result()
     except UsageError as error:
@@ -73,17 +78,22 @@ def check_folder(folder: Path, *, force: bool) -> None:
         raise UsageError(f"{folder}: not a folder; name one that halfshake can make")
 
 
-def _files(analysis: Analysed, *, full: bool) -> Iterator[tuple[str, bytes]]:
+def _files(analysis: Analysed, *, full: bool, artist: Artist | None) -> Iterator[tuple[str, bytes]]:
+    if artist is not None:
+        artist.begin(analysis)
     yield MARKER, _MARKER_TEXT.encode()
     yield "report.json", document_json(analysis.document).encode()
     yield "report.sarif", sarif_json(analysis).encode()
     yield "report.md", markdown_of(analysis, full=full).encode()
-    svgs = {}
-    for name, figure in drawn(analysis):
-        svgs[name] = svg_of(figure)
-        yield f"{PLOTS}/{name}.svg", svgs[name].encode()
-        yield f"{PLOTS}/{name}.png", png_of(figure)
-    yield "report.html", html_of(analysis, svgs=svgs).encode()
+    rows = connection_rows(analysis)
+    pictures = artist.pictures() if artist is not None else None
+    if pictures is None:
+        pictures = pictures_of(analysis)
+    for picture in pictures:
+        yield f"{PLOTS}/{picture.name}.svg", picture.svg.encode()
+        yield f"{PLOTS}/{picture.name}.png", picture.png
+    svgs = {picture.name: picture.svg for picture in pictures}
+    yield "report.html", html_of(analysis, svgs=svgs, rows=rows).encode()
 
 
 def _evidence(analysis: Analysed) -> bytes:

@@ -7,7 +7,7 @@ goes through ``_Cells``, which makes it printable and escapes it.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,11 +40,17 @@ class _Cells(dict[str, str]):
         return shown
 
 
-def connection_rows(analysis: Analysed, words: dict[str, int]) -> list[Markup]:
+class Rows(NamedTuple):
+    """Table rows, and the words of the steps of their ladders by number."""
+
+    rows: list[Markup]
+    words: list[str]
+
+
+def connection_rows(analysis: Analysed) -> Rows:
     """The table rows of at most ``MOST_CONNECTIONS``: those that findings cite, the unanswered, then others.
 
-    They stand in the order of the table. What the steps of their ladders say is collected in ``words``, each with its
-    number.
+    They stand in the order of the table.
     """
     from markupsafe import Markup
 
@@ -56,11 +62,12 @@ def connection_rows(analysis: Analysed, words: dict[str, int]) -> list[Markup]:
     told = failed | cited_connections(analysis)
     ladders = ladders_of(analysis, [name for name in columns[0] if name in told])
     ladders |= ladders_of(analysis, [name for name in columns[0] if name not in told], brief=True)
-    cells = _Cells()
-    return [
+    cells, words = _Cells(), dict[str, int]()
+    rows = [
         Markup(_row(values, f"{time}Z", ladders[values[0]], (cells, words)))
         for *values, time in zip(*columns, times, strict=True)
     ]
+    return Rows(rows, list(words))
 
 
 def cited_connections(analysis: Analysed) -> set[str]:

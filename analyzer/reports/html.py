@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from analyzer.patterns.words import FAMILIES
-from analyzer.reports.connection_rows import connection_rows
+from analyzer.reports.connection_rows import Rows, connection_rows
 from analyzer.reports.ladder import telling_connections
 from analyzer.reports.plots import drawn_as_svg, inline_svg
 from analyzer.reports.summary import (
@@ -53,10 +53,11 @@ _PLOT_TITLES = {
 }
 
 
-def html_of(analysis: Analysed, *, svgs: Mapping[str, str] | None = None) -> str:
+def html_of(analysis: Analysed, *, svgs: Mapping[str, str] | None = None, rows: Rows | None = None) -> str:
     """The report as one HTML page; the same analysis gives the same page.
 
-    ``svgs`` are the plots by name as ``svg_of`` writes them, drawn here where they are not given.
+    ``svgs`` are the plots by name as ``svg_of`` writes them, drawn here where they are not given, and ``rows`` those of
+    the table of connections.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -76,7 +77,7 @@ def html_of(analysis: Analysed, *, svgs: Mapping[str, str] | None = None) -> str
     }
     environment.filters |= {"since": since, "share": share_text, "link": _link, "bars": _bars}
     page = environment.get_template("report.html").render(
-        _content(analysis, drawn_as_svg(analysis) if svgs is None else svgs)
+        _content(analysis, drawn_as_svg(analysis) if svgs is None else svgs, rows or connection_rows(analysis))
     )
     return page.rstrip() + "\n"
 
@@ -110,12 +111,10 @@ def _bars(line: SocketLine) -> list[tuple[str, float, float]]:
     return bars
 
 
-def _content(analysis: Analysed, svgs: Mapping[str, str]) -> dict[str, Any]:
+def _content(analysis: Analysed, svgs: Mapping[str, str], rows: Rows) -> dict[str, Any]:
     document = analysis.document
     groups = socket_groups(analysis)
     style, script = _part("report.css"), _part("report.js")
-    words: dict[str, int] = {}
-    connections = connection_rows(analysis, words)
     return {
         "policy": _policy(style, script),
         "style": style,
@@ -134,8 +133,8 @@ def _content(analysis: Analysed, svgs: Mapping[str, str]) -> dict[str, Any]:
         "plots": [_plot(name, svg) for name, svg in svgs.items()],
         "sockets": list(_socket_rows(analysis, groups)),
         "sockets_in_all": len(analysis.sockets),
-        "connections": connections,
-        "ladder_words": list(words),
+        "connections": rows.rows,
+        "ladder_words": rows.words,
         "telling": telling_connections(analysis),
         "connections_in_all": len(analysis.connections),
         "cannot_show": cannot_show(analysis),

@@ -91,7 +91,8 @@ def ladders_of_findings(analysis: Analysed, findings: Sequence[Finding]) -> dict
 def ladders_of(analysis: Analysed, connections: Iterable[str], *, brief: bool = False) -> dict[str, Ladder]:
     """The ladders of these connections, by name, read off the tables of packets and connections.
 
-    ``brief``: the steps say what the headers say, and not what segments hold, which takes long for many.
+    ``brief``: the steps say what the headers say, without what segments hold and without notes, which take long for
+    many.
     """
     wanted = set(connections)
     if not wanted:
@@ -101,20 +102,22 @@ def ladders_of(analysis: Analysed, connections: Iterable[str], *, brief: bool = 
     packets = _packets_of(analysis, wanted, "headers" if brief else "detail")
     names = [capture["name"] for capture in analysis.document["captures"]]
     of = names if len(names) > 1 else [""]
-    return {row["connection"]: _ladder(row, packets.get(row["connection"], []), of) for row in _rows(analysis, rows)}
+    shown = _rows(analysis, rows, _COLUMNS if brief else (*_COLUMNS, *_NOTES))
+    return {row["connection"]: _ladder(row, packets.get(row["connection"], []), of) for row in shown}
 
 
 _COLUMNS = (
     *("connection", "client_address", "client_port", "server_address", "server_port", "sni", "outcome", "replied_from"),
-    *("request_records", "notes", "key_log_notes"),
+    "request_records",
 )
+_NOTES = ("notes", "key_log_notes")
 _PACKET_COLUMNS = ("capture", "record", "time", "direction", "kind")
 
 
-def _rows(analysis: Analysed, rows: Sequence[int]) -> Iterator[dict[str, Any]]:
-    columns = [analysis.connections.at(name, rows) for name in _COLUMNS]
+def _rows(analysis: Analysed, rows: Sequence[int], names: Sequence[str]) -> Iterator[dict[str, Any]]:
+    columns = [analysis.connections.at(name, rows) for name in names]
     for values in zip(*columns, strict=True):
-        yield dict(zip(_COLUMNS, values, strict=True))
+        yield dict(zip(names, values, strict=True))
 
 
 def _packets_of(analysis: Analysed, wanted: set[str], detail: str) -> dict[str, list[tuple[Any, ...]]]:
@@ -146,7 +149,7 @@ def _ladder(row: dict[str, Any], packets: Sequence[tuple[Any, ...]], of: Sequenc
         outcome=row["outcome"],
         steps=tuple(steps),
         left_out=max(len(packets) - MOST_STEPS, 0),
-        notes=tuple(filter(None, f"{row['notes']}\n{row['key_log_notes']}".split("\n"))),
+        notes=tuple(line for name in _NOTES for line in row.get(name, "").split("\n") if line),
     )
 
 

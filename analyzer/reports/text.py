@@ -30,6 +30,9 @@ _COMMAND = re.compile("`([^`]+)`")
 _PUNCTUATED = re.compile(r"""(["'“„(]*)(.*?)(["'”).,;:!?]*)""", re.DOTALL)
 
 
+#: Characters that may be invisible: all but those of ASCII that are printed, and the end of a line.
+_NOT_PLAIN = re.compile(r"[^\x20-\x7e\n]")
+
 _SCALES = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"))
 
 
@@ -117,10 +120,13 @@ def _with_escapes(text: str) -> str:
     """JSON text with ``\\u`` escapes for what cannot be seen; it holds such characters in strings alone."""
     if text.isascii() and "\x7f" not in text:
         return text
-    return "".join(_json_escape(c) if c != "\n" and unicodedata.category(c) in _INVISIBLE else c for c in text)
+    return _NOT_PLAIN.sub(_json_escape, text)
 
 
-def _json_escape(character: str) -> str:
+def _json_escape(found: re.Match[str]) -> str:
+    character = found[0]
+    if unicodedata.category(character) not in _INVISIBLE:
+        return character
     units = character.encode("utf-16-be", "surrogatepass")
     return "".join(f"\\u{units[i]:02x}{units[i + 1]:02x}" for i in range(0, len(units), 2))
 

@@ -46,7 +46,7 @@ def amplification(analysis: Analysed, *, connection: str = "", ax: Axes | None =
     first QUIC connection with a reply. Drawn into ``ax``, or into the axes of a new Figure; returns the axes. Raises
     UsageError for a connection that is not in the capture.
     """
-    name = connection or _first(analysis)
+    name = connection or first_connection(analysis)
     with drawing_on(ax, (9.6, 3.7), Margins(left=1.05, right=0.5)) as axes:
         sent = _packets(analysis, connection_name(analysis, name)) if name else None
         if sent is None or not len(sent.after):
@@ -56,7 +56,8 @@ def amplification(analysis: Analysed, *, connection: str = "", ax: Axes | None =
     return axes
 
 
-def _first(analysis: Analysed) -> str:
+def first_connection(analysis: Analysed) -> str:
+    """The connection that is drawn where none is named; "" where there is none."""
     telling = telling_connections(analysis)
     stalled = [each["id"] for each in analysis.document["findings"] if each["pattern"] == STALL]
     if stalled:

@@ -1,0 +1,156 @@
+"""The plots drawn by a second Python while this one reads the captures and writes the other reports.
+
+Loading matplotlib and drawing take as long as reading a hundred megabytes. The second process is started before the
+captures are read and loads matplotlib meanwhile; it is then given the tables that plots look at, and sends back SVG and
+PNG. What it does not return, because it could not start or died, is drawn here. The bytes are the same either way.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import pickle
+import subprocess
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from analyzer.columns import Table
+from analyzer.reports.plots.amplification import first_connection
+from analyzer.reports.plots.drawn import PLOTS, drawn
+from analyzer.reports.plots.style import png_of, svg_of
+from analyzer.reports.plots.waterfall import telling
+from analyzer.reports.summary import Analysed
+
+#: Reading less takes less time than it takes to start a second process.
+WORTH_A_PROCESS_BYTES = 64 << 20
+_COMMAND = "import sys; sys.path[:] = {path!r}; from analyzer.reports.plots.aside import serve; serve()"
+_CONNECTIONS = (
+    *("connection", "transport", "family", "client_address", "client_port", "server_address", "server_port", "sni"),
+    *("outcome", "request_time", "last_request_time", "reply_latency_s", "first_record", "first_time"),
+)
+_EXCHANGES = (
+    *("kind", "connection", "transport", "client_address", "client_port", "server_address", "server_port", "outcome"),
+    *("request_time", "last_request_time", "reply_latency_s"),
+)
+_PACKETS = ("connection", "time", "direction", "kind", "detail", "payload")
+
+
+class Picture(NamedTuple):
+    """One plot of a report."""
+
+    name: str
+    svg: str
+    png: bytes
+
+
+@dataclass(frozen=True)
+class _Copy:
+    """What plots look at of an analysis, in plain arrays."""
+
+    document: dict[str, Any]
+    connections: Table
+    exchanges: Table
+    sockets: Table
+    hosts: Table
+    packets: Table
+
+
+class Artist:
+    """The second process; one for one report."""
+
+    def __init__(self) -> None:
+        self._threads = ThreadPoolExecutor(1)
+        self._process: subprocess.Popen[bytes] | None = None
+        self._answer: Future[tuple[bytes, bytes]] | None = None
+        command = [sys.executable, "-I", "-c", _COMMAND.format(path=sys.path)]
+        try:
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
+            )
+        except OSError:  # no processes or files to be had: then everything is drawn here
+            return
+
+    def begin(self, analysis: Analysed) -> None:
+        """Hand over what is to be drawn."""
+        if self._process is not None:
+            asked = pickle.dumps(_copy(analysis), pickle.HIGHEST_PROTOCOL)
+            self._answer = self._threads.submit(self._process.communicate, asked)
+
+    def pictures(self) -> list[Picture] | None:
+        """What was drawn; None where it has to be drawn here."""
+        if self._answer is None or self._process is None:
+            return None
+        try:
+            answer, _ = self._answer.result()
+            return [Picture(*each) for each in pickle.loads(answer)] if self._process.returncode == 0 else None
+        except (OSError, ValueError, EOFError, pickle.UnpicklingError):
+            return None
+
+    def close(self) -> None:
+        """End the process, whatever it does."""
+        process, self._process = self._process, None
+        if process is not None:
+            process.kill()
+            if self._answer is not None:
+                self._answer.exception()  # until the thread has let go of the pipes
+            else:
+                process.communicate()
+        self._threads.shutdown()
+
+
+@contextlib.contextmanager
+def artist_for(paths: Iterable[str]) -> Iterator[Artist | None]:
+    """An artist where these captures are so large that one pays; it is gone at the end."""
+    size = sum(os.path.getsize(path) for path in paths if os.path.isfile(path))
+    artist = Artist() if size >= WORTH_A_PROCESS_BYTES else None
+    try:
+        yield artist
+    finally:
+        if artist is not None:
+            artist.close()
+
+
+def pictures_of(analysis: Any) -> list[Picture]:
+    """Every plot of the report, drawn here."""
+    return [Picture(name, svg_of(figure), png_of(figure)) for name, figure in drawn(analysis)]
+
+
+def serve() -> None:
+    """The work of the second process: load, wait, draw, answer."""
+    from matplotlib.backends import backend_agg, backend_svg  # noqa: F401, loaded while nothing is to be drawn yet
+
+    asked = sys.stdin.buffer.read()
+    if asked:
+        sys.stdout.buffer.write(pickle.dumps([tuple(each) for each in pictures_of(pickle.loads(asked))]))
+
+
+def _copy(analysis: Analysed) -> _Copy:
+    named = {*telling(analysis), first_connection(analysis)} if _needs_packets(analysis) else set()
+    packets = analysis.packets if named else None
+    mine = [] if packets is None else [row for row, name in enumerate(packets["connection"].tolist()) if name in named]
+    exchanges = analysis.exchanges
+    questions = np.flatnonzero((exchanges["kind"] == "dns") & (exchanges["transport"] == "udp")).tolist()
+    return _Copy(
+        document=analysis.document,
+        connections=_plain(analysis.connections, _CONNECTIONS, None),
+        exchanges=_plain(exchanges, _EXCHANGES, questions),
+        sockets=_plain(analysis.sockets, [column.name for column in analysis.sockets.schema], None),
+        hosts=_plain(analysis.hosts, ("address", "host", "host_reason"), None),
+        packets=_plain(analysis.packets, _PACKETS, mine),
+    )
+
+
+def _needs_packets(analysis: Analysed) -> bool:
+    return any(PLOTS[name][1](analysis) for name in ("amplification", "waterfall"))
+
+
+def _plain(table: Table, names: Sequence[str], rows: list[int] | None) -> Table:
+    """A table of these columns that holds nothing but arrays; some rows, or all."""
+    schema = tuple(column for column in table.schema if column.name in names)
+    kept = np.arange(len(table)) if rows is None else np.array(rows, np.int64)
+    return Table.from_columns(table.name, schema, {column.name: table.at(column.name, kept) for column in schema})

@@ -1,0 +1,77 @@
+"""The second process: the same plots, and drawn here where it fails."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from analyzer.analysis import Analysis, analyse
+from analyzer.reports.bundle import write_reports
+from analyzer.reports.plots import aside
+from analyzer.reports.plots.aside import Artist, artist_for, pictures_of
+from tests.running import call
+
+CAPTURES = (
+    "04-reuseport-dead-worker/nginx-onset/server.pcap",
+    "09-handshake-stall/handshake-packets-lost/client.pcap",
+    "13-dns-aaaa-timeout/drop-aaaa/client.pcap",
+)
+
+
+@pytest.fixture
+def artist() -> Iterator[Artist]:
+    made = Artist()
+    yield made
+    made.close()
+
+
+def analysed(captures: Path, name: str) -> Analysis:
+    return analyse([str(captures / name)])
+
+
+@pytest.mark.parametrize("name", CAPTURES)
+def test_the_second_process_draws_the_same(captures: Path, name: str, artist: Artist) -> None:
+    analysis = analysed(captures, name)
+    artist.begin(analysis)
+    assert artist.pictures() == pictures_of(analysis)
+
+
+def test_what_it_does_not_return_is_drawn_here(
+    captures: Path, tmp_path: Path, artist: Artist, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    analysis = analysed(captures, CAPTURES[0])
+    assert artist._process is not None
+    artist._process.kill()
+    artist.begin(analysis)
+    assert artist.pictures() is None
+    write_reports(analysis, tmp_path / "report", force=False, full=False, artist=artist)
+    assert (tmp_path / "report" / "plots" / "ports.png").stat().st_size > 10_000
+
+
+def test_where_no_process_can_be_started_all_is_drawn_here(captures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(aside.sys, "executable", "/nonexistent/python")
+    artist = Artist()
+    artist.begin(analysed(captures, CAPTURES[0]))
+    assert artist.pictures() is None
+    artist.close()
+
+
+def test_an_artist_is_made_for_large_captures_alone(silent_capture: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with artist_for([str(silent_capture), "missing.pcap", "-"]) as artist:
+        assert artist is None
+    monkeypatch.setattr(aside, "WORTH_A_PROCESS_BYTES", 1)
+    with artist_for([str(silent_capture)]) as artist:
+        assert artist is not None
+
+
+def test_the_report_is_the_same_with_an_artist(
+    silent_capture: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert call("analyze", silent_capture, "-o", tmp_path / "here").status == 0
+    monkeypatch.setattr(aside, "WORTH_A_PROCESS_BYTES", 1)
+    assert call("analyze", silent_capture, "-o", tmp_path / "beside").status == 0
+    for path in (tmp_path / "here").rglob("*.*"):
+        if path.is_file():
+            assert path.read_bytes() == (tmp_path / "beside" / path.relative_to(tmp_path / "here")).read_bytes()

@@ -81,6 +81,7 @@ class Connection:
     counters: Counters = NO_COUNTERS
     history: str = ""
     icmp_rows: tuple[int, ...] = ()  # ICMP errors that quote a packet of the client
+    misquoted: int = 0  # of them, those whose packet is none that the client was seen to send, though all were seen
     elsewhere_rows: tuple[int, ...] = ()  # rows that belong here but lie in another flow
     replied_from: Socket | None = None
     rejected_rows: tuple[int, ...] = ()  # the client's ICMP errors that quote a reply from elsewhere
@@ -111,6 +112,7 @@ class Connection:
     client_scid: bytes = b""
     server_scid: bytes = b""
     largest_request: int = -1
+    strange_reply: bool = False  # the reply has a short header, without the client's connection ID
     retry: bool = False
     negotiated: bool = False  # a Version Negotiation came, and nothing after it
     server_crypto: bool = False

@@ -12,6 +12,9 @@ from analyzer.wire.addresses import address_of
 from analyzer.wire.icmp import Quoted, error_name, read_quoted
 from analyzer.wire.packets import ICMP
 
+UDP_HEADER = 8
+_MTU = 1500
+
 
 def tie_errors(flows: Flows, connections: Sequence[Connection]) -> None:
     """Add each ICMP error that quotes a packet of a connection's client to its ``icmp_rows``.
@@ -34,6 +37,7 @@ def tie_errors(flows: Flows, connections: Sequence[Connection]) -> None:
     for sharing in (*by_sockets.values(), *from_elsewhere.values()):
         sharing.sort(key=lambda connection: connection.rows[0])
     quoting: dict[int, tuple[Connection, list[int]]] = {}
+    marks: dict[int, list[int]] = {}
     rejecting: dict[int, tuple[Connection, list[int]]] = {}
     for row in errors:
         quoted = read_quoted(flows.scan.row_bytes(row)[int(rows.header[row]) :])
@@ -45,10 +49,27 @@ def tie_errors(flows: Flows, connections: Sequence[Connection]) -> None:
             if begun:
                 connection = sharing[begun - 1]
                 found.setdefault(id(connection), (connection, []))[1].append(row)
-    for connection, of_it in quoting.values():
+                if found is quoting:
+                    marks.setdefault(id(connection), []).append(quoted.mark)
+    for key, (connection, of_it) in quoting.items():
         connection.icmp_rows += tuple(of_it)
+        connection.misquoted = _misquoted(flows, connection, marks[key])
     for connection, of_it in rejecting.values():
         connection.rejected_rows += tuple(of_it)
+
+
+def _misquoted(flows: Flows, connection: Connection, marks: Sequence[int]) -> int:
+    """How many of these marks are of no packet of the client; 0 where not all of its packets are at hand, as sent.
+
+    Segmentation offload shows what the wire carries in several packets as one.
+    """
+    rows = flows.scan.rows
+    sent = [row for row in connection.rows if rows.direction[row] == connection.client_direction]
+    is_tcp, lengths = connection.transport == "tcp", rows.payload_length[sent]
+    if len(sent) < connection.counters.client_packets or (rows.fragment[sent] != 0).any() or (lengths > _MTU).any():
+        return 0
+    seen = set((rows.sequence[sent] if is_tcp else lengths + UDP_HEADER).tolist())
+    return sum(mark >= 0 and mark not in seen for mark in marks)
 
 
 def _replies_from_elsewhere(

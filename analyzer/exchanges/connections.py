@@ -324,6 +324,8 @@ _OF_CONNECTION = {
     "hello_complete": "hello_complete",
     "largest_request": "largest_request",
     "version_known": "version_known",
+    "misquoted": "misquoted",
+    "strange_reply": "strange_reply",
 }
 
 _OF_JUDGED = {

@@ -36,7 +36,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from analyzer.exchanges.view import View
-from analyzer.patterns import advice
+from analyzer.patterns import advice, doubts
 from analyzer.patterns.chance import FITS_CHANCE, loss_of_a_try
 from analyzer.patterns.evidence import (
     WAIT,
@@ -98,9 +98,10 @@ def _silent(fails: Attempts, works: Attempts) -> Argument:
     row = fails.view.host_row(fails.address)
     if row.get("host_reason") == "name":
         limits = (*limits, "The two addresses are one host by name only: they may lead to different machines.")
+    why = (*doubts.of_silence(fails), *doubts.of_errors(fails))
     return Argument(
         severity=ERROR,
-        confidence=POSSIBLE if by_loss >= FITS_CHANCE.value else LIKELY,
+        confidence=doubts.lowered(POSSIBLE if by_loss >= FITS_CHANCE.value else LIKELY, why),
         title=f"{service} of {addresses[0]} is dead over {family} and alive over {other}",
         because=(
             f"Over {family} 0 of {counted(len(fails), 'attempt')} to {addresses[0]} were answered "
@@ -108,7 +109,7 @@ def _silent(fails: Attempts, works: Attempts) -> Argument:
             f"{counted(len(works), 'attempt')} to {addresses[1]} on the same port got an answer, "
             f"{seconds(_apart(fails, works))} apart; the first that failed is {first_request(fails)}."
         ),
-        limitations=limits,
+        limitations=(*why, *limits),
         look_alikes=_look_alikes(fails),
         remedies=_remedies(fails, works),
     )

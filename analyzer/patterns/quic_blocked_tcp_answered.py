@@ -37,7 +37,7 @@ from statistics import median
 import numpy as np
 
 from analyzer.exchanges.view import View
-from analyzer.patterns import advice
+from analyzer.patterns import advice, doubts
 from analyzer.patterns.evidence import (
     SMALLEST_INITIAL,
     WAIT,
@@ -121,12 +121,13 @@ def _blocked(fails: Attempts, works: Attempts) -> Argument:
         remedies.insert(
             0, f"TCP is served on port {ports[0]}, QUIC was tried on {quic_ports}: check the port in Alt-Svc."
         )
+    why = (*doubts.of_silence(fails), *doubts.of_errors(fails))
     return Argument(
         severity=WARNING,
-        confidence=POSSIBLE if sum(fails.tries) == 1 and not refused else LIKELY,
+        confidence=doubts.lowered(POSSIBLE if sum(fails.tries) == 1 and not refused else LIKELY, why),
         title=f"QUIC to {fails.words} over {family} is unanswered, TCP to the same host works",
         because=sentence(because),
-        limitations=("Whether the host means to offer QUIC: what sent the clients there is usually encrypted.",),
+        limitations=(*why, "Whether the host means to offer QUIC: what sent the clients there is usually encrypted."),
         look_alikes=(
             LookAlike("quic-handshake-closed", True, f"no QUIC packet came from this host over {family}"),
             advice.one_way_look_alike(fails),

@@ -43,7 +43,7 @@ from analyzer.patterns import advice
 from analyzer.patterns.evidence import WAIT, Attempts, attempts_by_socket, finding_of, first_request
 from analyzer.patterns.finding import ERROR, INFO, LIKELY, POSSIBLE, Argument, Finding, LookAlike, Pattern, Threshold
 from analyzer.patterns.told import RARE, SECOND, Told, between, chosen, may_be_loss, to_the_end, told, total, which
-from analyzer.patterns.words import FAMILIES, sentence
+from analyzer.patterns.words import FAMILIES, counted, sentence
 
 STALL = Threshold("stall", 1.0, "s", "RFC 9002 §6.2: three probes at a round trip of 50 ms")
 
@@ -85,6 +85,16 @@ def _missing(t: Told) -> str:
     return "any Handshake packet of the client"
 
 
+def _closed_initials(count: int) -> tuple[str, ...]:
+    if not count:
+        return ()
+    words = (
+        f"The server's Initials in {counted(count, 'connection')} do not open with the keys of the connection: they "
+        "are damaged, forged, or replies to something else."
+    )
+    return (words,)
+
+
 def _argument(attempts: Attempts, *, went_on: bool) -> Argument:
     stories = told(attempts)
     missing = Counter(_missing(t) for t in stories).most_common(1)[0][0]
@@ -93,9 +103,10 @@ def _argument(attempts: Attempts, *, went_on: bool) -> Argument:
     repeats = "mostly the server repeats" if servers > 2 * clients else "mostly the client repeats"
     repeats = "both repeat" if clients <= 2 * servers <= 4 * clients else repeats
     by_loss = may_be_loss(attempts)
+    closed = sum(t["unread_initials"] > 0 and not t["server_crypto"] for t in stories)
     return Argument(
         severity=ERROR if went_on and not by_loss else INFO,
-        confidence=LIKELY if went_on and not by_loss else POSSIBLE,
+        confidence=LIKELY if went_on and not by_loss and not closed else POSSIBLE,
         title=f"QUIC over {FAMILIES[attempts.family]} with {attempts.words}: the handshake stands still",
         because=sentence(
             f"{which(attempts)} never completed the handshake: missing is {missing}; after the server's first packet "
@@ -103,7 +114,7 @@ def _argument(attempts: Attempts, *, went_on: bool) -> Argument:
             f"{total(stories, 'server_after', 'datagram')} over {lasted} ({repeats}); the first is "
             f"{first_request(attempts)}"
         ),
-        limitations=("What left may not have arrived: only captures at both ends show it.",),
+        limitations=(*_closed_initials(closed), "What left may not have arrived: only captures at both ends show it."),
         look_alikes=(
             LookAlike("pmtu-black-hole", False, "loss that depends on size looks like this from one end"),
             LookAlike("quic-amplification-stall", True, "no pause at three times the client's bytes explains these"),

@@ -39,7 +39,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from analyzer.exchanges.view import View
-from analyzer.patterns import advice
+from analyzer.patterns import advice, doubts
 from analyzer.patterns.chance import FITS_CHANCE, fits_chance
 from analyzer.patterns.evidence import (
     SMALLEST_INITIAL,
@@ -90,12 +90,13 @@ def _no_reply(attempts: Attempts) -> Argument:
         because += (
             f"; random loss explains it, since {counted(len(answered), 'attempt')} on the same socket got an answer"
         )
+    why = doubts.of_silence(attempts)
     return Argument(
         severity=WARNING if by_chance else ERROR,
-        confidence=POSSIBLE if by_chance or sum(attempts.tries) == 1 else LIKELY,
+        confidence=doubts.lowered(POSSIBLE if by_chance or sum(attempts.tries) == 1 else LIKELY, why),
         title=f"QUIC over {family} to {attempts.words}: no reply to the client's Initial",
         because=sentence(because),
-        limitations=advice.vantage_limits(attempts.view),
+        limitations=(*why, *advice.vantage_limits(attempts.view)),
         look_alikes=_look_alikes(attempts, answered),
         remedies=advice.silent_udp_remedies(attempts),
     )

@@ -30,7 +30,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from analyzer.exchanges.view import View
-from analyzer.patterns import advice
+from analyzer.patterns import advice, doubts
 from analyzer.patterns.evidence import WAIT, Attempts, attempts_by_socket, finding_of, first_request
 from analyzer.patterns.finding import ERROR, LIKELY, POSSIBLE, Argument, Finding, LookAlike, Pattern
 from analyzer.patterns.told import Told, chosen, to_the_end, told, total, which
@@ -61,17 +61,17 @@ def _is_missing(t: Told) -> bool:
 
 
 def _argument(attempts: Attempts) -> Argument:
-    stories = told(attempts)
+    stories, why = told(attempts), doubts.of_replies(attempts)
     return Argument(
         severity=ERROR,
-        confidence=LIKELY if sum(t["client_after"] for t in stories) else POSSIBLE,
+        confidence=doubts.lowered(LIKELY if sum(t["client_after"] for t in stories) else POSSIBLE, why),
         title=f"QUIC over {FAMILIES[attempts.family]} from {attempts.words}: Handshake packets without an Initial",
         because=sentence(
             f"{which(attempts)} got {total(stories, 'server_after', 'datagram')} of Handshake or 1-RTT "
             f"packets and no Initial; the client side sent {total(stories, 'client_after', 'Initial datagram')}; "
             f"the first is {first_request(attempts)}"
         ),
-        limitations=advice.vantage_limits(attempts.view),
+        limitations=(*why, *advice.vantage_limits(attempts.view)),
         look_alikes=(
             LookAlike("capture-midstream", True, "the client's first Initial was seen"),
             LookAlike(

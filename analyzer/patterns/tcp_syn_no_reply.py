@@ -34,7 +34,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from analyzer.exchanges.view import View
-from analyzer.patterns import advice
+from analyzer.patterns import advice, doubts
 from analyzer.patterns.chance import FITS_CHANCE, fits_chance
 from analyzer.patterns.evidence import (
     SCAN_PORTS,
@@ -85,12 +85,13 @@ def _no_reply(attempts: Attempts) -> Argument:
         f"On the server, `ss -ltn 'sport = :{attempts.port}'` shows the listener and how full its queue is (Recv-Q).",
         f"Check again with `curl -{attempts.family[-1]} -v --connect-timeout 5` or `nc -{attempts.family[-1]}vz`.",
     )
+    why = doubts.of_silence(attempts)
     return Argument(
         severity=WARNING if by_chance else ERROR,
-        confidence=POSSIBLE if by_chance or tries == len(attempts) else LIKELY,
+        confidence=doubts.lowered(POSSIBLE if by_chance or tries == len(attempts) else LIKELY, why),
         title=f"TCP {attempts.words} over {family}: no reply to SYN",
         because=sentence(because),
-        limitations=advice.vantage_limits(attempts.view, "tcp"),
+        limitations=(*why, *advice.vantage_limits(attempts.view, "tcp")),
         look_alikes=_look_alikes(attempts, answered),
         remedies=remedies,
     )

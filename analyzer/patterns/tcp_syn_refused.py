@@ -31,7 +31,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from analyzer.exchanges.view import View
-from analyzer.patterns import advice
+from analyzer.patterns import advice, doubts
 from analyzer.patterns.evidence import (
     SCAN_PORTS,
     Attempts,
@@ -75,16 +75,17 @@ def _refused(attempts: Attempts) -> Argument:
         remedies.insert(0, "Look first at the firewall or router whose address sent the refusal.")
     if answered:
         remedies.append("The socket also answered in this capture: see whether the process restarted in between.")
+    why = doubts.of_errors(attempts)
     return Argument(
         severity=ERROR,
-        confidence=CERTAIN if by_host else LIKELY,
+        confidence=doubts.lowered(CERTAIN if by_host else LIKELY, why),
         title=f"TCP {attempts.words} over {family}: connection refused by {who}",
         because=sentence(
             f"{which} to {attempts.words} over {family} met a "
             "refusal: "
             f"{advice.icmp_words(attempts)}; the first SYN is {first_request(attempts)}"
         ),
-        limitations=("A firewall that rejects may send its RST from the server's address: capture there to see.",),
+        limitations=(*why, "A firewall that rejects may send its RST from the server's address: capture there to see."),
         look_alikes=(
             LookAlike("tcp-syn-no-reply", True, "each of the SYNs met a RST or an ICMP error, which is cited"),
         ),

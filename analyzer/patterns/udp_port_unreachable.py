@@ -37,7 +37,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from analyzer.exchanges.view import View
-from analyzer.patterns import advice
+from analyzer.patterns import advice, doubts
 from analyzer.patterns.evidence import (
     SCAN_PORTS,
     Attempts,
@@ -107,12 +107,16 @@ def _refused(attempts: Attempts, rated: Attempts) -> Argument:
     )
     if rated:
         because += f"; {counted(len(rated), 'further attempt')} by the same clients heard nothing at all"
+    why = doubts.of_errors(attempts)
     return Argument(
         severity=ERROR,
-        confidence=CERTAIN if closed else LIKELY,
+        confidence=doubts.lowered(CERTAIN if closed else LIKELY, why),
         title=f"UDP {attempts.words} over {family}: {what}",
         because=sentence(because),
-        limitations=("A REJECT rule and a closed port send the same error: `ss -ulnp` and `nft list ruleset` tell.",),
+        limitations=(
+            *why,
+            "A REJECT rule and a closed port send the same error: `ss -ulnp` and `nft list ruleset` tell.",
+        ),
         look_alikes=(
             LookAlike("quic-initial-no-reply", True, "the requests were answered by ICMP errors, which are cited"),
             LookAlike("reply-from-other-address", True, "the errors quote requests of the client, no late replies"),

@@ -53,7 +53,11 @@ REFUSALS = frozenset(
 
 
 class Quoted(NamedTuple):
-    """The packet inside an ICMP error: protocol number, both addresses as packed bytes, both ports."""
+    """The packet inside an ICMP error: protocol number, both addresses as packed bytes, both ports.
+
+    ``mark`` is what else tells it from others that its first 8 bytes hold: the UDP length, or the sequence number of
+    TCP; -1 where they are cut.
+    """
 
     family: int
     protocol: int
@@ -61,6 +65,7 @@ class Quoted(NamedTuple):
     source_port: int
     destination: bytes
     destination_port: int
+    mark: int = -1
 
     def __str__(self) -> str:
         ends = (self.source, self.source_port), (self.destination, self.destination_port)
@@ -95,4 +100,7 @@ def read_quoted(b: bytes) -> Quoted | None:
     if protocol not in (6, 17) or at + 4 > len(b):
         return None
     ports = int.from_bytes(b[at : at + 2], "big"), int.from_bytes(b[at + 2 : at + 4], "big")
-    return Quoted(family, protocol, source, ports[0], destination, ports[1])
+    mark = b[at + 4 : at + (6 if protocol == 17 else 8)] if at + 8 <= len(b) else b""
+    return Quoted(
+        family, protocol, source, ports[0], destination, ports[1], int.from_bytes(mark, "big") if mark else -1
+    )

@@ -224,6 +224,8 @@ class _FlowReader:
         connection.server_kinds |= bits or SHORT_BIT
         if connection.reply_row < 0:
             connection.reply_row = row
+            cid = connection.client_scid
+            connection.strange_reply = not bits and self.packets(i)[0][1 : 1 + len(cid)] != cid
         if bits & _READABLE_BITS & ~_INITIAL_BIT or (bits & _INITIAL_BIT and not attempt.server_initials):
             self._read_server(attempt, i)
         elif bits & _INITIAL_BIT and attempt.wants_server:

@@ -199,3 +199,40 @@ def test_a_flood_opens_at_once_and_shows_the_rest_when_asked(browser: Page, tmp_
     browser.run(f"{section}.querySelector('.tools button').click()")
     assert browser.run(shown) == 5_000
     assert browser.run(f"{section}.querySelector('.tools button').hidden") is True
+
+
+def press(browser: Page, key: str, code: int) -> None:
+    text = {"text": "\r"} if key == "Enter" else {}
+    browser.send("Input.dispatchKeyEvent", type="keyDown", key=key, code=key, windowsVirtualKeyCode=code, **text)
+    browser.send("Input.dispatchKeyEvent", type="keyUp", key=key, code=key, windowsVirtualKeyCode=code)
+
+
+def test_the_keyboard_sorts_and_opens_and_closes_a_ladder(browser: Page, pages: dict[str, str], tmp_path: Path) -> None:
+    opened(browser, pages["silent"], tmp_path)
+    browser.run("document.querySelector('[aria-labelledby=connections] th button').focus()")
+    press(browser, "Enter", 13)
+    head = "document.querySelector('[aria-labelledby=connections] th')"
+    assert browser.run(f"{head}.getAttribute('aria-sort')") == "ascending"
+    browser.run("document.querySelector('tr#C1 button').focus()")
+    press(browser, "Enter", 13)
+    assert browser.run("document.querySelector('dialog').open") is True
+    press(browser, "Escape", 27)
+    assert browser.run("document.querySelector('dialog').open") is False
+    # The focus is back where it was, so that the next row is one step away.
+    assert browser.run("document.activeElement.closest('tr').id") == "C1"
+    assert browser.complaints == []
+
+
+def test_a_screen_reader_finds_names_and_landmarks(browser: Page, pages: dict[str, str], tmp_path: Path) -> None:
+    opened(browser, pages["silent"], tmp_path)
+    assert browser.run("document.documentElement.lang") == "en"
+    assert browser.run("document.querySelectorAll('h1').length") == 1
+    assert browser.run("document.querySelectorAll('main, footer').length") == 2
+    nameless = "[...document.querySelectorAll('{}')].filter((e) => !({})).length"
+    named = "e.getAttribute('aria-label') || e.textContent.trim()"
+    assert browser.run(nameless.format("input, select, button, figure, svg[role=img]", named)) == 0
+    assert browser.run(nameless.format("main thead th", "e.scope === 'col' && e.textContent.trim()")) == 0
+    labelled = "document.getElementById(e.getAttribute('aria-labelledby'))"
+    assert browser.run(nameless.format("[aria-labelledby]", labelled)) == 0
+    # What scrolls can be reached by the keyboard.
+    assert browser.run(nameless.format(".scroll, .plot", "e.tabIndex === 0")) == 0

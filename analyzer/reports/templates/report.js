@@ -43,6 +43,7 @@ function show(table, tools) {
       && wanted.every((select) => row.cells[Number(select.dataset.column)].textContent === select.value);
     fitting += fits ? 1 : 0;
     row.hidden = !fits || fitting > most;
+    if (!row.hidden) addLadderButton(row);
   }
   const drawn = Math.min(fitting, most);
   tools.querySelector("output").textContent = `${said(drawn)} of ${said(rows.length)} shown`;
@@ -100,14 +101,17 @@ function openLadder(name) {
   ladder.showModal();
 }
 
+// Made when the row is first shown: thousands of buttons take a browser long.
+function addLadderButton(row) {
+  if (!row.dataset.steps || row.cells[0].firstElementChild) return;
+  const button = element("button", "ladder", row.cells[0].textContent);
+  button.type = "button";
+  button.title = "show its packets";
+  button.dataset.connection = row.id;
+  row.cells[0].replaceChildren(button);
+}
+
 function prepareLadders() {
-  for (const row of document.querySelectorAll("tr[data-steps]")) {
-    const button = element("button", "ladder", row.cells[0].textContent);
-    button.type = "button";
-    button.title = "show its packets";
-    button.dataset.connection = row.id;
-    row.cells[0].replaceChildren(button);
-  }
   for (const button of document.querySelectorAll("dd button.ladder")) {
     button.hidden = !document.getElementById(button.dataset.connection)?.dataset.steps;
   }
@@ -124,6 +128,7 @@ function reveal() {
   const row = document.getElementById(location.hash.slice(1));
   if (!row?.hidden) return;
   row.hidden = false;
+  addLadderButton(row);
   row.scrollIntoView({ block: "center" });
 }
 

@@ -1,0 +1,106 @@
+"""What a report costs: ``python benchmarks/report.py`` (needs the file of ``make bench``, and chromium for the page).
+
+Two questions. How long does writing the report take, measured against the analysis in the same run, on ``mix``? How
+large is the page of a capture with 100,000 connections, and how long does a browser take to open it?
+"""
+
+from __future__ import annotations
+
+import gc
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from dataclasses import replace
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
+
+from benchmarks.workloads import MIX, WORK, make_workload
+
+RUNS = 5
+#: 100,000 connections of all kinds without bulk, a fifth of them unanswered.
+MANY = replace(
+    MIX,
+    name="many",
+    packets=2_600_000,
+    connections=100_000,
+    unanswered=0.2,
+    bulk=0.0,
+    lasts_s=600,
+    transfer_s=(0.05, 0.5),
+)
+WANTED_SHARE, WANTED_BYTES, WANTED_OPEN_S = 0.3, 8_000_000, 2.0
+
+
+def write_once(capture: Path, folder: Path) -> tuple[float, float]:
+    """Seconds of the analysis with its verdict, and of writing the report, in this process."""
+    gc.disable()
+    began = time.perf_counter()
+    from analyzer.reports.plots.aside import artist_for
+
+    with artist_for([str(capture)]) as artist:
+        from analyzer.analysis import analyse
+        from analyzer.reports.bundle import write_reports
+        from analyzer.reports.terminal import verdict
+
+        analysis = analyse([str(capture)])
+        verdict(analysis, color=False, width=100, full=False)
+        analysed = time.perf_counter()
+        write_reports(analysis, folder, force=True, full=False, artist=artist)
+    return analysed - began, time.perf_counter() - analysed
+
+
+def shares(capture: Path) -> list[tuple[float, float]]:
+    """Several runs, each in a process of its own."""
+    told = []
+    for _ in range(RUNS):
+        with tempfile.TemporaryDirectory() as folder:
+            command = [sys.executable, __file__, "--once", str(capture), str(Path(folder) / "report")]
+            done = subprocess.run(command, capture_output=True, text=True, check=True)
+        analysed, written = map(float, done.stdout.split())
+        told.append((analysed, written))
+    return told
+
+
+def open_page(page: Path) -> float | None:
+    """The least seconds until the page has loaded, of several runs; None without a browser."""
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        return None
+    from tests.reports.browser import Page
+
+    with Page(chromium) as browser:
+        times = []
+        for _ in range(RUNS):
+            browser.open(page)
+            times.append(browser.run("performance.timing.loadEventEnd - performance.timing.navigationStart"))
+        assert browser.complaints == []
+    return float(min(times)) / 1000
+
+
+def main() -> None:
+    """Print both answers."""
+    if sys.argv[1:2] == ["--once"]:
+        print(*write_once(Path(sys.argv[2]), Path(sys.argv[3])))
+        return
+    mix, many = WORK / "mix.pcap", WORK / "many.pcap"
+    if mix.exists():
+        told = shares(mix)
+        analysed, written = (sorted(each[place] for each in told)[RUNS // 2] for place in (0, 1))
+        share = sorted(w / a for a, w in told)[RUNS // 2]
+        print(f"mix: analysis {analysed:.2f} s, report {written:.2f} s, {share:.0%}; wanted {WANTED_SHARE:.0%}")
+    if not many.exists():
+        make_workload(MANY, many)
+    with tempfile.TemporaryDirectory() as folder:
+        report = Path(folder) / "report"
+        write_once(many, report)
+        page = report / "report.html"
+        size, took = page.stat().st_size, open_page(page)
+        opened = "not opened: no chromium" if took is None else f"opens in {took:.2f} s; wanted {WANTED_OPEN_S} s"
+        print(f"100,000 connections: {size / 1e6:.1f} MB; wanted {WANTED_BYTES / 1e6:.0f} MB; {opened}")
+
+
+if __name__ == "__main__":
+    main()

@@ -44,12 +44,14 @@ def test_two_processes_find_what_one_finds(
 ) -> None:
     monkeypatch.setattr(aside, "PORTION", 2)
     monkeypatch.setattr(aside, "_processors", lambda: 2)
-    flows, sent = Flows(scanned), []
-    send = aside._send
-    monkeypatch.setattr(aside, "_send", lambda pipe, message: (sent.append(len(message)), send(pipe, message)))
-    assert in_order(read_flows(flows, udp_flows(flows), Second(at_flows=1))) == alone
+    flows, second, ended = Flows(scanned), Second(at_flows=1), []
+    finish = second.finish
+    monkeypatch.setattr(second, "finish", lambda: ended.append(finish()) or ended[0])
+    assert in_order(read_flows(flows, udp_flows(flows), second)) == alone
+    ((messages, unread),) = ended
     assert len(alone) > 20
-    assert sent, "nothing was read aside"
+    assert messages, "nothing was read aside"
+    assert not unread, "what was given was not read"
 
 
 def test_the_second_process_finds_in_every_capture_what_this_one_finds() -> None:

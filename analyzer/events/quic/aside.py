@@ -34,6 +34,7 @@ from analyzer.events.connection import Connection, Counters, Flows, Socket
 from analyzer.events.quic.reader import quic_connections
 from analyzer.events.scan import Scan
 from analyzer.events.selected import each_column
+from analyzer.events.tcp.states import State
 from analyzer.wire.tls_hello import ClientHello, HelloFlaw, ServerHello
 
 #: Flows that are sent together: large enough to make a message worth its way, small enough to end at the same time.
@@ -51,6 +52,7 @@ _AT = {name: place for place, name in enumerate(_FIELDS)}
 _CLIENT, _SERVER, _COUNTERS = _AT["client"], _AT["server"], _AT["counters"]
 _HELLO, _SERVER_HELLO, _CHLO = _AT["hello"], _AT["server_hello"], _AT["chlo"]
 _ROW_LISTS, _ROWS = (_AT["rows"], _AT["request_rows"]), (_AT["reply_row"], _AT["went_on_row"])
+_STATE = _AT["tcp_state"]
 _FLAW = ClientHello._fields.index("flaw")
 
 
@@ -216,6 +218,7 @@ def _plain(connection: Connection, flow: int, row_numbers: list[int]) -> tuple[A
             values[place] = (*hello[:_FLAW], int(hello[_FLAW]), *hello[_FLAW + 1 :])
     if values[_CHLO] is not None:
         values[_CHLO] = pickle.dumps(values[_CHLO])
+    values[_STATE] = None
     return tuple(values)
 
 
@@ -233,4 +236,5 @@ def _received(plain: tuple[Any, ...]) -> Connection:
             values[place] = _new(kind, (*hello[:_FLAW], _FLAWS[hello[_FLAW]], *hello[_FLAW + 1 :]))
     if values[_CHLO] is not None:
         values[_CHLO] = pickle.loads(values[_CHLO])
+    values[_STATE] = State.NEW
     return Connection(*values)

@@ -47,7 +47,7 @@ class _FlowReader:
 
     def read(self) -> list[Connection]:
         """The connections of the flow, in order."""
-        attempts = self.attempts
+        attempts, only_repeats = self.attempts, self._has_only_repeats()
         for i, bits in enumerate(self.listed.quic):
             if bits:
                 attempt = self._attempt_of(i)
@@ -59,11 +59,30 @@ class _FlowReader:
                 self._take_from_server(attempt, i)
             if len(attempts) > _NEAR:
                 self._note_cids(attempt)
+            if only_repeats and attempt.connection.hello_complete:
+                self._take_repeats(attempt, i + 1)
+                break
         for attempt in attempts:
             self._finish(attempt)
         connections = [attempt.connection for attempt in attempts]
         self.flows.count(connections)
         return connections
+
+    def _has_only_repeats(self) -> bool:
+        """Whether every row holds Initials alone, of one end and to one CID: most flows of a server that is silent."""
+        listed, count = self.listed, len(self.listed.row)
+        return (
+            listed.quic.count(_INITIAL_BIT) == count
+            and listed.direction.count(listed.direction[0]) == count
+            and listed.cid_digest.count(listed.cid_digest[0]) == count
+        )
+
+    def _take_repeats(self, attempt: Attempt, i: int) -> None:
+        """Add the rows from ``i`` on, which repeat what was read, as ``_take_from_client`` would one by one."""
+        connection, rows = attempt.connection, self.listed.row[i:]
+        connection.rows += rows
+        connection.request_rows += rows
+        connection.largest_request = max([connection.largest_request, *self.listed.payload_length[i:]])
 
     def packets(self, i: int) -> tuple[bytes, list[QuicPacket]]:
         """The kept payload of a row and its QUIC packets, at least one."""

@@ -68,25 +68,20 @@ class Judge:
 
     def _judge(self, number: int, connection: Connection, request: int, asked: int, replied: int) -> Judged:
         """``request`` is the row of the request, ``asked`` and ``replied`` are times; -1 for none."""
-        icmp_row = connection.icmp_rows[0] if connection.icmp_rows else -1
         unanswered = connection.reply_row < 0
-        context = Context(
-            request_time=asked,
-            capture_end=self.capture_end,
-            one_way=unanswered and self._is_one_way(connection),
-            icmp=self.icmp_name(icmp_row),
-            checksum_wrong=unanswered and request >= 0 and transport_checksum_wrong(self.flows.scan.row_bytes(request)),
-        )
+        one_way = unanswered and self._is_one_way(connection)
+        icmp = self.icmp_name(connection.icmp_rows[0]) if connection.icmp_rows else ""
+        wrong = unanswered and request >= 0 and transport_checksum_wrong(self.flows.scan.row_bytes(request))
+        context = Context(asked, self.capture_end, one_way, icmp, wrong)
         verdict = judge(connection, context)
-        refused_by = ""
-        if verdict.outcome == REFUSED:
-            by = (
-                connection.server.address
-                if verdict.reason in ("reset", "version-negotiation", "connection-close")
-                else ""
-            )
-            refused_by = by or self._sender(icmp_row)
+        refused_by = self._refuser(connection, verdict.reason) if verdict.outcome == REFUSED else ""
         return Judged(number, connection, verdict, context, refused_by, replied)
+
+    def _refuser(self, connection: Connection, reason: str) -> str:
+        """The address that refused: the server itself, or the sender of the ICMP error."""
+        if reason in ("reset", "version-negotiation", "connection-close"):
+            return connection.server.address
+        return self._sender(connection.icmp_rows[0] if connection.icmp_rows else -1)
 
     @functools.cached_property
     def followed(self) -> dict[int, Connection]:

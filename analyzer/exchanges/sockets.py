@@ -36,7 +36,9 @@ def sockets_table(connections: Table, exchanges: Table) -> Table:
     """
     questions = np.flatnonzero((exchanges["kind"] == "dns") & (exchanges["transport"] == "udp"))
     asking = set(exchanges["connection"][questions])
-    chosen = [r for r in np.flatnonzero(is_attempt(connections)).tolist() if connections["connection"][r] not in asking]
+    chosen = np.flatnonzero(is_attempt(connections))
+    if asking:
+        chosen = chosen[[name not in asking for name in connections["connection"][chosen].tolist()]]
     columns = {name: connections[name][chosen] for name in (*_COLUMNS, "reply_time", "transport")}
     if len(questions):
         columns = {name: np.concatenate([values, exchanges[name][questions]]) for name, values in columns.items()}

@@ -267,10 +267,10 @@ def _server_name(b: bytes) -> str:
 
 def _key_shares(b: bytes) -> tuple[int, ...]:
     """The groups for which a client sends a key share (RFC 8446 §4.2.8)."""
-    _, shares = _vector(b, 0, 2)
     groups = []
-    at = 0
-    while at + 4 <= len(shares):
-        groups.append(shares[at] << 8 | shares[at + 1])
-        at += 4 + (shares[at + 2] << 8 | shares[at + 3])
+    at, end = 2, 2 + int.from_bytes(b[:2], "big")
+    while at + 4 <= end <= len(b):
+        group, length = _TYPE_AND_LENGTH(b, at)
+        groups.append(group)
+        at += 4 + length
     return tuple(groups)

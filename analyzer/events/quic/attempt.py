@@ -11,7 +11,7 @@ from analyzer.events.connection import Connection, Flows
 from analyzer.events.gquic import note_chlo
 from analyzer.wire.codes import close_name
 from analyzer.wire.quic.crypto_stream import CryptoStream
-from analyzer.wire.quic.frames import ConnectionClose, Crypto, crypto_pieces
+from analyzer.wire.quic.frames import ConnectionClose, Crypto, crypto_pieces, message_in_front
 from analyzer.wire.quic.gquic import GQUIC_FRAMES, find_chlo, initial_frames, read_gquic_frames
 from analyzer.wire.quic.header import QuicPacket, read_datagram
 from analyzer.wire.quic.protection import InitialKeys, initial_keys, is_retry_intact, open_packet
@@ -107,13 +107,9 @@ class Attempt:
             if not connection.version_known:  # Q046 has no Initial keys: its CHLO lies in clear
                 note_chlo(connection, find_chlo(payload[packet.payload_offset : packet.end]))
             return False
-        if packet.version in GQUIC_FRAMES:
-            self.client_stream.add_all([f for f in read_gquic_frames(clear).frames if type(f) is Crypto])
-        else:
-            self.client_stream.add_all(crypto_pieces(clear))
         if connection.version < 0:
             connection.version, connection.version_known = packet.version, True
-        prefix = self.client_stream.prefix()
+        prefix = self._client_prefix(packet.version, clear)
         if prefix.startswith(b"CHLO"):  # Q050
             note_chlo(connection, find_chlo(prefix))
         elif len(prefix) >= 4 and len(prefix) >= 4 + int.from_bytes(prefix[1:4], "big"):
@@ -121,6 +117,16 @@ class Attempt:
             connection.hello_complete = connection.hello is not None
             connection.first_repeat = max(len(connection.request_rows), 1)
         return True
+
+    def _client_prefix(self, version: int, clear: bytes) -> bytes:
+        """The client's crypto stream up to its first hole, with what this packet adds."""
+        if version in GQUIC_FRAMES:
+            self.client_stream.add_all([f for f in read_gquic_frames(clear).frames if type(f) is Crypto])
+        elif not self.client_stream.highest and (message := message_in_front(clear)):
+            return message  # as most clients send it: nothing is left to put together
+        else:
+            self.client_stream.add_all(crypto_pieces(clear))
+        return self.client_stream.prefix()
 
     def read_server_initials(self) -> None:
         """Take CRYPTO or CONNECTION_CLOSE of the server's Initials, unless the client's packets tell that CRYPTO came.

@@ -177,6 +177,19 @@ def crypto_pieces(payload: bytes) -> list[tuple[int, bytes]]:
     return pieces
 
 
+def message_in_front(payload: bytes) -> bytes:
+    """The handshake message (RFC 8446 §4) that a packet's first frame holds whole and from the stream's beginning.
+
+    b"" where the first frame is another, or the message goes on in further ones.
+    """
+    if payload[:2] != b"\x06\x00":  # CRYPTO, offset 0
+        return b""
+    length, at = read_varint(payload, 2)
+    piece = payload[at : at + length] if 4 <= length <= len(payload) - at else b""
+    end = 4 + int.from_bytes(piece[1:4], "big")
+    return piece[:end] if piece and end <= length else b""
+
+
 def _padding(_payload: bytes, at: int, _kind: int) -> _Read:
     return Padding(1), at  # only a type of 0 in more bytes than it needs comes here
 

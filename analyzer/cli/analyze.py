@@ -53,11 +53,12 @@ def analyze(
     Captures may be pcap or pcapng, plain or compressed (gz, zst, lz4, xz). Exit status: 0 analysed, 1 --fail-on holds,
     2 wrong usage or a file that cannot be read.
     """
-    from analyzer.reports.bundle import check_folder
     from analyzer.reports.plots.aside import artist_for
 
     try:
         if output is not None:
+            from analyzer.reports.bundle import check_folder
+
             check_folder(output, force=force)
         with artist_for(captures if output is not None else ()) as artist:
             analysis = read(captures, how)
@@ -75,12 +76,13 @@ def analyze(
 
 
 def _print(analysis: Analysis, *, as_json: bool, full: bool) -> None:
-    from analyzer.reports.export import document_json
-    from analyzer.reports.terminal import verdict
-
     if as_json:
+        from analyzer.reports.export import document_json
+
         click.echo(document_json(analysis.document), nl=False)
         return
+    from analyzer.reports.terminal import verdict
+
     color = sys.stdout.isatty() and not os.environ.get("NO_COLOR")
     width = min(shutil.get_terminal_size((100, 24)).columns, 120)
     _reconfigure_stdout()

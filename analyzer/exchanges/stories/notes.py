@@ -6,6 +6,7 @@ They are made for the few connections that a reader looks at, and never for all.
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from analyzer.events.connection import Connection, Flows
 from analyzer.events.tcp.facts import options_of, sent_by_both
@@ -13,10 +14,12 @@ from analyzer.events.tcp.options import Options
 from analyzer.events.tcp.reader import ACK, SYN
 from analyzer.events.tcp.runs import Sent, round_trip_of
 from analyzer.events.tcp.states import State
-from analyzer.wire.certificates import Certificate
 
 MOST_NAMES = 4  # of a certificate
 _SECOND = 1_000_000_000
+
+if TYPE_CHECKING:
+    from analyzer.wire.certificates import Certificate
 
 
 def notes_of(flows: Flows, connection: Connection, following: Connection | None) -> list[str]:

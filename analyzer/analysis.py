@@ -13,6 +13,7 @@ from analyzer.capture.records import CaptureFacts
 from analyzer.capture.source import CaptureSet, open_captures
 from analyzer.columns import Table
 from analyzer.errors import CaptureError, UsageError
+from analyzer.events.quic.aside import make_ready
 from analyzer.events.scan import Scan, scan, settle
 from analyzer.exchanges.build import Exchanges, Given, exchanges, exchanges_of_places
 from analyzer.exchanges.connections import Judge
@@ -222,6 +223,7 @@ def analyse(
         found = exchanges(settle(gathered.scan), gathered.facts, given)
         return Analysis(found, gathered.facts, failures=gathered.failures)
     captures = open_captures(names, progress=progress)
+    make_ready(size=captures.size_hint, alone=work.jobs == 1)
     scanned = settle(scan_captures(captures, with_secrets=keylog is not None, work=work))
     found = _exchanges(scanned, captures, given, with_secrets=keylog is not None)
     return Analysis(found, captures.captures, failures=captures.failures)

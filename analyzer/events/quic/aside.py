@@ -41,6 +41,8 @@ from analyzer.wire.tls_hello import ClientHello, HelloFlaw, ServerHello
 PORTION = 400
 #: Reading fewer flows takes less time than starting a second process does.
 WORTH_A_PROCESS = 6000
+#: Bytes of a capture that is likely to have as many.
+WORTH_STARTING = 64 << 20
 
 _AHEAD = 2  # portions: the one that is read, and the next
 _PIPE_BYTES = 1 << 20  # holds a portion, and more than its connections: neither side waits for the other to copy
@@ -56,10 +58,25 @@ _STATE = _AT["tcp_state"]
 _FLAW = ClientHello._fields.index("flaw")
 
 
+#: What ``make_ready`` made, until somebody takes it.
+_ready: list[Second] = []
+
+
+def make_ready(*, size: int, alone: bool) -> None:
+    """Say before the reading of a capture of ``size`` bytes how the next ``read_flows`` reads its flows.
+
+    ``alone``: by this process alone. Else a large capture has the second process started now: it is there in time.
+    """
+    second = Second(at_flows=-1 if alone else WORTH_A_PROCESS)
+    if size >= WORTH_STARTING:
+        second.expect(WORTH_A_PROCESS)
+    _ready[:] = [second]
+
+
 def read_flows(flows: Flows, chosen: Sequence[int], second: Second | None = None) -> list[Connection]:
     """The QUIC connections of the flows ``chosen``, in no certain order; ``second`` reads some, and is ended here."""
     portions = deque(chosen[i : i + PORTION] for i in range(0, len(chosen), PORTION))
-    second = second or Second()
+    second = second or (_ready.pop() if _ready else Second())
     second.expect(len(chosen))
     connections: list[Connection] = []
     try:
@@ -101,7 +118,7 @@ class Second:
 
     def expect(self, count: int) -> None:
         """Start if so many flows are worth it."""
-        if self._at_flows < 0 or count < self._at_flows:
+        if self._threads or self._at_flows < 0 or count < self._at_flows:
             return
         command = [sys.executable, "-I", "-c", _COMMAND.format(path=sys.path)]
         pipe, null = subprocess.PIPE, subprocess.DEVNULL

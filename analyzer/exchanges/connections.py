@@ -7,7 +7,7 @@ import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from operator import attrgetter
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +32,8 @@ from analyzer.wire.ja4 import ja4
 from analyzer.wire.tls_hello import ServerHello
 
 MOST_RECORDS = 100  # of each list of records that a row keeps
+
+Values = TypeVar("Values", list[int], tuple[tuple[int, int], ...])
 
 _FAMILIES = {4: "ipv4", 6: "ipv6"}
 _SECOND = 1_000_000_000
@@ -142,7 +144,7 @@ class Judge:
         lists = [rows[:MOST_RECORDS] for rows in lists]
         flat = _flat(lists)
         records = zip(self.rows.capture[flat].tolist(), self.rows.record[flat].tolist(), strict=True)
-        return list(map(tuple, _split(list(records), lists)))
+        return _split(tuple(records), lists)
 
 
 def connections_table(judge_: Judge) -> Table:
@@ -248,7 +250,7 @@ def _flat(lists: Sequence[Sequence[int]]) -> NDArray[np.int64]:
     return np.fromiter(itertools.chain.from_iterable(lists), np.int64)
 
 
-def _split(values: Sequence[Any], lists: Sequence[Sequence[int]]) -> list[Sequence[Any]]:
+def _split(values: Values, lists: Sequence[Sequence[int]]) -> list[Values]:
     """Values one after another, in parts that are as long as the lists."""
     bounds = [0, *itertools.accumulate(map(len, lists))]
     return [values[low:high] for low, high in itertools.pairwise(bounds)]

@@ -33,7 +33,7 @@ import numpy as np
 from analyzer.events.connection import Connection, Counters, Flows, Socket
 from analyzer.events.quic.reader import quic_connections
 from analyzer.events.scan import Scan
-from analyzer.events.selected import each_column
+from analyzer.events.selected import Selected
 from analyzer.events.tcp.states import State
 from analyzer.wire.tls_hello import ClientHello, HelloFlaw, ServerHello
 
@@ -46,6 +46,11 @@ WORTH_STARTING = 64 << 20
 
 _AHEAD = 2  # portions: the one that is read, and the next
 _PIPE_BYTES = 1 << 20  # holds a portion, and more than its connections: neither side waits for the other to copy
+#: What ``Flows`` and the reader of QUIC look at; the other columns stay empty.
+_READ = frozenset(
+    {"time", "direction", "reason", "kind", "fragment", "payload_length", "payload_captured", "quic", "cid_digest"}
+    | {"ordinal", "duplicate_ordinal", "bytes_so_far", "other_records", "other_duplicates", "other_bytes", "header"}
+)
 _LENGTH = struct.Struct("<Q")
 _COMMAND = "import sys; sys.path[:] = {path!r}; from analyzer.events.quic.aside import serve; serve()"
 _FIELDS = tuple(field.name for field in fields(Connection))
@@ -163,7 +168,8 @@ class Second:
 def portion_of(flows: Flows, chosen: Sequence[int]) -> tuple[Scan, list[int], list[int]]:
     """A scan of some flows alone, and the numbers that its flows and rows have in the whole one.
 
-    It holds what readers of QUIC look at: rows without duplicates, and the bytes of those with a long header.
+    It holds what readers of QUIC look at: rows without duplicates, of these the columns ``_READ``, and the bytes of
+    those with a long header.
     """
     scan, rows = flows.scan, flows.scan.rows
     bounds = [flows.bounds(flow) for flow in chosen]
@@ -172,12 +178,12 @@ def portion_of(flows: Flows, chosen: Sequence[int]) -> tuple[Scan, list[int], li
     kept = np.where(rows.quic[index] != 0, rows.kept[index], 0)
     pieces = zip(scan.chunk[index].tolist(), rows.start[index].tolist(), kept.tolist(), strict=True)
     arena = b"".join([scan.chunks[chunk][start : start + size] for chunk, start, size in pieces])
-    columns = each_column(lambda column: column[index], rows)
-    columns = columns._replace(flow=flow, start=np.cumsum(kept) - kept, kept=kept.astype(np.int32))
+    columns = {name: column[index if name in _READ else index[:0]] for name, column in rows._asdict().items()}
+    columns |= {"flow": flow, "start": np.cumsum(kept) - kept, "kept": kept.astype(np.int32)}
     numbers = np.asarray(chosen, np.int64)
     state = scan.table.state.reshape(len(flows.keys), 2, -1)[numbers].reshape(2 * len(chosen), -1)
     table = scan.table._replace(size=np.array([len(chosen)]), keys=flows.keys[numbers].reshape(-1), state=state)
-    portion = Scan(table, columns, np.zeros(len(index), np.int32), (arena,), scan.ledger)
+    portion = Scan(table, Selected(**columns), np.zeros(len(index), np.int32), (arena,), scan.ledger)
     return portion, list(chosen), index.tolist()
 
 

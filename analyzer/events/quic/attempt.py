@@ -89,11 +89,6 @@ class Attempt:
         return not (connection.client_dcid or connection.client_scid or connection.server_scid)
 
     @property
-    def wants_client(self) -> bool:
-        """Whether the ClientHello is not whole yet."""
-        return not self.connection.hello_complete
-
-    @property
     def wants_server(self) -> bool:
         """Whether a server's Initial can still change a verdict."""
         known = len(self.server_initials) + len(self.unread)
@@ -134,7 +129,7 @@ class Attempt:
         Keys of Handshake packets come out of the server's CRYPTO (RFC 9001 §4): a client that sends one has read it.
         """
         connection = self.connection
-        if self.server_initials and connection.client_kinds & _HANDSHAKE_BIT:
+        if connection.client_kinds & _HANDSHAKE_BIT:
             connection.server_crypto, connection.left_closed = True, self.server_initials[0][2]
             return
         for payload, packet, key_dcid in self.server_initials[:_MAX_SERVER_INITIALS]:

@@ -227,7 +227,7 @@ class _FlowReader:
             if connection.reply_row < 0:
                 connection.request_rows.append(row)
             connection.largest_request = max(connection.largest_request, self.listed.payload_length[i])
-            if attempt.wants_client:
+            if not connection.hello_complete:
                 self._read_client(attempt, i)
         elif bits == 0 or bits & (_HANDSHAKE_BIT | SHORT_BIT):
             connection.client_went_on = True
@@ -292,7 +292,8 @@ class _FlowReader:
             payload, packets = self.packets(i)
             initials = [p for p in packets if p.kind == INITIAL and p.flaw == Flaw.NONE]
             attempt.server_initials += [(payload, packet, key_dcid) for packet in initials]
-        attempt.read_server_initials()
+        if attempt.server_initials:
+            attempt.read_server_initials()
         if not connection.hello_complete:
             prefix = attempt.client_stream.prefix()
             connection.hello = read_client_hello(prefix) if prefix else None

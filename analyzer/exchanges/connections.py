@@ -175,7 +175,6 @@ def _of_rows(judge_: Judge, connections: Sequence[Connection]) -> dict[str, Make
         "capture": lambda: rows.capture[first],
         "first_record": lambda: rows.record[first],
         "first_time": lambda: rows.time[first],
-        "duration_s": lambda: (np.array([c.last_time for c in connections], np.int64) - rows.time[first]) / _SECOND,
         "reply_record": lambda: _at(rows.record, [c.reply_row for c in connections]),
         "last_request_time": lambda: _at(rows.time, [c.request_rows[-1] if c.is_attempt else -1 for c in connections]),
     }
@@ -308,14 +307,12 @@ _OF_CONNECTION = {
     "roles_from": "roles_from",
     "client_packets": "counters.client_packets",
     "server_packets": "counters.server_packets",
-    "client_bytes": "counters.client_bytes",
     "server_bytes": "counters.server_bytes",
     "sni": "sni",
     "retry": "retry",
     "close_side": "close_side",
     "close_code": "close_code",
     "close_reason": "close_reason",
-    "paths": "paths",
     "last_time": "last_time",
     "handshake_acked": "handshake_acked",
     "hello_complete": "hello_complete",
@@ -337,10 +334,8 @@ _OF_JUDGED = {
 
 _COLUMNS: dict[str, Callable[[Sequence[Judged], Sequence[Connection]], list[Any]]] = {
     "quic_version": lambda _, connections: [_hex_version(c.version) for c in connections],
-    "quic_version_negotiated": lambda _, connections: [_hex_version(c.server_version) for c in connections],
     "connection": lambda judged, _: [f"C{j.number}" for j in judged],
     "family": lambda _, connections: [_FAMILIES[c.client.family] for c in connections],
-    "state": lambda judged, _: [_state(j) for j in judged],
     "reply_latency_s": lambda judged, _: [_latency(j) for j in judged],
     "replied_from": lambda _, connections: [str(c.replied_from or "") for c in connections],
     "rejections": lambda _, connections: [len(c.rejected_rows) for c in connections],
@@ -351,6 +346,11 @@ _COLUMNS: dict[str, Callable[[Sequence[Judged], Sequence[Connection]], list[Any]
 
 _LAZY: dict[str, Callable[[Judge, Sequence[Judged]], list[Any]]] = {
     "bursts": _bursts,
+    "client_bytes": _each(lambda _, j: j.connection.counters.client_bytes),
+    "duration_s": _each(lambda g, j: (j.connection.last_time - int(g.rows.time[j.connection.rows[0]])) / _SECOND),
+    "paths": _each(lambda _, j: j.connection.paths),
+    "quic_version_negotiated": _each(lambda _, j: _hex_version(j.connection.server_version)),
+    "state": _each(lambda _, j: _state(j)),
     "history": _each(lambda g, j: history_of(g.flows, j.connection)),
     "client_dcid": _each(lambda _, j: j.connection.client_dcid.hex()),
     "client_scid": _each(lambda _, j: j.connection.client_scid.hex()),

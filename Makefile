@@ -1,7 +1,7 @@
 # make demo   the environment, then the report of one capture in demo-report/
 # make test   the environment, the system packages that tests use, all checks and all tests
 # make check  all checks and all tests with what is installed already
-#             (lint, types and pytest are its three parts)
+#             (lint, types, pytest and audit are its parts)
 # make docs   the documentation as a site in site/
 # make bench  the speed and memory comparison of benchmarks/
 # make fuzz SECONDS=600  hostile input for every reader and decoder and for the whole program
@@ -16,7 +16,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 SECONDS := 60
 DEMO := captures/02-caddy-ipv4-silent/nft-output-drop/server.pcap
 
-.PHONY: demo test check lint types pytest docs bench false-alarms record fuzz limits picture install install-test system-packages clean
+.PHONY: demo test check lint types pytest audit docs bench false-alarms record fuzz limits picture install install-test system-packages clean
 
 demo: install
 	$(BIN)/halfshake analyze --quiet $(DEMO) -o demo-report
@@ -26,7 +26,7 @@ demo: install
 test: install-test system-packages
 	@$(MAKE) --no-print-directory check
 
-check: lint types pytest
+check: lint types pytest audit
 
 lint: install-test
 	$(BIN)/ruff check .
@@ -35,6 +35,9 @@ lint: install-test
 
 types: install-test
 	$(BIN)/mypy
+
+audit: install-test
+	@tools/audit.sh $(BIN)/python
 
 pytest: install-test
 	$(BIN)/python -m pytest -n 2

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -21,19 +22,24 @@ def sh(*command: str | Path, cwd: Path) -> str:
     return done.stdout
 
 
-@pytest.fixture(scope="module")
-def wheel(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Built from a copy: building leaves folders behind."""
-    copy = tmp_path_factory.mktemp("sources")
+def build(root: Path, copy: Path, *, changed: int | None = None) -> Path:
+    """The wheel, built from a copy, since building leaves folders behind; ``changed`` is the time of all its files."""
     shutil.copytree(root / "analyzer", copy / "analyzer", ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "README.md", "LICENSE"):
         shutil.copy(root / name, copy / name)
     (copy / "docs").mkdir()
     shutil.copy(root / "docs" / "halfshake.1", copy / "docs" / "halfshake.1")
+    for path in copy.rglob("*") if changed is not None else ():
+        os.utime(path, (changed, changed))
     pip = [sys.executable, "-m", "pip", "--disable-pip-version-check", "wheel", "--quiet"]
     sh(*pip, "--no-deps", "--no-build-isolation", "--wheel-dir", copy / "dist", copy, cwd=copy)
     (built,) = (copy / "dist").glob("*.whl")
     return built
+
+
+@pytest.fixture(scope="module")
+def wheel(root: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build(root, tmp_path_factory.mktemp("sources"))
 
 
 @pytest.fixture(scope="module")
@@ -77,3 +83,14 @@ def test_the_command_of_the_wheel_analyses_a_capture(installed: Path, silent_cap
 def test_the_command_of_the_wheel_writes_a_report(installed: Path, silent_capture: Path, tmp_path: Path) -> None:
     sh(installed / "halfshake", "analyze", silent_capture, "-o", tmp_path / "report", cwd=tmp_path)
     assert {"report.md", "report.html", "report.json"} <= {path.name for path in (tmp_path / "report").iterdir()}
+
+
+def test_the_same_sources_give_the_same_bytes(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With SOURCE_DATE_EPOCH, wherever and whenever it is built."""
+    monkeypatch.setenv("SOURCE_DATE_EPOCH", "1795302321")
+    wheels = []
+    for name, changed in (("one", 1_700_000_000), ("another", 1_750_000_000)):
+        (tmp_path / name).mkdir()
+        wheels.append(build(root, tmp_path / name, changed=changed))
+    assert wheels[0].name == wheels[1].name
+    assert wheels[0].read_bytes() == wheels[1].read_bytes()

@@ -8,6 +8,8 @@
 # make limits  captures made to eat the machine, and what they take, into docs/limits.md
 # make false-alarms  how often a network that only loses, delays and reorders packets is called faulty
 # make record CASE=path-drop  a case of captures/lab again, from real servers in network namespaces (root)
+# make scaling  how time and memory grow with packets and processes
+# make kills  kills workers, watchers and analyses at random points, 50 times each
 # make picture  draws the pictures of README.md and docs/reports.md again (needs chromium)
 
 SHELL := bash
@@ -16,7 +18,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 SECONDS := 60
 DEMO := captures/02-caddy-ipv4-silent/nft-output-drop/server.pcap
 
-.PHONY: demo test check lint types pytest audit docs bench false-alarms record fuzz limits picture install install-test system-packages clean
+.PHONY: demo test check lint types pytest audit docs bench scaling kills false-alarms record fuzz limits picture install install-test system-packages clean
 
 demo: install
 	$(BIN)/halfshake analyze --quiet $(DEMO) -o demo-report
@@ -59,6 +61,12 @@ fuzz: install-test .venv/.fuzz
 
 limits: install-test
 	$(BIN)/python benchmarks/limits.py
+
+scaling: install-test
+	$(BIN)/python benchmarks/scaling.py
+
+kills: install-test
+	$(BIN)/python benchmarks/kills.py
 
 picture: demo
 	chromium --headless --no-sandbox --hide-scrollbars --disable-gpu --force-device-scale-factor=1.5 \

@@ -1,0 +1,173 @@
+"""How cost grows: ``make scaling``, or ``python benchmarks/scaling.py --help`` for parts of it.
+
+Time per packet and memory from 1 to 10 million packets of the same connections (snaplen 256), one and two processes on
+eight files and on ranges of one file, and ``--max-memory``. What was measured is printed and written to
+``benchmarks/SCALING.md``. Processor time says what the work costs; wall clock depends on what else the machine does.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import os
+import statistics
+import struct
+import sys
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))
+
+from analyzer.capture.source import open_captures  # noqa: E402  (the folder is no installed package)
+from benchmarks.measuring import Measured, measure, warm  # noqa: E402
+from benchmarks.run import WORK, make, processor  # noqa: E402
+from benchmarks.workloads import MIX, make_workload  # noqa: E402
+
+RESULTS = ROOT / "benchmarks" / "SCALING.md"
+COMMAND = [sys.executable, "-c", "import sys; sys.argv[0] = 'halfshake'; from analyzer.cli.main import main; main()"]
+SNAPLEN = 256
+CONNECTIONS = 4_000
+MILLIONS = (1, 3, 10)
+FILES = 8
+LIMIT_MB = 256
+
+
+def halfshake(*arguments: str | Path) -> Measured:
+    """One analysis; a run that fails ends the benchmark."""
+    measured = measure([*COMMAND, "analyze", "--json", "--quiet", *arguments], {"PYTHONPATH": str(ROOT)})
+    if measured.status:
+        raise SystemExit(f"exit status {measured.status}: {' '.join(map(str, arguments))}")
+    return measured
+
+
+def grown(millions: int) -> Path:
+    """A capture of so many million packets of always the same connections, cut to SNAPLEN bytes."""
+    filename = WORK / f"grown{millions}.pcap"
+    if not filename.exists():
+        whole = WORK / f"grown{millions}.whole"
+        workload = replace(
+            MIX,
+            name=filename.stem,
+            packets=1_000_000 * millions,
+            connections=CONNECTIONS,
+            lasts_s=80 * millions,
+            transfer_s=(2 * millions, 14 * millions),
+        )
+        make_workload(workload, whole)
+        _cut(whole, filename)
+        whole.unlink()
+    return filename
+
+
+def _cut(source: Path, target: Path) -> None:
+    """Copy a capture with SNAPLEN bytes of each packet."""
+    unfinished = target.with_suffix(".unfinished")
+    with unfinished.open("wb") as file:
+        file.write(struct.pack("<IHHiIII", 0xA1B23C4D, 2, 4, 0, 0, SNAPLEN, 1))
+        for batch in open_captures([str(source)]).batches(compiled=True):
+            r, bytes_of = batch.records, batch.buffer.data
+            columns = (r.offset.tolist(), r.captured_length.tolist(), r.original_length.tolist(), r.time.tolist())
+            for offset, captured, original, time in zip(*columns, strict=True):
+                kept = min(captured, SNAPLEN)
+                file.write(struct.pack("<IIII", *divmod(time, 1_000_000_000), kept, original))
+                file.write(bytes_of[offset : offset + kept])
+    unfinished.replace(target)
+
+
+def split(source: Path, count: int) -> list[Path]:
+    """The capture in ``count`` files of about the same size, as a rotating tcpdump writes them."""
+    folder = WORK / f"{source.stem}-in-{count}"
+    if not folder.exists():
+        unfinished = folder.with_suffix(".unfinished")
+        unfinished.mkdir(exist_ok=True)
+        content, size, at, begin, number = source.read_bytes(), source.stat().st_size, 24, 24, 0
+        while at < size:
+            at += 16 + int.from_bytes(content[at + 8 : at + 12], "little")
+            if at >= size * (number + 1) // count or at >= size:
+                (unfinished / f"{source.stem}-{number:02d}.pcap").write_bytes(content[:24] + content[begin:at])
+                begin, number = at, number + 1
+        unfinished.rename(folder)
+    return sorted(folder.glob("*.pcap"))
+
+
+def medians(runs: Sequence[Measured]) -> tuple[float, float, float]:
+    """Median wall and processor seconds, and the largest peak in MB."""
+    wall, cpu = (statistics.median(run[figure] for run in runs) for figure in range(2))
+    return wall, cpu, max(run.peak_mb for run in runs)
+
+
+def growth(runs: int) -> list[str]:
+    """Time per packet and memory, from 1 to 10 million packets of the same connections."""
+    lines, first = [], (0.0, 0.0)
+    for millions in MILLIONS:
+        file = grown(millions)
+        warm(file)
+        wall, cpu, peak = medians([halfshake("--jobs", "1", file) for _ in range(runs)])
+        first = first if first[1] else (cpu, peak)
+        ratios = f"{cpu / millions / first[0]:.2f}, {peak / first[1]:.2f}"
+        lines.append(f"| {millions} million packets | {wall:.2f} s | {cpu:.2f} s | {peak:.0f} MB | {ratios} |")
+        print(lines[-1], flush=True)
+    return lines
+
+
+def processes(runs: int) -> list[str]:
+    """One process against two, alternated: on eight files, and on one file by ranges."""
+    mix = make("mix", again=False)
+    lines = []
+    for what, files in ((f"mix in {FILES} files", split(mix, FILES)), ("mix by ranges", [mix])):
+        for file in files:
+            warm(file)
+        pairs = [[halfshake("--jobs", str(jobs), *files) for jobs in (1, 2)] for _ in range(runs)]
+        one, two = medians([pair[0] for pair in pairs]), medians([pair[1] for pair in pairs])
+        gain = statistics.median(pair[0].wall_s / pair[1].wall_s for pair in pairs)
+        for jobs, (wall, cpu, peak), ratio in ((1, one, ""), (2, two, f"{gain:.2f}")):
+            lines.append(f"| {what}, --jobs {jobs} | {wall:.2f} s | {cpu:.2f} s | {peak:.0f} MB | {ratio} |")
+            print(lines[-1], flush=True)
+    return lines
+
+
+def limits(runs: int) -> list[str]:
+    """Memory with a limit, where more connections come than fit."""
+    lines = []
+    for name in ("flood", "mix"):
+        file = make(name, again=False)
+        for more in ((), ("--max-memory", f"{LIMIT_MB}M")):
+            wall, cpu, peak = medians([halfshake("--jobs", "1", *more, file) for _ in range(runs)])
+            lines.append(f"| {name} {' '.join(more)} | {wall:.2f} s | {cpu:.2f} s | {peak:.0f} MB | |")
+            print(lines[-1], flush=True)
+    return lines
+
+
+PARTS: dict[str, Callable[[int], list[str]]] = {"growth": growth, "processes": processes, "limits": limits}
+
+
+def main() -> None:
+    """Make the files, measure, report."""
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--part", action="append", choices=sorted(PARTS), help="default: all")
+    parser.add_argument("--runs", type=int, default=5)
+    parser.add_argument("--no-report", action="store_true", help=f"leave {RESULTS.name} as it is")
+    options = parser.parse_args()
+    lines = [line for name in options.part or PARTS for line in PARTS[name](options.runs)]
+    load = os.getloadavg()[0]
+    page = [
+        "# How cost grows",
+        "",
+        "Written by `make scaling`. Medians of wall clock and processor time, the largest peak of resident memory of",
+        f"the process tree, of {options.runs} runs each, on {datetime.datetime.now(datetime.UTC).date().isoformat()}:",
+        f"{os.cpu_count()} processors ({processor()}), load average at the end {load:.1f}. The last column has, for",
+        "packets, processor time per packet and memory over those of the first row; for processes, one over two.",
+        "",
+        "| what | wall | processor | peak | ratios |",
+        "| --- | --- | --- | --- | --- |",
+        *lines,
+        "",
+    ]
+    if not options.no_report:
+        RESULTS.write_text("\n".join(page))
+
+
+if __name__ == "__main__":
+    main()

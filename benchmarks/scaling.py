@@ -100,14 +100,18 @@ def medians(runs: Sequence[Measured]) -> tuple[float, float, float]:
 
 def growth(runs: int) -> list[str]:
     """Time per packet and memory, from 1 to 10 million packets of the same connections."""
-    lines, first = [], (0.0, 0.0)
+    lines: list[str] = []
+    rows: list[tuple[int, float, float]] = []
     for millions in MILLIONS:
         file = grown(millions)
         warm(file)
         wall, cpu, peak = medians([halfshake("--jobs", "1", file) for _ in range(runs)])
-        first = first if first[1] else (cpu, peak)
-        ratios = f"{cpu / millions / first[0]:.2f}, {peak / first[1]:.2f}"
-        lines.append(f"| {millions} million packets | {wall:.2f} s | {cpu:.2f} s | {peak:.0f} MB | {ratios} |")
+        rows.append((millions, cpu, peak))
+        more = f"{peak / rows[0][2]:.2f} of the memory"
+        if len(rows) > 1:
+            (before, less, _), (after, spent, _) = rows[-2:]
+            more += f"; {(spent - less) / (after - before):.2f} s for each further million"
+        lines.append(f"| {millions} million packets | {wall:.2f} s | {cpu:.2f} s | {peak:.0f} MB | {more} |")
         print(lines[-1], flush=True)
     return lines
 
@@ -122,7 +126,7 @@ def processes(runs: int) -> list[str]:
         pairs = [[halfshake("--jobs", str(jobs), *files) for jobs in (1, 2)] for _ in range(runs)]
         one, two = medians([pair[0] for pair in pairs]), medians([pair[1] for pair in pairs])
         gain = statistics.median(pair[0].wall_s / pair[1].wall_s for pair in pairs)
-        for jobs, (wall, cpu, peak), ratio in ((1, one, ""), (2, two, f"{gain:.2f}")):
+        for jobs, (wall, cpu, peak), ratio in ((1, one, ""), (2, two, f"{gain:.2f} times as fast")):
             lines.append(f"| {what}, --jobs {jobs} | {wall:.2f} s | {cpu:.2f} s | {peak:.0f} MB | {ratio} |")
             print(lines[-1], flush=True)
     return lines
@@ -157,10 +161,10 @@ def main() -> None:
         "",
         "Written by `make scaling`. Medians of wall clock and processor time, the largest peak of resident memory of",
         f"the process tree, of {options.runs} runs each, on {datetime.datetime.now(datetime.UTC).date().isoformat()}:",
-        f"{os.cpu_count()} processors ({processor()}), load average at the end {load:.1f}. The last column has, for",
-        "packets, processor time per packet and memory over those of the first row; for processes, one over two.",
+        f"{os.cpu_count()} processors ({processor()}), load average at the end {load:.1f}. Packets are those of",
+        f"{CONNECTIONS:,} connections, cut to {SNAPLEN} bytes, so that only the number of packets grows.",
         "",
-        "| what | wall | processor | peak | ratios |",
+        "| what | wall | processor | peak | |",
         "| --- | --- | --- | --- | --- |",
         *lines,
         "",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import os
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -15,24 +16,31 @@ from analyzer.events.scan import Scan, merge
 from analyzer.fleet.combine import Interleaved, Span, groups, placed, ranks_of, tree, weave
 from analyzer.fleet.pieces import FileJob, How, Piece, TogetherJob
 from analyzer.fleet.pool import Job, Pool
-from analyzer.fleet.ranges import RangeJob, cuts_of, join
+from analyzer.fleet.ranges import RangeJob, cuts_of, join, last_time_of
 from analyzer.kernels import cache_folder, runner, worth_compiling
 from analyzer.wire.packets import decode_packets
 
 #: A file is cut into ranges of at least so many bytes.
 RANGE_BYTES = 16 << 20
 
+#: Files whose ends are looked at, and how far apart files begin that follow one another (ns).
+MOST_LOOKED_AT = 64
+APART_NS = 10_000_000_000
+
 
 def jobs_that_pay(captures: CaptureSet, jobs: int | None) -> int:
     """How many processes are to read: one where it is standard input or a pipe, that no other process can read.
 
     If nobody asked for a number, one per processor, but no more than there are files: one file is read by ranges
-    only when asked for, since two processes take a quarter more processor time for that than one.
+    only when asked for, since two processes take a quarter more processor time for that than one. Files that seem to
+    overlap may be those of one traffic at two places, which one process must read together in any case.
     """
     if captures.disk_bytes < 0 or not captures.files:
         return 1
     if jobs is not None:
         return jobs
+    if _seem_to_overlap(captures.files[:MOST_LOOKED_AT]):
+        return 1
     processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(processors, len(captures.files))
 
@@ -76,6 +84,16 @@ def scan_in_parallel(captures: CaptureSet, *, jobs: int, with_secrets: bool) -> 
             captures.give_up(file, reason)
         paths = [file.facts.path for file in captures.files]
         return combined(pieces, lambda group: _together(pool, [paths[k] for k in group], how))
+
+
+def _seem_to_overlap(files: Sequence[CaptureFile]) -> bool:
+    """Whether a file ends after the next begins; where its end cannot be seen, whether they begin at about one time."""
+    ordered = sorted(files, key=lambda file: file.first_time)
+    for file, following in itertools.pairwise(ordered):
+        last = last_time_of(file.facts.path, file.disk_bytes)
+        if last > following.first_time or (last < 0 and following.first_time - file.first_time < APART_NS):
+            return True
+    return False
 
 
 def _parts(file: CaptureFile, jobs: int, files: int) -> int:

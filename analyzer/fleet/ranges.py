@@ -131,19 +131,43 @@ def cuts_of(path: str, size: int, parts: int) -> Plan | None:
             begin, _ = opened.reader.head()
             if begin < 0 or opened.facts.format not in ("pcap", "pcapng"):
                 return None
-            find = _pcap_begin if opened.facts.format == "pcap" else _pcapng_begin
             cuts = [begin]
             for k in range(1, parts):
                 at = begin + (size - begin) * k // parts
                 at += (begin - at) % 4  # blocks of pcapng are multiples of four bytes
                 blocks = opened.window(at, min(at + LOOK_BYTES, size))
                 blocks.fill(LOOK_BYTES)
-                found = find(blocks.buffer[: len(blocks)], opened.facts)
+                found = _begin_in(blocks, opened.facts)
                 if found >= 0 and at + found > cuts[-1]:
                     cuts.append(at + found)
     except CaptureError:
         return None
     return Plan(tuple(cuts), size) if len(cuts) > 1 else None
+
+
+def last_time_of(path: str, size: int) -> int:
+    """The latest time in the last ``LOOK_BYTES`` of a file (ns); -1 where it is compressed or nothing is found."""
+    try:
+        with _Opened(path, compiled=False) as opened:
+            begin, _ = opened.reader.head()
+            if begin < 0 or opened.facts.format not in ("pcap", "pcapng"):
+                return -1
+            at = max(begin, size - LOOK_BYTES)
+            at += (begin - at) % 4
+            blocks = opened.window(at, size)
+            blocks.fill(LOOK_BYTES)
+            found = _begin_in(blocks, opened.facts)
+            if found < 0:
+                return -1
+            opened.reader.resume(opened.window(at + found, size), 0)
+            return max((int(batch.records.time.max()) for batch in opened.reader.batches()), default=-1)
+    except CaptureError:
+        return -1
+
+
+def _begin_in(blocks: Blocks, facts: CaptureFacts) -> int:
+    find = _pcap_begin if facts.format == "pcap" else _pcapng_begin
+    return find(blocks.buffer[: len(blocks)], facts)
 
 
 def _words(view: NDArray[np.uint8], facts: CaptureFacts, step: int) -> NDArray[np.int64]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import itertools
 import os
 import random
@@ -28,7 +29,7 @@ from tests.fleet.same import plain, scanned, written
 
 CAPTURES = ROOT / "captures"
 SILENT = CAPTURES / "02-caddy-ipv4-silent" / "nft-output-drop" / "server.pcap"
-PAIR = CAPTURES / "21-asymmetric-route" / "asym-nginx"
+PAIR_FILES = sorted((CAPTURES / "21-asymmetric-route" / "asym-nginx").glob("*.pcap"))[:2]
 
 
 class Here:
@@ -106,9 +107,7 @@ def test_hosts_that_share_nothing_are_read_once(tmp_path: Path) -> None:
 
 
 def test_two_places_that_see_the_same_traffic_are_read_together() -> None:
-    files = sorted(PAIR.glob("*.pcap"))[:2]
-    assert len(files) == 2
-    assert in_parallel(files) == scanned(*files)
+    assert in_parallel(PAIR_FILES) == scanned(*PAIR_FILES)
 
 
 @pytest.mark.parametrize("jobs", [2, 4])
@@ -191,3 +190,24 @@ def test_batches_in_order() -> None:
         batches = InOrder([batch_of([Captured(b"\0", time)]) for time in times])
         assert len(list(batches)) == 3
         assert batches.holds == (times == (1, 2, 3))
+
+
+def test_how_many_processes_pay_where_nobody_says(tmp_path: Path) -> None:
+    """Files that follow one another are read side by side; those that overlap are not, since they may share flows."""
+    pieces = [captured_of(piece) for piece in pieces_of(joined(batches_of(SILENT)), [150])]
+    follow, compressed = files_of(tmp_path, pieces), []
+    for file in follow:
+        compressed.append(tmp_path / f"{file.name}.gz")
+        compressed[-1].write_bytes(gzip.compress(file.read_bytes()))
+
+    def paying(*files: Path, jobs: int | None = None) -> int:
+        with mock.patch("os.sched_getaffinity", return_value={0, 1, 2, 3}):
+            return local.jobs_that_pay(open_captures([str(file) for file in files]), jobs)
+
+    assert paying(*follow) == 2
+    assert paying(*follow[::-1], jobs=3) == 3
+    assert paying(*PAIR_FILES) == 1
+    assert paying(*compressed) == 2
+    assert paying(follow[0], compressed[0]) == 1
+    assert paying(SILENT) == 1
+    assert paying(tmp_path / "missing.pcap", jobs=2) == 1

@@ -6,6 +6,7 @@ on, and where frames cannot be read, the bytes become random ones.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from analyzer.anonymize.packets.edit import Edit, Maps
@@ -14,12 +15,18 @@ from analyzer.wire.quic.header import read_varint
 
 _PADDING, _PING, _ACK, _ACK_ECN, _CRYPTO, _CLOSE, _APPLICATION_CLOSE = 0x00, 0x01, 0x02, 0x03, 0x06, 0x1C, 0x1D
 
+_PADDINGS = re.compile(b"\0+")
+
 
 def edit_frames(payload: bytes, crypto: Callable[[int, bytes], bytes], maps: Maps) -> bytes:
     """A copy of a payload; ``crypto`` gives the bytes that replace a piece of the crypto stream at an offset."""
     edit = Edit(payload, maps)
     at = 0
     while at < len(payload):
+        if padding := _PADDINGS.match(payload, at):
+            edit.keep(at, padding.end())
+            at = padding.end()
+            continue
         kind, start = read_varint(payload, at)
         end = _frame(edit, start, kind, crypto)
         if end < 0:

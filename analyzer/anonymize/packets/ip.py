@@ -103,7 +103,7 @@ class IpCopies:
         if protocol == _FRAGMENT:
             return b
         if protocol in _OPTIONS:
-            return b[:2] + bytes([_PAD_N, len(b) - 4]) + bytes(len(b) - 4)
+            return b[:2] + _padding(len(b) - 2)
         addresses = (b[at : at + 16] for at in range(8, len(b) - 15, 16))
         return (b[:8] + b"".join(self._maps.addresses.packed(address) for address in addresses)).ljust(len(b), b"\0")
 
@@ -231,6 +231,13 @@ def _joined(header: bytes, body: Written, behind: int) -> Written:
     if not body.whole:
         return Written(header + body.payload, False)
     return Written(header + body.payload + bytes(behind), True)
+
+
+def _padding(length: int) -> bytes:
+    """PadN options of IPv6 that fill so many bytes, at least two (RFC 8200 §4.2)."""
+    size = min(length, 257 if length != 258 else 256)
+    option = bytes([_PAD_N, size - 2]) + bytes(size - 2)
+    return option if size == length else option + _padding(length - size)
 
 
 def _frame_start(protocol: int, b: bytes) -> int:

@@ -75,6 +75,21 @@ def test_options_of_ip_and_tcp_that_may_hold_addresses_become_padding() -> None:
     assert made[-12:] == b"\x01" * 8 + b"\x02\x04\x05\xb4"  # the maximum segment size stays
 
 
+@pytest.mark.parametrize("units", [0, 1, 31, 32, 33, 255])
+def test_options_of_ipv6_become_padding_of_their_length(units: int) -> None:
+    options = bytes([17, units]) + b"\xc9\x10" + packed(A6)[:4] + packed(A6) * (units // 2) + bytes(8 * (units % 2))
+    record = ip(A6, B6, 60, options + udp((5, 6)))
+    made = copy(record)
+    assert len(made) == len(record)
+    assert packed(A6) not in made
+    at, end = 42, 40 + len(options)
+    while at < end:
+        assert made[at] == 1
+        at += 2 + made[at + 1]
+    assert at == end
+    assert made[end : end + 4] == struct.pack(">HH", 5, 6)
+
+
 def test_ethernet_arp_and_groups() -> None:
     arp = b"\x00\x01\x08\x00\x06\x04\x00\x01" + MAC_A + packed(A) + bytes(6) + packed(B)
     made = copy(b"\xff" * 6 + MAC_A + b"\x08\x06" + arp + b"padding!", ETHERNET)

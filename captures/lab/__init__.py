@@ -1,0 +1,1 @@
+"""Records core cases again from real servers, in network namespaces of its own."""

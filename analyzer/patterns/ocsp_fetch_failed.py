@@ -2,7 +2,8 @@
 
 What it sees
     A client that resolved the name of an OCSP responder and whose attempts all failed, or that sent no packet at all
-    after several answers; or OCSP requests over HTTP without a response. It sums up the findings about the attempts.
+    after several answers; or OCSP requests over HTTP without a response, or with one that tells no status. It sums up
+    the findings about the attempts.
 
 Why it matters
     A server that staples OCSP responses goes on without one; certificates that must be stapled are then refused. The
@@ -11,7 +12,8 @@ Why it matters
 How it decides
     By the name: a label `ocsp`, as responders have. No attempt was answered, over either family, and one was silent or
     refused; or nothing was tried after `times` answers. A fetch that succeeds over the other family is no finding.
-    Where a request with the content type of OCSP is seen, by what became of it.
+    Where an OCSP request is seen, by what became of it: a response with an HTTP status from 400 on, or an OCSP status
+    other than successful, is a failure (a warning), unless another response told the status of the same certificate.
 
 What it cannot know
     Whether the name is a responder's in fact, where no request could be seen.
@@ -49,6 +51,7 @@ from analyzer.patterns.names import (
     shows_more_than_dns,
 )
 from analyzer.patterns.segments import asked_in_vain, finding_of_segments, has_protocol, waited_in_vain
+from analyzer.patterns.statuses import denials, denied, is_denied
 from analyzer.patterns.words import FAMILIES, counted, listed, sentence, share
 
 PATTERN = Pattern(
@@ -74,6 +77,9 @@ def find(view: View) -> Iterator[Finding]:
     vain = has_protocol(view, "ocsp") & asked_in_vain(view) & waited_in_vain(view)
     for attempts in attempts_by_socket(view, np.asarray(vain, np.bool_)):
         yield finding_of_segments(PATTERN, attempts, argument=_unanswered(attempts))
+    without = denials(view)
+    for attempts in attempts_by_socket(view, is_denied(view, without)):
+        yield finding_of_segments(PATTERN, attempts, argument=denied(attempts, without))
 
 
 def _is_visible(asked: Asked) -> bool:

@@ -7,11 +7,13 @@ from __future__ import annotations
 
 import ipaddress
 import statistics
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from analyzer.exchanges.ends.sightings import AT_THE_SERVER, ON_THE_WAY, ON_THE_WAY_BACK, UNSEEN
 from analyzer.exchanges.view import View
 from analyzer.patterns.finding import Finding
 
@@ -98,7 +100,19 @@ def _other_family(facts: Facts) -> str:
     return facts.of_host(transport=facts.transport, family=other, port=port)
 
 
+def _vanished(facts: Facts) -> str:
+    """Where most of the finding's connections lost their request or its reply, as captures of several places tell."""
+    ends = facts.view.ends
+    if ends is None:
+        return "unknown"
+    places = Counter(ends.vanished(connection) or "unknown" for connection in facts.finding.connections)
+    return places.most_common(1)[0][0] if places else "unknown"
+
+
 def _vantage(facts: Facts) -> str:
+    """At the server also where captures of several places show that the requests arrived there."""
+    if place := {AT_THE_SERVER: "server", ON_THE_WAY_BACK: "server", ON_THE_WAY: "client"}.get(_vanished(facts)):
+        return place
     vantages = {capture.vantage for capture in facts.view.captures}
     return vantages.pop() if len(vantages) == 1 else "several"
 
@@ -189,6 +203,11 @@ FACTS: dict[str, Fact] = {
         lambda f: f.of_host(transport="quic", family=f.finding.family),
     ),
     "vantage": Fact("where the captures were made", ("client", "server", "middle", "unknown", "several"), _vantage),
+    "vanished": Fact(
+        "where captures of several places show that requests or replies were lost",
+        (ON_THE_WAY, AT_THE_SERVER, ON_THE_WAY_BACK, UNSEEN, "unknown"),
+        _vanished,
+    ),
     "loopback": Fact("the server's address is a loopback", _ANSWERS, lambda f: _server(f, lambda a: a.is_loopback)),
     "private": Fact("the server's address is private", _ANSWERS, lambda f: _server(f, _is_private)),
     "replier_address": Fact("address that replied in place", ("none", "same", "bridge", "other"), _replier_address),

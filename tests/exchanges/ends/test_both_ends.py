@@ -219,3 +219,10 @@ def test_a_connection_lists_its_views() -> None:
     assert (outside.server, inside.server) == (("198.51.100.1", 443), ("192.0.2.80", 443))
     assert outside.client == inside.client == ("198.51.100.10", 48950)
     assert (outside.client_packets, outside.server_packets) == (inside.client_packets, inside.server_packets)
+
+
+@pytest.mark.parametrize(("case", "inside"), [(SILENT, True), (LOST, False)])
+def test_faults_inside_the_server_are_no_causes_of_what_never_arrived(case: str, inside: bool) -> None:
+    causes = {cause["incident"] for cause in finding(analyse(ends(case)), "quic-initial-no-reply")["causes"]}
+    assert ("caddy-quic-go-freebsd-ipv4" in causes) is inside
+    assert "host-firewall-drops-udp" in causes

@@ -6,6 +6,7 @@ They are made when the site is built and lie nowhere in the repository.
 from __future__ import annotations
 
 import inspect
+import posixpath
 import re
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -13,6 +14,7 @@ from typing import Any
 import click
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
+from mkdocs.structure.pages import Page
 
 import analyzer
 from analyzer.api.evidence import Connection, Wireshark
@@ -26,7 +28,7 @@ from analyzer.patterns.finding import Pattern
 from analyzer.reports.text import code, prose
 
 _RFC = re.compile(r"RFC (\d+)(?: §([\d.]+))?")
-_OUTSIDE = re.compile(r"\[([^\]]+)\]\((?:\.\./)+([^)]+)\)")
+_UPWARD = re.compile(r"\[([^\]]+)\]\((\.\./[^)]+)\)")
 
 #: What the page of the Python API shows, in this order.
 FUNCTIONS: tuple[tuple[str, Callable[..., Any]], ...] = (
@@ -44,9 +46,15 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     return files
 
 
-def on_page_markdown(markdown: str, **_: Any) -> str:
-    """Files of the repository that are no page are named, not linked."""
-    return _OUTSIDE.sub(r"\1 (`\2`)", markdown)
+def on_page_markdown(markdown: str, page: Page, **_: Any) -> str:
+    """Files of the repository outside ``docs/`` are named, not linked."""
+    folder = posixpath.dirname(page.file.src_uri)
+
+    def named(link: re.Match[str]) -> str:
+        target = posixpath.normpath(posixpath.join(folder, link[2]))
+        return f"{link[1]} (`{target.removeprefix('../')}`)" if target.startswith("../") else link[0]
+
+    return _UPWARD.sub(named, markdown)
 
 
 def pages() -> Iterator[tuple[str, str]]:
@@ -100,9 +108,23 @@ def _members(each: type) -> Iterator[tuple[str, str]]:
 
 
 def _signature(name: str, function: Callable[..., Any]) -> str:
+    """The signature as it is written, one parameter a line where it is long."""
     signature = inspect.signature(function)
-    parameters = [each for each in signature.parameters.values() if each.name != "self"]
-    return f"```python\n{name}{signature.replace(parameters=parameters)}\n```"
+    words, keyword_only = [], False
+    for each in signature.parameters.values():
+        if each.name == "self":
+            continue
+        if each.kind is each.KEYWORD_ONLY and not keyword_only:
+            words.append("*")
+            keyword_only = True
+        annotation = "" if each.annotation is each.empty else f": {each.annotation}"
+        default = "" if each.default is each.empty else f" = {each.default!r}"
+        words.append(f"{each.name}{annotation}{default}")
+    returns = "" if signature.return_annotation is signature.empty else f" -> {signature.return_annotation}"
+    line = f"{name}({', '.join(words)}){returns}"
+    if len(line) > 88:
+        line = f"{name}(\n" + "".join(f"    {word},\n" for word in words) + f"){returns}"
+    return f"```python\n{line}\n```"
 
 
 def _docstring(what: Any) -> str:

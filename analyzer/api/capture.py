@@ -29,13 +29,13 @@ if TYPE_CHECKING:
     from analyzer.api.verdict import Comparison, Verdict
     from analyzer.patterns.own import PatternModule
 
-Path_ = str | os.PathLike[str]
+AnyPath = str | os.PathLike[str]
 
 
 def open(
-    paths: Path_ | Sequence[Path_],
+    paths: AnyPath | Sequence[AnyPath],
     *,
-    keylog: Path_ | None = None,
+    keylog: AnyPath | None = None,
     filter: str | None = None,
     vantage: Mapping[str, str] | None = None,
     patterns: Sequence[PatternModule] = (),
@@ -179,7 +179,7 @@ class Capture:
 
         return Plots(self.analysis)
 
-    def report(self, folder: Path_, *, force: bool = False, full: bool = False) -> Path:
+    def report(self, folder: AnyPath, *, force: bool = False, full: bool = False) -> Path:
         """Write the report folder of ``halfshake analyze -o``; returns its path. Raises UsageError as that does."""
         from analyzer.reports.bundle import write_reports
 
@@ -193,7 +193,7 @@ class Capture:
 
         return compared(self.analysis, after.analysis)
 
-    def save(self, path: Path_) -> Path:
+    def save(self, path: AnyPath) -> Path:
         """Write what was read, and the tables, into one file that ``analyzer.open`` opens; returns its path.
 
         The file appears whole or not at all. It holds bytes of packets: look after it as after the capture.

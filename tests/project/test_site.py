@@ -79,6 +79,11 @@ def test_the_reference_is_complete(site: Path) -> None:
     assert [name for name in SCHEMAS if f'id="{name}"' not in tables] == []
 
 
+def test_links_lead_to_pages_and_files_outside_are_named(site: Path) -> None:
+    assert 'href="../tables.html"' in text_of(site / "howto" / "python.html")
+    assert "<code>analyzer/reports/schemas/report.schema.json</code>" in text_of(site / "reports.html")
+
+
 def test_the_site_fetches_nothing(site: Path) -> None:
     fetched = re.compile(r'<(?:link|script|img|iframe)[^>]*(?:href|src)="(https?:)?//', re.IGNORECASE)
     assert [page.name for page in site.rglob("*.html") if fetched.search(text_of(page))] == []

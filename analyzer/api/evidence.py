@@ -126,7 +126,8 @@ class Connection(Evidence):
         """Every record between the connection's sockets while it lasted, the bulk too; reads the captures again."""
         from analyzer.api.records import between_sockets, records_table
 
-        return records_table(self._source.analysis, between_sockets(self._source.analysis, self.id)).to_pandas()
+        every = records_table(self._source.analysis, between_sockets(self._source.analysis, self.id)).to_pandas()
+        return every[(every["connection"] == self.id) | every["connection"].isna()]
 
     def ladder(self, ax: Axes | None = None) -> Axes:
         """The first packets of the connection as arrows between client and server, drawn; returns the axes."""

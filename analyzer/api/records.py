@@ -31,6 +31,9 @@ from analyzer.wire.packets import FLAW_NAMES, MOST_BYTES, decode_packets, new_pa
 #: Rows of one table; a narrower question is asked for beyond.
 MOST_ROWS = 1_000_000
 
+#: Of packets between two places: they are earlier at one and later at the other.
+ON_THE_WAY_NS = 1_000_000_000
+
 _BYTES_READ = 4096  # of a packet, for what it holds
 
 RECORDS: Schema = (
@@ -71,12 +74,16 @@ class InRange(NamedTuple):
 
 
 class BetweenSockets(NamedTuple):
-    """Records between any of these pairs of flow keys' ends, in both directions; all captures."""
+    """Records of flows with these keys in a span of time, both ends included; all captures.
+
+    ``clocks`` is by how much each capture's clock is ahead of the one in which the span is given (ns).
+    """
 
     captures: Sequence[int]
     keys: frozenset[tuple[int, ...]]
     from_time: int
     until_time: int
+    clocks: tuple[int, ...]
 
     def __call__(self, records: Records, packets: Matrix) -> Mask:
         ports = packets[:, pk.SOURCE_PORT], packets[:, pk.DESTINATION_PORT]
@@ -84,7 +91,8 @@ class BetweenSockets(NamedTuple):
         near = np.zeros(len(packets), np.bool_)
         for a, b in mine:
             near |= ((ports[0] == a) & (ports[1] == b)) | ((ports[0] == b) & (ports[1] == a))
-        near &= (records.time >= self.from_time) & (records.time <= self.until_time)
+        times = records.time - np.array(self.clocks, np.int64)[records.capture]
+        near &= (times >= self.from_time) & (times <= self.until_time)
         key = new_flow_table(1).key
         near[near] = [key_of(packets, row, key) in self.keys for row in np.flatnonzero(near).tolist()]
         return near
@@ -99,7 +107,10 @@ def between_sockets(analysis: Analysis, connection: str) -> BetweenSockets:
     row = int(np.flatnonzero(table["connection"] == connection)[0])
     keys = frozenset(analysis.flow_keys(connection))
     captures = tuple(range(len(analysis.paths)))
-    return BetweenSockets(captures, keys, int(table["first_time"][row]), int(table["last_time"][row]))
+    clocks = tuple(analysis.view.captures[capture].clock for capture in captures)
+    slack = ON_THE_WAY_NS if len(captures) > 1 else 0
+    first, last = int(table["first_time"][row]) - slack, int(table["last_time"][row]) + slack
+    return BetweenSockets(captures, keys, first, last, clocks)
 
 
 def key_of(packets: Matrix, row: int, key: NDArray[np.int64]) -> tuple[int, ...]:

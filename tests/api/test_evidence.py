@@ -71,6 +71,16 @@ def test_all_packets_of_a_connection_on_two_paths() -> None:
     assert every["source_port"].nunique() == 3
 
 
+def test_all_packets_of_a_connection_seen_at_both_ends() -> None:
+    """Each place has them in its own clock."""
+    both = analyzer.open([SILENT.with_name("client.pcap"), SILENT])
+    tcp = both.connections.query("transport == 'tcp' and family == 'ipv4'").iloc[0]
+    every = both.connection(tcp["connection"]).all_packets()
+    alone = analyzer.open(SILENT).connection("C6").all_packets()
+    assert every.groupby("capture").size().loc[1] == len(alone) == 29
+    assert every.groupby("capture").size().loc[0] == 29
+
+
 def test_scapy_packets(capture: analyzer.Capture) -> None:
     packets = capture.connection("C1").scapy()
     assert len(packets) == 5

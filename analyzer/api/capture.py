@@ -10,7 +10,9 @@ import contextlib
 import functools
 import gc
 import os
+import threading
 from collections.abc import Iterator, Mapping, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -92,8 +94,13 @@ class Capture:
     @functools.cached_property
     def analysis(self) -> Analysis:
         """The analysis behind this: tables as numpy columns. The first access reads the captures."""
+        # While compiled loops walk a large capture another thread may run: pandas takes a fifth of a second to import.
+        ahead = threading.Thread(target=import_module, args=("pandas",), daemon=True)
+        ahead.start()
         with _no_collection():
-            return self._reading.read()
+            analysis = self._reading.read()
+        ahead.join()
+        return analysis
 
     @property
     def keylog(self) -> str | None:
@@ -206,8 +213,9 @@ class Capture:
 
     def _frame(self, name: str) -> pandas.DataFrame:
         if name not in self._frames:
-            table: Table = getattr(self.analysis, name)
-            self._frames[name] = table.to_pandas()
+            with _no_collection():
+                table: Table = getattr(self.analysis, name)
+                self._frames[name] = table.to_pandas()
         return self._frames[name].copy()
 
     def __repr__(self) -> str:

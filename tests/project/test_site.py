@@ -91,8 +91,11 @@ def test_the_site_fetches_nothing(site: Path) -> None:
 
 @pytest.fixture
 def desk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with the recorded captures, in which examples may write."""
+    """A folder with the recorded captures, one of them as ``server.pcap``, in which examples may write."""
     (tmp_path / "captures").symlink_to(ROOT / "captures")
+    (tmp_path / "server.pcap").symlink_to(
+        ROOT / "captures" / "02-caddy-ipv4-silent" / "nft-output-drop" / "server.pcap"
+    )
     monkeypatch.chdir(tmp_path)
     return tmp_path
 

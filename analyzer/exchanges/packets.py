@@ -52,6 +52,7 @@ def packets_table(judge: Judge) -> Table:
         "time": rows.time.tolist(),
         "length": rows.original_length.tolist(),
         "captured_length": rows.captured_length.tolist(),
+        "position": rows.position.tolist(),
         "payload": np.where((rows.kind == UDP) | (rows.kind == TCP), rows.payload_length, -1).tolist(),
         "flaw": [FLAW_NAMES[flaw] for flaw in rows.flaw.tolist()],
     }

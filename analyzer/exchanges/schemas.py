@@ -222,6 +222,7 @@ PACKETS: Schema = (
     _c("captured_length", "int", "bytes", "captured length of the record"),
     _c("detail", "text", "", "what the packet holds, in words"),
     _c("flaw", "text", "", "why it could not be read whole"),
+    _c("position", "int", "bytes", "offset of the record's header in the decompressed file", public=False),
     _c("payload", "int", "bytes", "UDP or TCP payload by the headers; -1 for other packets", public=False),
     _c("headers", "text", "", "of the detail what the headers say: quickly told of many packets", public=False),
 )

@@ -29,10 +29,11 @@ _QUESTIONS = ("arp", "ndp", "dns")
 
 @dataclass(frozen=True, slots=True)
 class Chosen:
-    """The comment of each chosen record, and how many records found no room."""
+    """The comment of each chosen record, how many records found no room, and where records lie, as far as is known."""
 
     comments: dict[Record, str]
     left_out: int
+    places: dict[Record, int]
 
 
 def chosen_records(analysis: Analysed, findings: Sequence[Finding]) -> Chosen:
@@ -61,6 +62,7 @@ def chosen_records(analysis: Analysed, findings: Sequence[Finding]) -> Chosen:
             for record in sorted(reasons)
         },
         len(left_out),
+        {record: place for record in reasons if (place := packets.place(record)) >= 0},
     )
 
 
@@ -112,6 +114,11 @@ class _Packets:
         """Captured bytes; of a record that is not in the table the most that Ethernet carries."""
         row = self._rows.get(record)
         return row["captured_length"] if row else 1514
+
+    def place(self, record: Record) -> int:
+        """Byte offset of its header in the decompressed file, -1 where it is not known."""
+        row = self._rows.get(record)
+        return row["position"] if row else -1
 
     def role(self, record: Record) -> str:
         """What the packet is, for a record that is neither request nor reply."""

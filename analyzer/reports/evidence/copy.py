@@ -20,7 +20,8 @@ from analyzer.capture.writer import NewInterface, NewRecord, PcapngWriter
 from analyzer.errors import UsageError
 from analyzer.kernels import worth_compiling
 from analyzer.patterns.words import counted, listed
-from analyzer.reports.evidence.chosen import Record, chosen_records
+from analyzer.reports.evidence.chosen import Chosen, Record, chosen_records
+from analyzer.reports.evidence.places import read_at
 from analyzer.reports.summary import Analysed, Finding
 from analyzer.reports.text import visible
 
@@ -61,12 +62,12 @@ def write_evidence(file: BinaryIO, analysis: Analysed, findings: Sequence[Findin
     if analysis.anonymizer is None:
         writer = PcapngWriter(file, application=application, comments=comments)
         count = 0
-        for record in read_again(analysis.paths, chosen.comments):
+        for record in _records(analysis, chosen):
             writer.write(record)
             count += 1
         _check_count(count, len(chosen.comments))
         return Evidence(count)
-    originals = list(read_again(analysis.paths, chosen.comments))
+    originals = list(_records(analysis, chosen))
     _check_count(len(originals), len(chosen.comments))
     copies, counts = analysis.anonymizer.copies(originals)
     evidence = Evidence(counts.written, counts.cut, counts.dropped)
@@ -74,6 +75,12 @@ def write_evidence(file: BinaryIO, analysis: Analysed, findings: Sequence[Findin
     for record in copies:
         writer.write(record)
     return evidence
+
+
+def _records(analysis: Analysed, chosen: Chosen) -> Iterator[NewRecord]:
+    """The chosen records, from their places where that is possible."""
+    found = read_at(analysis.paths, chosen.comments, chosen.places)
+    return read_again(analysis.paths, chosen.comments) if found is None else found
 
 
 def _check_count(count: int, wanted: int) -> None:

@@ -17,7 +17,7 @@ _A, _AAAA, _OPT = 1, 28, 41
 _ONE_NAME = (2, 5, 12, 39)  # NS, CNAME, PTR, DNAME
 #: Type -> bytes before the name in its data: MX; SRV; SVCB and HTTPS.
 _NAME_BEHIND = {15: 2, 33: 6, 64: 2, 65: 2}
-_SOA, _RRSIG, _NSEC, _NSEC3, _NAPTR, _CAA = 6, 46, 47, 50, 35, 257
+_SOA, _RRSIG, _NSEC, _NSEC3, _NAPTR, _TSIG, _CAA = 6, 46, 47, 50, 35, 250, 257
 _STRINGS = (13, 16, 99)  # HINFO, TXT, SPF: texts of at most 255 bytes, each behind its length
 _FIXED = {43: 4, 44: 2, 48: 4, 52: 3}  # DS, SSHFP, DNSKEY, TLSA: bytes of numbers before keys and digests
 _SVCB = (64, 65)
@@ -121,6 +121,11 @@ def _other(edit: Edit, kind: int, start: int, end: int) -> None:
     elif kind == _NAPTR:
         edit.keep(start, min(start + 4, end))
         _name(edit, _strings(edit, start + 4, end, most=3))
+    elif kind == _TSIG:  # RFC 8945 §4.2: algorithm, time (48), fudge (16), MAC <16>, id, error, length (16 each)
+        at = _name(edit, start)
+        edit.keep(at, min(at + 8, end))
+        _, behind = edit.vector(at + 8, 2)
+        edit.keep(behind, min(behind + 6, end))
     elif kind == _CAA:
         edit.keep(start, min(start + 1, end))
         tag, behind = edit.vector(start + 1, 1)

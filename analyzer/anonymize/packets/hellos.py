@@ -20,8 +20,9 @@ from analyzer.wire.quic.header import read_varint
 from analyzer.wire.tls import CLIENT_HELLO, SERVER_HELLO
 from analyzer.wire.tls_hello import HELLO_RETRY_RANDOM, is_grease
 
-#: Extensions whose body tells what software supports, and nothing of who uses it (IANA, TLS ExtensionType Values).
-_KEPT = frozenset({1, 10, 11, 13, 15, 19, 20, 22, 23, 24, 27, 28, 34, 42, 43, 45, 49, 50, 51})
+#: Extensions whose body tells what software supports, and nothing of who uses it (IANA, TLS ExtensionType Values; 40 is
+#: key_share in drafts).
+_KEPT = frozenset({1, 10, 11, 13, 15, 19, 20, 22, 23, 24, 27, 28, 34, 40, 42, 43, 45, 49, 50, 51})
 #: Extensions that may stay where their body is the usual one: no responder named, no timestamps, zeros, at most a byte.
 _USUAL = {5: b"\x01\0\0\0\0", 18: b"", 13172: b""}
 _PADDING = 21

@@ -56,7 +56,8 @@ def call(*arguments: str | Path) -> Run:
     argv = mock.patch.object(sys, "argv", ["halfshake", *map(str, arguments)])
     with argv, contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
-            status = main()
+            # Called without arguments, as a program is, it would end this process.
+            status = main(prog_name="halfshake")
         except SystemExit as end:
             status = end.code
         finally:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import sys
@@ -53,14 +54,12 @@ def analyze(
     Captures may be pcap or pcapng, plain or compressed (gz, zst, lz4, xz). Exit status: 0 analysed, 1 --fail-on holds,
     2 wrong usage or a file that cannot be read.
     """
-    from analyzer.reports.plots.aside import artist_for
-
     try:
         if output is not None:
             from analyzer.reports.bundle import check_folder
 
             check_folder(output, force=force)
-        with artist_for(captures if output is not None else ()) as artist:
+        with _artist(captures, output) as artist:
             analysis = read(captures, how)
             _print(analysis, as_json=as_json, full=full)
             if output is not None:
@@ -73,6 +72,15 @@ def analyze(
     if open_ & {*_RANKS.get(fail_on or "", ())}:
         raise SystemExit(exit_status(analysis) or EXIT_FINDINGS)
     raise SystemExit(exit_status(analysis))
+
+
+def _artist(captures: tuple[str, ...], output: Path | None) -> contextlib.AbstractContextManager[Artist | None]:
+    """Who draws the plots of the report, made ready while the captures are read."""
+    if output is None:
+        return contextlib.nullcontext()
+    from analyzer.reports.plots.aside import artist_for
+
+    return artist_for(captures)
 
 
 def _print(analysis: Analysis, *, as_json: bool, full: bool) -> None:

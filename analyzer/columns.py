@@ -9,6 +9,7 @@ columns that hold times, durations, records and ports; "" is "none" in text.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -72,6 +73,8 @@ class Table:
     arrays: Mapping[str, NDArray[Any]] = field(repr=False)
     #: Columns that are costly and asked for only at the doors: computed for the rows with these indices.
     lazy: Mapping[str, Callable[[Sequence[int]], list[Any]]] = field(default_factory=dict, repr=False)
+    #: Of columns of records, where it is had more easily: what ``records`` gives.
+    flat: Mapping[str, Callable[[Sequence[int]], NDArray[np.int64]]] = field(default_factory=dict, repr=False)
 
     @classmethod
     def from_columns(
@@ -80,9 +83,10 @@ class Table:
         schema: Schema,
         columns: Mapping[str, list[Any] | NDArray[Any] | Maker],
         lazy: Mapping[str, Callable[[Sequence[int]], list[Any]]] | None = None,
+        flat: Mapping[str, Callable[[Sequence[int]], NDArray[np.int64]]] | None = None,
     ) -> Table:
         """A table of lists, arrays or makers; every column of the schema is in ``columns`` or in ``lazy``."""
-        return cls(name, schema, _Arrays(schema, columns), lazy or {})
+        return cls(name, schema, _Arrays(schema, columns), lazy or {}, flat or {})
 
     @classmethod
     def from_rows(cls, name: str, schema: Schema, rows: Sequence[Mapping[str, Any]]) -> Table:
@@ -110,6 +114,13 @@ class Table:
         values: list[Any] = self.arrays[name][np.asarray(rows, np.int64)].tolist()
         return values
 
+    def records(self, name: str, rows: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]:
+        """(capture, record) of all that a column of records holds in the given rows, in their order: shape (n, 2)."""
+        if name in self.flat:
+            return self.flat[name](np.asarray(rows, np.int64).tolist())
+        found = list(itertools.chain.from_iterable(self.at(name, rows)))
+        return np.array(found, np.int64).reshape(-1, 2)
+
     def rows(
         self, index: Sequence[int] | NDArray[np.int64] | None = None, *, schema: Schema = ()
     ) -> Iterator[dict[str, Any]]:
@@ -128,11 +139,9 @@ class Table:
             for column in self.schema
             if column.name not in self.lazy
         }
-        lazy = {
-            name: (lambda index, value=value: value(rows[np.asarray(index, np.int64)].tolist()))
-            for name, value in self.lazy.items()
-        }
-        return Table.from_columns(self.name, self.schema, arrays, lazy)
+        lazy = {name: (lambda index, of=of: of(rows[list(index)].tolist())) for name, of in self.lazy.items()}
+        flat = {name: (lambda index, of=of: of(rows[list(index)].tolist())) for name, of in self.flat.items()}
+        return Table.from_columns(self.name, self.schema, arrays, lazy, flat)
 
     def public(self) -> Schema:
         """The columns that users see."""

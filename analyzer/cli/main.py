@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import click
 
 from analyzer.version import __version__
@@ -56,17 +54,6 @@ class _LazyGroup(click.Group):
 
         with polite():
             return super().invoke(ctx)
-
-    def main(self, *args: Any, **extra: Any) -> Any:
-        """Run a command; as a program, which is called without arguments, leave the process when it is done."""
-        if args or extra:
-            return super().main(*args, **extra)
-        from analyzer.cli.ending import leave
-
-        try:
-            super().main()
-        except SystemExit as end:
-            leave(end)
 
 
 def _completion(context: click.Context, _parameter: click.Parameter, shell: str | None) -> None:

@@ -203,11 +203,11 @@ def _vantages(_context: click.Context, _parameter: click.Parameter, given: tuple
 
 def read(names: Sequence[str], how: HowToRead) -> Analysis:
     """Analyse captures; what could not be read is said on stderr. Ends the program if nothing could."""
+    # Reference cycles are few here and live objects many: looking for garbage among them costs more than it frees.
+    gc.disable()
     from analyzer.analysis import analyse
     from analyzer.reports.text import visible
 
-    # Reference cycles are few here and live objects many: looking for garbage among them costs more than it frees.
-    gc.disable()
     anonymizer = _anonymizer()
     progress = Progress(shown=sys.stderr.isatty() and not how.quiet)
     try:

@@ -139,6 +139,11 @@ class Judge:
         """(capture, record) of rows, the first ``MOST_RECORDS``."""
         return self.records_of([rows])[0]
 
+    def flat_records_of(self, lists: Sequence[Sequence[int]]) -> NDArray[np.int64]:
+        """What ``records_of`` gives, one after another: shape (n, 2)."""
+        flat = _flat([rows[:MOST_RECORDS] for rows in lists])
+        return np.column_stack([self.rows.capture[flat], self.rows.record[flat]])
+
     def records_of(self, lists: Sequence[Sequence[int]]) -> list[tuple[tuple[int, int], ...]]:
         """(capture, record) of the rows in each list, of its first ``MOST_RECORDS``."""
         lists = [rows[:MOST_RECORDS] for rows in lists]
@@ -164,7 +169,11 @@ def connections_table(judge_: Judge) -> Table:
         for name, values in _LAZY.items()
     }
     columns |= _of_rows(judge_, connections) | _of_facts(judge_, connections)
-    return Table.from_columns("connections", CONNECTIONS, columns, lazy)
+    flat = {
+        name: (lambda index, rows_of=rows_of: judge_.flat_records_of(rows_of(judge_, [judged[row] for row in index])))
+        for name, rows_of in _RECORDS.items()
+    }
+    return Table.from_columns("connections", CONNECTIONS, columns, lazy, flat)
 
 
 def _of_rows(judge_: Judge, connections: Sequence[Connection]) -> dict[str, Maker]:
@@ -277,9 +286,13 @@ def _hex_version(version: int) -> str:
 _Value = Callable[[Judge, Judged], Any]
 
 
-def _evidence(judge_: Judge, judged: Sequence[Judged]) -> list[tuple[tuple[int, int], ...]]:
+def _requests(_: Judge, judged: Sequence[Judged]) -> list[Sequence[int]]:
+    return [j.connection.request_rows for j in judged]
+
+
+def _evidence(judge_: Judge, judged: Sequence[Judged]) -> list[Sequence[int]]:
     later = judge_.flows.fragments.later
-    return judge_.records_of([_evidence_rows(j.connection, later) for j in judged])
+    return [_evidence_rows(j.connection, later) for j in judged]
 
 
 def _evidence_rows(c: Connection, later: Mapping[int, tuple[int, ...]]) -> Sequence[int]:
@@ -344,6 +357,9 @@ _COLUMNS: dict[str, Callable[[Sequence[Judged], Sequence[Connection]], list[Any]
     "client_reset": lambda _, connections: [c.reset_by == "client" for c in connections],
 }
 
+#: The rows behind columns of records.
+_RECORDS = {"request_records": _requests, "evidence_records": _evidence}
+
 _LAZY: dict[str, Callable[[Judge, Sequence[Judged]], list[Any]]] = {
     "bursts": _bursts,
     "client_bytes": _each(lambda _, j: j.connection.counters.client_bytes),
@@ -358,8 +374,8 @@ _LAZY: dict[str, Callable[[Judge, Sequence[Judged]], list[Any]]] = {
     "alpn": _each(lambda _, j: _alpn(j.connection)),
     "tls_version": _each(lambda g, j: _tls_version(server_hello_of(g.flows, j.connection))),
     "ja4": _each(lambda _, j: _ja4(j.connection)),
-    "request_records": lambda g, judged: g.records_of([j.connection.request_rows for j in judged]),
-    "evidence_records": _evidence,
+    "request_records": lambda g, judged: g.records_of(_requests(g, judged)),
+    "evidence_records": lambda g, judged: g.records_of(_evidence(g, judged)),
     "notes": _each(lambda g, j: "\n".join(notes_of(g.flows, j.connection, g.followed.get(j.number)))),
     "key_log_notes": _each(lambda _, j: "\n".join(key_log_notes(j.connection))),
 }

@@ -8,7 +8,6 @@ needs are read, so that a flood of a million attempts costs a few array comparis
 from __future__ import annotations
 
 import functools
-import itertools
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -25,6 +24,8 @@ from analyzer.patterns.words import conversation_filter, one_of_addresses, one_o
 from analyzer.wire.icmp import REFUSALS
 
 Mask = NDArray[np.bool_]
+
+_MOST_NUMBER = 1 << 48  # more than any record has: a capture and a record in one integer sort as the pair does
 
 WAIT = Threshold(
     "wait",
@@ -278,8 +279,10 @@ def _together(parts: Sequence[Attempts]) -> Attempts:
 
 def cited_records(attempts: Attempts) -> list[Record]:
     """Every request and further evidence of the attempts, in order of the capture and record."""
-    parts = (attempts.column("request_records"), attempts.column("evidence_records"))
-    return sorted(set(itertools.chain.from_iterable(itertools.chain.from_iterable(parts))))
+    table = attempts.view.connections
+    found = np.concatenate([table.records(name, attempts.rows) for name in ("request_records", "evidence_records")])
+    captures, numbers = np.divmod(np.unique(found[:, 0] * _MOST_NUMBER + found[:, 1]), _MOST_NUMBER)
+    return list(zip(captures.tolist(), numbers.tolist(), strict=True))
 
 
 def first_request(attempts: Attempts) -> str:

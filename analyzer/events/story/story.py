@@ -197,7 +197,8 @@ def tell_all(flows: Flows, connections: list[Connection]) -> None:
     """Give a story to the connections that need one; a close that only the story read becomes the connection's."""
     restless = restless_flows(flows)
     for connection in connections:
-        if not needs_story(flows, connection, restless):
+        is_plain = connection.reply_row < 0 and connection.hello_complete and not connection.other_paths
+        if is_plain or not needs_story(flows, connection, restless):
             continue
         connection.story = story = tell(flows, connection)
         if story.close is not None and not connection.close_side:

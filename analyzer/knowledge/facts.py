@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from analyzer.exchanges.ends.sightings import AT_THE_SERVER, ON_THE_WAY, ON_THE_WAY_BACK, UNSEEN
+from analyzer.exchanges.ends.sightings import AT_THE_SERVER, BEYOND, ON_THE_WAY, ON_THE_WAY_BACK, UNSEEN
 from analyzer.exchanges.view import View
 from analyzer.patterns.finding import Finding
 
@@ -205,7 +205,7 @@ FACTS: dict[str, Fact] = {
     "vantage": Fact("where the captures were made", ("client", "server", "middle", "unknown", "several"), _vantage),
     "vanished": Fact(
         "where captures of several places show that requests or replies were lost",
-        (ON_THE_WAY, AT_THE_SERVER, ON_THE_WAY_BACK, UNSEEN, "unknown"),
+        (ON_THE_WAY, AT_THE_SERVER, BEYOND, ON_THE_WAY_BACK, UNSEEN, "unknown"),
         _vanished,
     ),
     "loopback": Fact("the server's address is a loopback", _ANSWERS, lambda f: _server(f, lambda a: a.is_loopback)),

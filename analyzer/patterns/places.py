@@ -8,7 +8,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from analyzer.exchanges.ends.sightings import AT_THE_SERVER, ON_THE_WAY, ON_THE_WAY_BACK, UNSEEN, Ends
+from analyzer.exchanges.ends.sightings import AT_THE_SERVER, BEYOND, ON_THE_WAY, ON_THE_WAY_BACK, UNSEEN, Ends
 from analyzer.exchanges.view import CaptureView, View
 from analyzer.patterns.finding import ERROR, Argument, Finding
 from analyzer.patterns.words import counted, listed, seconds, socket_words
@@ -72,19 +72,22 @@ def placed(argument: Argument, view: View, connections: Sequence[str], transport
     if ends is None:
         return argument
     if len(ends.places) < 2:
-        return _translated(argument, ends, connections)
+        return _translated(argument, view, connections)
     where = Counter(place for connection in connections if (place := ends.vanished(connection)))
     near, far = names_of(view, 0), names_of(view, len(ends.places) - 1)
+    client = f"the client ({near})" if ends.is_at(0, "client") else near
+    server = f"the server's interface ({far})" if ends.is_at(len(ends.places) - 1, "server") else far
     if not where:
         lost = _lost(ends, connections, near, far)
         return replace(argument, because=f"{argument.because.rstrip('.')}; {lost}.") if lost else argument
-    parts = [_words(place, where[place], len(connections), near, far) for place in _ORDER if where[place]]
+    parts = [_words(place, where[place], len(connections), client, server) for place in _ORDER if where[place]]
     own = tuple(limit for limit in argument.limitations if limit not in _OF_ONE_PLACE)
     at_server = AT_TCP_SERVER if transport == "tcp" else AT_SERVER
     limits = {
         ON_THE_WAY: f"Which hop between {near} and {far} loses them: a capture half-way tells.",
         ON_THE_WAY_BACK: f"Which hop between {far} and {near} loses them: a capture half-way tells.",
         AT_THE_SERVER: at_server,
+        BEYOND: f"Whether they reach the server: {far} was not shown to be recorded at the server itself.",
         UNSEEN: f"Whether {far} was recorded on the interface that they take: it shows nothing of the kind.",
     }
     return replace(
@@ -98,7 +101,7 @@ def placed(argument: Argument, view: View, connections: Sequence[str], transport
     )
 
 
-_ORDER = (ON_THE_WAY, AT_THE_SERVER, ON_THE_WAY_BACK, UNSEEN)
+_ORDER = (ON_THE_WAY, AT_THE_SERVER, BEYOND, ON_THE_WAY_BACK, UNSEEN)
 
 _REMEDIES = {
     ON_THE_WAY: (
@@ -116,22 +119,21 @@ _REMEDIES = {
 }
 
 
-def _words(place: str, count: int, of: int, near: str, far: str) -> str:
-    """What became of ``count`` of the connections."""
+def _words(place: str, count: int, of: int, client: str, server: str) -> str:
+    """What became of ``count`` of the connections between two places."""
     which = (
         "the request" if of == 1 else f"the requests of all {of:,}" if count == of else f"those of {count:,} of {of:,}"
     )
     were = "was" if of == 1 else "were"
     if place == ON_THE_WAY:
-        return f"{which} left the client ({near}) and never arrived at the server's interface ({far})"
+        return f"{which} left {client} and never arrived at {server}"
     if place == AT_THE_SERVER:
-        return (
-            f"{which} reached the server's interface ({far}) and no reply left it, so what is wrong is inside the "
-            "server's host"
-        )
+        return f"{which} reached {server} and no reply left it, so what is wrong is inside the server's host"
+    if place == BEYOND:
+        return f"{which} passed {server} and no reply came by there, so what is wrong lies beyond, towards the server"
     if place == ON_THE_WAY_BACK:
-        return f"the replies to {which} left the server's interface ({far}) and never arrived at the client ({near})"
-    return f"{which} left the client ({near}) and {were} not seen in {far}, which shows no other packet of the kind"
+        return f"the replies to {which} left {server} and never arrived at {client}"
+    return f"{which} left {client} and {were} not seen at {server}, which shows no other packet of the kind"
 
 
 def _lost(ends: Ends, connections: Sequence[str], near: str, far: str) -> str:
@@ -153,18 +155,39 @@ def _lost(ends: Ends, connections: Sequence[str], near: str, far: str) -> str:
     return " and ".join(parts)
 
 
-def _translated(argument: Argument, ends: Ends, connections: Sequence[str]) -> Argument:
+def _translated(argument: Argument, view: View, connections: Sequence[str]) -> Argument:
     """The argument with what the other side of a translation or bridge in the same capture shows."""
-    inside = 0
+    assert view.ends is not None
+    ends, inside = view.ends, 0
     for connection in connections:
         first, *others = ends.of(connection) or (None,)
         if first is not None and not first.server_packets and any(each.server_packets for each in others):
             inside += 1
     if not inside:
-        return argument
+        return _on_one_side(argument, view, connections)
     words = (
         f"behind a translation or bridge of the capturing host {counted(inside, 'connection')} of these got replies, "
         "which never left towards the client"
+    )
+    return replace(argument, because=f"{argument.because.rstrip('.')}; {words}.")
+
+
+def _on_one_side(argument: Argument, view: View, connections: Sequence[str]) -> Argument:
+    """The argument with what never came out of the capturing host, where others of the same server socket did."""
+    assert view.ends is not None
+    names = ("server_address", "server_port", "outcome")
+    forwarded = [view.row_of[name] for name in view.ends.seen if name in view.row_of]
+    sockets = set(zip(*(view.connections.at(name, forwarded) for name in names[:2]), strict=True))
+    rows = [view.row_of[name] for name in connections if name not in view.ends.seen and name in view.row_of]
+    stuck = sum(
+        (address, port) in sockets and outcome == "silent"
+        for address, port, outcome in zip(*(view.connections.at(name, rows) for name in names), strict=True)
+    )
+    if not stuck or not sockets:
+        return argument
+    words = (
+        f"{counted(stuck, 'connection')} of these {'was' if stuck == 1 else 'were'} seen on one side of the capturing "
+        "host only, where others to the same socket were seen on both: what is wrong is inside that host"
     )
     return replace(argument, because=f"{argument.because.rstrip('.')}; {words}.")
 

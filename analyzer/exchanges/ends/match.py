@@ -19,6 +19,9 @@ from analyzer.exchanges.ends.clock import LONGEST_WAY_NS, Content, Proof, conten
 #: Packets of a connection that are looked up: its request, repeats, and the first replies.
 MOST_ROWS = 12
 
+#: A packet is compared with so many later ones of the same content: a flood of equal datagrams takes no longer for it.
+MOST_COPIES = 16
+
 
 class Where(NamedTuple):
     """A row of the connections table of one place."""
@@ -42,8 +45,9 @@ def clusters(judges: Sequence[Judge]) -> list[list[Where]]:
                 copies[content].append(_Copy(time, proof, Where(place, row)))
     groups = _Groups([Where(place, row) for place, judge in enumerate(judges) for row in range(len(judge.judged))])
     for same in copies.values():
+        same.sort()
         for i, one in enumerate(same):
-            for other in same[i + 1 :]:
+            for other in same[i + 1 : i + 1 + MOST_COPIES]:
                 if one.where != other.where and _are_one(judges, one, other):
                     groups.join(one.where, other.where)
     return groups.all()

@@ -37,7 +37,7 @@ class Place(NamedTuple):
     ahead: int = 0
     within: int = -1
     packets: int = 0
-    relative: tuple[str, str] | tuple[()] = ()  # vantage among the others, and the reason in words
+    relative: tuple[str, str] | tuple[()] = ()  # vantage, where its order among the others tells, and that in words
 
 
 def places_of(scan: Scan, facts: Sequence[CaptureFacts], given: Mapping[str, str]) -> tuple[Place, ...]:
@@ -113,13 +113,16 @@ def _best(a: Sequence[int], b: Sequence[int], clocks: Mapping[tuple[int, int], C
 
 
 def _relative(i: int, scores: Sequence[int]) -> tuple[str, str] | tuple[()]:
-    """The vantage of the i-th place among all and why; () where nothing told their order."""
+    """The vantage of the i-th place among all and why; () where nothing told their order.
+
+    The first and the last are not at the ends themselves for that: routers may lie beyond.
+    """
     if len(set(scores)) < len(scores):
         return ()
     if 0 < i < len(scores) - 1:
         return "middle", "between other captures, by TTL or by which packets pass here first"
     end = "server" if i else "client"
-    return end, f"nearer the {end} than the other captures, by TTL or by which packets pass here first"
+    return "unknown", f"nearer the {end} than the other captures, by TTL or by which packets pass here first"
 
 
 _NOTHING = Clock(0, -1, 0, 0, 0, 0)

@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 #: Between which places a request or its reply vanished: on the way out, in the server's host, on the way back; or the
 #: far place shows neither, and nothing else of the kind either.
 ON_THE_WAY, AT_THE_SERVER, ON_THE_WAY_BACK, UNSEEN = "on-the-way", "at-the-server", "on-the-way-back", "unseen"
+#: Between the last place and the server, or in its host.
+BEYOND = "beyond"
 
 _COLUMNS = (
     "capture", "first_record", "first_time", "transport", "client_address", "client_port", "server_address",
@@ -101,13 +103,22 @@ class Ends:
         near = [each for each in sightings if each.place == 0 and each.client_packets > 0]
         far = [each for each in sightings if each.place == last and each.client_packets > 0]
         heard = any(each.server_packets or each.one_way or each.replied_from for each in near)
-        if last < 1 or not near or heard or any(each.outcome == "refused" for each in sightings):
+        if not self._is_ordered or not near or heard or any(each.outcome == "refused" for each in sightings):
             return ""
         if any(each.server_packets for each in sightings):
             return ON_THE_WAY_BACK
         if far:
-            return "" if any(each.one_way for each in far) else AT_THE_SERVER
+            return "" if any(each.one_way for each in far) else AT_THE_SERVER if self.is_at(last, "server") else BEYOND
         return ON_THE_WAY if self._would_show(near[0]) else UNSEEN if self._runs_at(near[0].first_time) else ""
+
+    @property
+    def _is_ordered(self) -> bool:
+        """Whether it is known which of several places are nearest the client and nearest the server."""
+        return len(self.places) > 1 and bool(self.places[0].relative) and bool(self.places[-1].relative)
+
+    def is_at(self, place: int, end: str) -> bool:
+        """Whether the captures of a place were made at the client or at the server itself."""
+        return all(capture.vantage == end for capture in self.views[place].captures)
 
     def _runs_at(self, time: int) -> bool:
         """Whether the place nearest the server recorded at a time of the first place's clock (ns)."""

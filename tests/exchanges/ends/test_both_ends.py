@@ -171,7 +171,7 @@ def test_a_capture_of_tcp_alone_does_not_prove_that_udp_never_arrived(tmp_path: 
     analysis = analyse([client, changed(server, tmp_path / "server.pcap", no_udp)])
     because = finding(analysis, "quic-initial-no-reply")["because"]
     assert "never arrived" not in because
-    assert "not seen in server.pcap, which shows no other packet of the kind" in because
+    assert "not seen at the server's interface (server.pcap), which shows no other packet of the kind" in because
 
 
 def test_given_vantages_make_two_places_of_captures_without_a_common_packet(tmp_path: Path) -> None:
@@ -226,3 +226,52 @@ def test_faults_inside_the_server_are_no_causes_of_what_never_arrived(case: str,
     causes = {cause["incident"] for cause in finding(analyse(ends(case)), "quic-initial-no-reply")["causes"]}
     assert ("caddy-quic-go-freebsd-ipv4" in causes) is inside
     assert "host-firewall-drops-udp" in causes
+
+
+def test_what_never_came_out_of_the_capturing_host_is_said(tmp_path: Path) -> None:
+    """One client's Initials reach the translating host and are not forwarded, while others of the socket are."""
+    port, outside = (45169).to_bytes(2, "big"), bytes([198, 51, 100, 1])
+    kept = []
+    for record in captured_of(joined(batches_of(CAPTURES / "15-any-interface/dnat/host-any.pcap"))):
+        ip = record.raw[20:]  # behind the cooked header
+        if ip[0] >> 4 == 4 and ip[9] == 17 and port in (ip[20:22], ip[22:24]):
+            if ip[16:20] == outside and not [each for each in kept if each[1]]:
+                kept.append((record, True))
+        else:
+            kept.append((record, False))
+    records = [record for record, _ in kept]
+    records.append(records[-1]._replace(time=records[-1].time + 8 * SECOND))
+    silent = finding(analyse([str(write_pcap(tmp_path / "any.pcap", records))]), "quic-initial-no-reply")
+    assert "seen on one side of the capturing host only" in silent["because"]
+
+
+def test_a_file_that_is_named_twice_is_counted_once() -> None:
+    path = str(CAPTURES / SILENT / "client.pcap")
+    twice, once = analyse([path, path]), analyse([path])
+    assert len(twice.connections) == len(once.connections)
+    assert gist(twice) == gist(once)
+    because = finding(twice, "quic-initial-no-reply")["because"]
+    assert "no reply left" not in because
+    assert "no reply came by" not in because
+
+
+def test_the_last_place_is_not_called_the_server_where_nothing_shows_it(tmp_path: Path) -> None:
+    """Without a handshake the place of a capture is not told, but TTLs tell the order."""
+    client, server = ends(SILENT)
+
+    def only_silent(record: Captured) -> Captured | None:
+        raw = record.raw
+        is_arp, is_udp = raw[12:14] == b"\x08\x06", raw[12:14] == b"\x08\x00" and raw[23] == 17
+        return record if is_arp or is_udp else None
+
+    def one_hop_later(record: Captured) -> Captured | None:
+        kept = only_silent(record)
+        if kept is None or kept.raw[12:14] != b"\x08\x00":
+            return kept
+        return kept._replace(raw=kept.raw[:22] + bytes([kept.raw[22] - 1]) + kept.raw[23:])
+
+    files = [changed(client, tmp_path / "a.pcap", only_silent), changed(server, tmp_path / "b.pcap", one_hop_later)]
+    analysis = analyse(files)
+    assert "server's interface" not in str(analysis.document["findings"])
+    assert [each["vantage"] for each in analysis.document["captures"]] == ["unknown", "unknown"]
+    assert "nearer the client" in analysis.document["captures"][0]["vantage_reason"]

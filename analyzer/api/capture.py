@@ -219,7 +219,9 @@ class Capture:
         return self._frames[name].copy()
 
     def __repr__(self) -> str:
-        return f"<Capture {', '.join(self._reading.names)}>"
+        from analyzer.reports.text import visible
+
+        return f"<Capture {visible(', '.join(self._reading.names))}>"
 
     def _repr_html_(self) -> str:
         return self.verdict._repr_html_() + self.findings._repr_html_()

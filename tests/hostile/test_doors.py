@@ -17,12 +17,17 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from html.parser import HTMLParser
 from pathlib import Path
+from typing import Any
 from xml.etree import ElementTree
 
 import pytest
 from markdown_it import MarkdownIt
+from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
+import analyzer
 from analyzer.capture.source import open_captures
+from analyzer.frames import frame_of
+from analyzer.watch.metrics import text_of
 from tests.hostile.payloads import PAYLOADS, file_name, write_captures
 from tests.running import call
 
@@ -69,8 +74,32 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     )
     written["errors"] += call("analyze", "--vantage", "\x1b[31m\u202e", text).stderr
     written["file names"] = "\n".join(sorted(path.relative_to(out).as_posix() for path in out.rglob("*")))
+    written |= _in_a_notebook(paths) | {"metrics": _metrics(json.loads(written["json"])["findings"])}
     written["evidence"] = "\n".join(_texts_of(out / "evidence.pcapng"))
     return written
+
+
+def _in_a_notebook(paths: list[str]) -> dict[str, str]:
+    """What Jupyter shows of an opened capture, of its findings and tables, and what a prompt prints."""
+    capture = analyzer.open(paths)
+    shown = (capture, capture.findings)
+    frames = [frame_of(table) for table in (capture.analysis.connections, capture.analysis.exchanges)]
+    return {
+        "notebook html": "\n".join([*(each._repr_html_() for each in shown), *(f._repr_html_() for f in frames)]),
+        "notebook markdown": "\n\n".join(each._repr_markdown_() for each in shown),
+        "prompt": "\n".join(map(repr, shown)),
+    }
+
+
+def _metrics(findings: list[dict[str, Any]]) -> str:
+    """Findings as the watcher hands them on, from a series that is named by a payload."""
+    payload = os.fsdecode(PAYLOADS["ansi colour"]) + '"} 1\n# EOF\n'
+    labels = [
+        {key: finding[key] or "" for key in ("pattern", "severity", "family", "name")}
+        | {"server": (finding["server"] or {}).get("address", ""), "port": "443", "series": payload}
+        for finding in findings
+    ]
+    return text_of({}, labels, {payload: 1_700_000_000_000_000_000})
 
 
 def _texts_of(path: Path) -> Iterator[str]:
@@ -195,6 +224,25 @@ def mermaid(text: str) -> None:
     assert not [line for line in text.split("\n") if not statement.fullmatch(line)]
 
 
+def fragment(text: str) -> None:
+    """HTML for a page that is not ours: no script, no style sheet, no address, no attribute that runs."""
+    page = _Elements()
+    page.feed(text)
+    page.close()
+    assert not {"script", "img", "iframe", "object", "embed", "base", "form", "link", "svg"} & set(page.tags)
+    assert not {name for _, name in page.attributes if name.startswith("on")}
+    assert all(re.match(r"#|https://", address) and "e.example" not in address for address in page.addresses)
+    assert page.comments == 0
+
+
+def metrics(text: str) -> None:
+    """OpenMetrics that a parser reads: one end, and labels that end where they should."""
+    printable(text)
+    families = {family.name: family.samples for family in text_string_to_metric_families(text)}
+    assert all(set(sample.labels) >= {"pattern", "name"} for sample in families["halfshake_open_findings"])
+    assert [sample.value for sample in families["halfshake_last_packet_timestamp_seconds"]] == [1_700_000_000.0]
+
+
 def our_names(text: str) -> None:
     """Names of files that no capture has a say in."""
     names = {name for name in text.split("\n") if not re.fullmatch(r"plots/[a-z-]+\.(png|svg)", name)}
@@ -216,6 +264,10 @@ DOORS = (
     Door("json", json_value, EVERY),
     Door("report.json", json_value, EVERY),
     Door("report.sarif", sarif, EVERY),
+    Door("notebook html", fragment, ()),
+    Door("notebook markdown", markdown, ()),
+    Door("prompt", printable, ()),
+    Door("metrics", metrics, EVERY),
     Door("evidence", printable, ()),
     Door("file names", our_names, ()),
     *(Door(f"{table}.csv", csv_rows, ()) for table in TABLES),

@@ -3,7 +3,7 @@
     python benchmarks/limits.py [--case NAME]... [--scale 1.0] [--no-report]
 
 Each case of ``benchmarks/hostile/`` is made in its big version in ``benchmarks/work/`` and read by ``halfshake analyze
---json``. Wall clock and peak memory go into the table of ``docs/limits.md``, between its marks; tests read the small
+--json``. Processor time and peak memory go into the table of ``docs/limits.md``, between its marks; tests read the small
 versions. A case holds when it takes no more than ``bound_s`` and ``bound_mb`` allow a file of its size on disk.
 """
 
@@ -60,10 +60,10 @@ def run(case: Case, scale: float) -> str:
 
 def line_of(case: Case, size: int, taken: Measured) -> str:
     """A row of the table; bold where the case does not hold."""
-    holds = taken.status == 0 and taken.wall_s <= bound_s(size) and taken.peak_mb <= bound_mb(size)
+    holds = taken.status == 0 and taken.cpu_s <= bound_s(size) and taken.peak_mb <= bound_mb(size)
     word = "holds" if holds else f"**no** (status {taken.status})"
     shown = f"{size / 1e6:,.1f} MB" if size >= 50_000 else f"{size / 1e3:,.1f} kB"
-    return f"| `{case.name}` | {case.what} | {shown} | {taken.wall_s:.1f} s | {taken.peak_mb:,.0f} MB | {word} |"
+    return f"| `{case.name}` | {case.what} | {shown} | {taken.cpu_s:.1f} s | {taken.peak_mb:,.0f} MB | {word} |"
 
 
 def write(lines: list[str]) -> None:
@@ -71,7 +71,7 @@ def write(lines: list[str]) -> None:
     day = datetime.date.today().isoformat()
     machine = f"{platform.machine()}, Python {platform.python_version()}"
     head = [
-        f"Measured on {day} ({machine}) by `make limits`; time is wall clock, memory the largest resident set.",
+        f"Measured on {day} ({machine}) by `make limits`; time is processor time, memory the largest resident set.",
         "",
         "| case | what | file | time | memory | bound |",
         "| --- | --- | ---: | ---: | ---: | --- |",

@@ -107,8 +107,9 @@ def first_bytes(flows: Flows, connection: Connection, direction: int) -> bytes:
     pieces: dict[int, bytes] = {}
     for row in connection.rows:
         if rows.direction[row] == direction and rows.payload_length[row] > 0 and rows.header[row] >= 0:
-            begin = begin if begin >= 0 else int(rows.sequence[row])
-            pieces.setdefault((int(rows.sequence[row]) - begin) & 0xFFFFFFFF, flows.payload(row))
+            number = int(rows.sequence[row]) + (int(rows.tcp_flags[row]) & _SYN > 0)  # RFC 7413: data in the SYN
+            begin = begin if begin >= 0 else number
+            pieces.setdefault((number - begin) & 0xFFFFFFFF, flows.payload(row))
             if len(pieces) == _ROWS:
                 break
     stream = b""

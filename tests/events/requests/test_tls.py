@@ -13,7 +13,7 @@ from analyzer.events.requests.reader import Requests
 from analyzer.events.scan import scan, settle
 from analyzer.wire.tls_hello import HELLO_RETRY_RANDOM
 from tests.crafted import batches_of
-from tests.events.playbook import A, F, P
+from tests.events.playbook import A, F, P, Play, S
 from tests.events.requests.asking import Asking, told
 from tests.wire import hellos
 from tests.wire.web.test_ocsp import response_bytes
@@ -130,6 +130,17 @@ def test_no_reply_and_half_a_hello() -> None:
     request = Asking().c(record(22, HELLO)).only()
     assert (request.reply_row, request.is_whole, request.came, request.details.replied) == (-1, True, False, "")
     assert not Asking().c(record(22, HELLO)[:60]).only().is_whole
+
+
+def test_a_hello_in_the_syn() -> None:
+    """TCP Fast Open (RFC 7413)."""
+    whole = record(22, HELLO)
+    asking = Asking.__new__(Asking)
+    asking.play = Play().c(S, whole[:80], seq=100).s(S | A, seq=900, ack=181).c(A | P, whole[80:], seq=181, ack=901)
+    asking.play.s(A | P, record(22, server_hello(TLS_1_3)), seq=901, ack=101 + len(whole))
+    request = asking.only()
+    assert told(request)[1:] == ("www.example.com", WORDS, "ServerHello, TLS 1.3", [0], 3)
+    assert request.connection.sni == "www.example.com"
 
 
 def test_repeats_of_the_hello() -> None:

@@ -67,7 +67,7 @@ def _question(payload: bytes) -> bytes:
 
 
 def packets(payload: bytes, server: str) -> list[tuple[int, bytes]]:
-    """(ms, IP packet) of a silent QUIC and a silent TLS connection, one that is closed, and a silent DNS question."""
+    """(ms, IP packet) of silent QUIC and TLS connections, a closed one, a DNS question, and an HTTP request reset."""
     client = "192.0.2.1"
     hello = client_hello([0x1301], server_name(payload), alpn(payload), versions(0x0304))
     record = b"\x16\x03\x01" + vector(2, hello)
@@ -88,8 +88,15 @@ def packets(payload: bytes, server: str) -> list[tuple[int, bytes]]:
         (4040, ip(server, client, 6, tcp((443, 50003), 16, seq=200, ack=100 + len(record)))),
     ]
     asked = [(at, ip(client, server, 17, udp((50004, 53), _question(payload)))) for at in (5000, 7000, 11000)]
+    request = b"GET /" + payload + b" HTTP/1.1\r\nHost: " + payload + b"\r\n\r\n"
+    http = [
+        (12000, ip(client, server, 6, tcp((50005, 80), 2, seq=99))),
+        (12010, ip(server, client, 6, tcp((80, 50005), 18, seq=199, ack=100))),
+        (12020, ip(client, server, 6, tcp((50005, 80), 24, request, seq=100, ack=200))),
+        (12030, ip(server, client, 6, tcp((80, 50005), 20, seq=200, ack=100 + len(request)))),
+    ]
     last = [(25000, ip(client, server, 6, tcp((50003, 443), 17, seq=100 + len(record), ack=200)))]
-    return [*silent, *closed, *tls, *asked, *last]
+    return [*silent, *closed, *tls, *asked, *http, *last]
 
 
 def _options(*pairs: tuple[int, bytes]) -> bytes:

@@ -3,8 +3,8 @@
     python benchmarks/limits.py [--case NAME]... [--scale 1.0] [--no-report]
 
 Each case of ``benchmarks/hostile/`` is made in its big version in ``benchmarks/work/`` and read by ``halfshake analyze
---json``. Processor time and peak memory go into the table of ``docs/limits.md``, between its marks; tests read the small
-versions. A case holds when it takes no more than ``bound_s`` and ``bound_mb`` allow a file of its size on disk.
+--json``. Processor time and peak memory go into the table of ``docs/limits.md``, between its marks; tests read the
+small versions. A case holds when it takes no more than ``bound_s`` and ``bound_mb`` allow a file of its size on disk.
 """
 
 from __future__ import annotations

@@ -34,7 +34,9 @@ class Side:
 
     def __init__(self, segments: list[Segment], last: LastSegment, isn: int, other_isn: int) -> None:
         self.segments = segments
-        self.data = [s for s in segments if s.length and not s.flags & (SYN | RST)]
+        # Data of a SYN (RFC 7413) stands behind it.
+        data = (s for s in segments if s.length and not s.flags & RST)
+        self.data = [s._replace(begin=s.begin + 1) if s.flags & SYN else s for s in data]
         self.acked = max((s.acknowledged for s in segments if not s.flags & RST), default=-1)
         self.end = max((s.end for s in self.data), default=-1)
         self.last_data = max((s.time for s in self.data), default=-1)

@@ -46,6 +46,17 @@ def test_a_request_acknowledged_and_answered() -> None:
     assert 0 < fact.first_client_data < fact.first_server_data
 
 
+def test_a_request_in_the_syn() -> None:
+    """TCP Fast Open (RFC 7413): taken with the SYN, or not and sent again."""
+    play = Play(("192.0.2.10", 50660), ("192.0.2.80", 80)).c(S, HTTP, seq=CLIENT_ISN)
+    taken = play.s(S | A, seq=SERVER_ISN, ack=(CLIENT_ISN + 1 + len(HTTP)) & 0xFFFFFFFF)
+    assert (facts(taken).protocol, facts(taken).client_acked) == ("http", "all")
+    play = Play(("192.0.2.10", 50660), ("192.0.2.80", 80)).c(S, HTTP, seq=CLIENT_ISN)
+    refused = send(play.s(S | A, seq=SERVER_ISN, ack=CLIENT_ISN + 1))
+    assert (facts(refused).protocol, facts(refused).client_acked) == ("http", "none")
+    assert facts(reply(refused, acked=1 + len(HTTP))).client_retransmitted == 1
+
+
 def test_data_that_is_not_acknowledged() -> None:
     assert facts(reply(send(opened()), acked=1)).client_acked == "none"
     more = send(reply(send(opened()), acked=1 + len(HTTP)), b"more", at=1 + len(HTTP))

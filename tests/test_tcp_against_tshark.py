@@ -102,10 +102,6 @@ EXPLAINED: dict[str, tuple[set[str], str]] = {
         ),
     ),
     "zeek/tcp/handshake-reorder.pcap#1": ({"handshake"}, "the SYN is recorded behind its SYN/ACK, as above"),
-    **{
-        f"zeek/{name}": ({"missing"}, "tshark is right: MPLS labels are not read here, and the ledger says so")
-        for name in ("mixed-vlan-mpls.pcap#1", "mpls-in-vlan.pcap#2", "mpls-in-vlan.pcap#3")
-    },
     "zeek/modbus/fuzz-1011.pcap#1": (
         {"server_reordered", "server_retransmitted"},
         "a fuzzer's sequence numbers: neither tells of a sender",

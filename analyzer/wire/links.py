@@ -1,7 +1,7 @@
 """Link layer headers: which protocol follows, and where.
 
-Read are Ethernet, Linux cooked v1 and v2 (each with 802.1Q, 802.1ad, QinQ and PPPoE sessions), raw IP, BSD null and
-loop, and PPP.
+Read are Ethernet, Linux cooked v1 and v2 (each with 802.1Q, 802.1ad, QinQ, MPLS labels and PPPoE sessions), raw IP, BSD
+null and loop, and PPP.
 Addresses of the link layer are not read here.
 """
 
@@ -65,7 +65,7 @@ def read_ethernet(b: Any, i: int, end: int) -> tuple[int, int]:
 
 @helper
 def read_tags(b: Any, i: int, end: int, ether_type: int) -> tuple[int, int]:
-    """(EtherType, offset of what follows) behind the VLAN tags that an EtherType announces at ``i``, if any."""
+    """(EtherType, offset of what follows) behind the VLAN tags or labels that an EtherType announces at ``i``, if any."""
     while ether_type == 0x8100 or ether_type == 0x88A8 or ether_type == 0x9100:
         if i + 4 > end:
             return CUT, i
@@ -73,7 +73,19 @@ def read_tags(b: Any, i: int, end: int, ether_type: int) -> tuple[int, int]:
         i += 4
     if ether_type == 0x8864:
         return read_ppp(b, i + 6, end)
+    if ether_type == 0x8847 or ether_type == 0x8848:
+        return read_labels(b, i, end)
     return ether_type, i
+
+
+@helper
+def read_labels(b: Any, i: int, end: int) -> tuple[int, int]:
+    """EtherType by the version nibble behind a whole MPLS label stack (RFC 3032 §2.1); 0 for what is no IP."""
+    while i + 4 <= end:
+        i += 4
+        if u8(b, i - 2) & 1:
+            return read_version(b, i, end)
+    return CUT, i
 
 
 @helper

@@ -103,6 +103,12 @@ def _tagged(*tags: int) -> Wrap:
     return wrap
 
 
+def _labelled(under: Packet, labels: int) -> Wrap:
+    """MPLS labels, the last with the bottom of stack bit."""
+    stack = b"".join(struct.pack(">I", (16 + k) << 12 | (k == labels - 1) << 8 | 64) for k in range(labels))
+    return lambda raw, _: bytes(under) + stack + raw
+
+
 def _null(af: int, order: str) -> Wrap:
     return lambda raw, family: struct.pack(f"{order}I", 2 if family == 4 else af) + raw
 
@@ -115,6 +121,9 @@ LINKS: dict[str, tuple[int, Wrap]] = {
     "qinq": (1, _tagged(0x88A8, 0x8100)),
     "old-qinq": (1, _tagged(0x9100, 0x8100)),
     "three-tags": (1, _tagged(0x8100, 0x8100, 0x8100)),
+    "mpls": (1, _labelled(Ether(**MACS, type=0x8847), 1)),
+    "mpls-stack": (1, _labelled(Ether(**MACS, type=0x8847), 3)),
+    "mpls-in-vlan": (1, _labelled(Ether(**MACS, type=0x8100) / Dot1Q(vlan=7, type=0x8848), 2)),
     "padded": (1, lambda raw, family: bytes(Ether(**MACS, type=ETHER_TYPE[family])) + raw + b"\xee" * 20),
     "pppoe": (
         1,

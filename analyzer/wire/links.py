@@ -65,7 +65,7 @@ def read_ethernet(b: Any, i: int, end: int) -> tuple[int, int]:
 
 @helper
 def read_tags(b: Any, i: int, end: int, ether_type: int) -> tuple[int, int]:
-    """(EtherType, offset of what follows) behind the VLAN tags or labels that an EtherType announces at ``i``, if any."""
+    """(EtherType, offset of what follows) behind the VLAN tags or labels that an EtherType announces at ``i``."""
     while ether_type == 0x8100 or ether_type == 0x88A8 or ether_type == 0x9100:
         if i + 4 > end:
             return CUT, i

@@ -44,12 +44,22 @@ def clusters(judges: Sequence[Judge]) -> list[list[Where]]:
             for time, content, proof in _contents(judge, judged.connection):
                 copies[content].append(_Copy(time, proof, Where(place, row)))
     groups = _Groups([Where(place, row) for place, judge in enumerate(judges) for row in range(len(judge.judged))])
+    translated = []
     for same in copies.values():
         same.sort()
         for i, one in enumerate(same):
             for other in same[i + 1 : i + 1 + MOST_COPIES]:
-                if one.where != other.where and _are_one(judges, one, other):
+                if one.where == other.where or not _are_one(judges, one, other):
+                    continue
+                a, b = (judges[copy.where.place].judged[copy.where.row].connection for copy in (one, other))
+                if (a.client, a.server) == (b.client, b.server):
                     groups.join(one.where, other.where)
+                else:
+                    translated.append((one.where, other.where, a.client.port == b.client.port))
+    for one_row, other_row, same_port in translated:
+        # Other clients that send the same bytes were seen at the same places, each for itself.
+        if same_port or groups.common_places(one_row, other_row) < 2:
+            groups.join(one_row, other_row)
     return groups.all()
 
 
@@ -75,6 +85,7 @@ class _Groups:
 
     def __init__(self, members: list[Where]) -> None:
         self._above = {member: member for member in members}
+        self._places = {member: {member.place} for member in members}
 
     def _top(self, member: Where) -> Where:
         while (above := self._above[member]) != member:
@@ -83,7 +94,14 @@ class _Groups:
 
     def join(self, one: Where, other: Where) -> None:
         low, high = sorted((self._top(one), self._top(other)))
-        self._above[high] = low
+        if low != high:
+            self._above[high] = low
+            self._places[low] |= self._places.pop(high)
+
+    def common_places(self, one: Where, other: Where) -> int:
+        """How many places saw a member of both groups; 0 for one group."""
+        low, high = self._top(one), self._top(other)
+        return len(self._places[low] & self._places[high]) if low != high else 0
 
     def all(self) -> list[list[Where]]:
         groups: dict[Where, list[Where]] = defaultdict(list)

@@ -20,10 +20,10 @@ _WORDS = """
 Handshake HelloRetryRequest Host HTTP Initial Negotiation OCSP OPTIONS PATCH POST PRI PROXY PUT RST Retry
 SETTINGS SYN ServerHello TLS TRACE Version again all any admin-prohibited address-unreachable advertisement
 alert's an before bytes captured client's closed code cut data end fragment good has header here internalError
-host-unreachable ip later length malformedRequest neighbour network-unreachable no-route only packet
+host-unreachable ip later length line malformedRequest neighbour network-unreachable no-route only packet
 packet-too-big parameter-problem payload port port-unreachable preface protected protocol-unreachable quotes
 record redirect request response revoked router same serial server's signed sigRequired since size solicitation
-stapled successful then there time-exceeded tryLater type unauthorized unreachable until who
+stapled successful then there time-exceeded try-later tryLater type unauthorized unreachable unreadable until who
 UTC be by cannot certificate chain chose from in issued key log more nobody of read that the to valid
 """
 _OURS = frozenset(_WORDS.split()) | {

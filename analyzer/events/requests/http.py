@@ -120,7 +120,8 @@ class _Reader:
             request.came = not spoke and self._heard_after(row, following) > 0
         details.notes = [(row, f"{words}, Host {request.name}" if request.name else words)]
         if details.replied:
-            details.notes.append((request.reply_row, details.replied))
+            alternative = f", Alt-Svc {details.alt_svc[:_MOST_WORDS]}" if details.alt_svc else ""
+            details.notes.append((request.reply_row, details.replied + alternative))
         return request
 
     def _is_same_capture(self, row: int, first: int) -> bool:

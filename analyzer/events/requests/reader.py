@@ -44,8 +44,7 @@ class Requests:
             if len(self.found) >= MOST_REQUESTS:
                 self.unread += 1
             elif connection.opening == openings.TLS:
-                request = plain_tls_request(flows, connection)
-                self._add(request or tls_request(flows, connection, *self._streams(connection)))
+                self._read_tls(connection)
             else:
                 self._read_http(connection)
 
@@ -75,7 +74,13 @@ class Requests:
                 break
         return hosts
 
-    def _add(self, request: Request | None) -> None:
+    def _read_tls(self, connection: Connection) -> None:
+        request = plain_tls_request(self._flows, connection)
+        if request is None:
+            client, server = self._streams(connection)
+            request = tls_request(self._flows, connection, client, server)
+            if request is not None:
+                _note_proxy(request, client)
         if request is not None:
             self.found.append(request)
 
@@ -91,10 +96,21 @@ class Requests:
         client, server = self._streams(connection)
         read = http_requests(self._flows, connection, client, server, is_responder=self._is_responder)
         self.found += read.requests
+        if read.requests:
+            _note_proxy(read.requests[0], client)
         if read.tunnel is not None:
             client.begin, server.begin = read.tunnel
             if openings.opening_of(client.behind(client.begin, 16))[0] == openings.TLS:
-                self._add(tls_request(self._flows, connection, client, server))
+                inside = tls_request(self._flows, connection, client, server)
+                self.found += [inside] if inside is not None else []
 
     def _is_responder(self, name: str) -> bool:
         return bool(name) and name in self.responders
+
+
+def _note_proxy(request: Request, client: Stream) -> None:
+    """Note the PROXY header before the first request of a connection."""
+    proxy, rows = request.connection.proxy, client.rows_at(0)
+    if proxy is not None and rows:
+        words = f"PROXY header, client {proxy.source} port {proxy.source_port}" if proxy.source else "PROXY header"
+        request.details.notes.insert(0, (rows[0], words))

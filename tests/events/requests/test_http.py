@@ -28,7 +28,10 @@ def test_a_request_and_its_response() -> None:
     request = Asking().c(get("/a")).s(response(404, b"none", alternative)).only()
     assert told(request) == ("http", "www.example.com", "GET /a", "HTTP 404", [3], 4)
     assert (request.details.status, request.details.alt_svc) == (404, 'h3=":443"; ma=86400')
-    assert request.details.notes == [(3, "GET /a, Host www.example.com"), (4, "HTTP 404")]
+    assert request.details.notes == [
+        (3, "GET /a, Host www.example.com"),
+        (4, 'HTTP 404, Alt-Svc h3=":443"; ma=86400'),
+    ]
 
 
 def test_keep_alive_and_pipelining() -> None:
@@ -199,6 +202,9 @@ def test_proxy_headers_are_passed_over() -> None:
         assert (request.details.asked, request.details.status) == ("GET /p", 200)
         assert request.connection.proxy is not None
         assert (request.connection.proxy.source, request.connection.proxy.source_port) == ("203.0.113.7", 40000)
+        assert request.details.notes[0] == (3, "PROXY header, client 203.0.113.7 port 40000")
+    unknown = Asking().c(b"PROXY UNKNOWN\r\n" + get("/1")).s(response()).c(get("/2")).found()
+    assert [request.details.notes[0][1].split(",")[0] for request in unknown] == ["PROXY header", "GET /2"]
 
 
 WHOLE = get("/1") + b"POST /2 HTTP/1.1\r\n" + HOST + b"Content-Length: 5\r\n\r\nhello" + get("/3", "HEAD")

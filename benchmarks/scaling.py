@@ -154,6 +154,7 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=5)
     parser.add_argument("--no-report", action="store_true", help=f"leave {RESULTS.name} as it is")
     options = parser.parse_args()
+    halfshake("--jobs", "2", grown(1))  # compiles the kernels
     lines = [line for name in options.part or PARTS for line in PARTS[name](options.runs)]
     load = os.getloadavg()[0]
     page = [

@@ -249,15 +249,19 @@ def merge(first: Scan, second: Scan) -> Scan:
 
 def _merge_keys(first: FlowTable, second: FlowTable) -> tuple[NDArray[np.int64], FlowTable]:
     """Index in the merged table of each flow of ``second``, and that table with its keys and no counters yet."""
-    room = 1024
-    while room < first.size[0] + second.size[0]:
-        room *= 2
-    table = fl.new_flow_table(room)
-    mapping = np.empty(int(second.size[0]), np.int64)
-    insert = runner(insert_keys, room > 4096)  # interpreted, 4,096 keys take as long as loading
-    insert(first.keys, int(first.size[0]), table, np.empty(int(first.size[0]), np.int64))
-    insert(second.keys, int(second.size[0]), table, mapping)
-    return mapping, _trim(table)
+    index = {key: flow for flow, key in enumerate(keys_of(first))}
+    mapping = np.array([index.setdefault(key, len(index)) for key in keys_of(second)], np.int64)
+    keys = np.empty(len(index) * KEY_WORDS, np.uint32)
+    keys[: len(first.keys)] = first.keys
+    keys.reshape(-1, KEY_WORDS)[mapping] = second.keys.reshape(-1, KEY_WORDS)
+    state, key = np.zeros((2 * len(index), fl.STATE_COLUMNS), np.int64), np.zeros(KEY_WORDS, np.int64)
+    return mapping, FlowTable(np.array([len(index)]), np.zeros(0, np.int32), keys, state, key)
+
+
+def keys_of(table: FlowTable) -> list[bytes]:
+    """The keys of a trimmed table, each as its bytes."""
+    keys: list[bytes] = table.keys.view(f"V{4 * KEY_WORDS}").tolist()
+    return keys
 
 
 def _find_duplicates(

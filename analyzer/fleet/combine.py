@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from analyzer.errors import AnalyzerError
 from analyzer.events import flows as fl
 from analyzer.events.flows import KEY_WORDS, FlowTable
-from analyzer.events.scan import LEDGER, Scan, merge
+from analyzer.events.scan import LEDGER, Scan, keys_of, merge
 from analyzer.events.selected import each_column
 
 T = TypeVar("T")
@@ -111,8 +111,8 @@ def _in_order(table: FlowTable, order: NDArray[np.intp]) -> FlowTable:
 
 def _shared_follow(first: Scan, second: Scan) -> bool | None:
     """Whether the flows that both have go on in ``second`` (True) or in ``first``; None where they interleave."""
-    ours = {key: flow for flow, key in enumerate(_keys(first.table))}
-    shared = [(ours[key], flow) for flow, key in enumerate(_keys(second.table)) if key in ours]
+    ours = {key: flow for flow, key in enumerate(keys_of(first.table))}
+    shared = [(ours[key], flow) for flow, key in enumerate(keys_of(second.table)) if key in ours]
     if not shared:
         return True
     mine, theirs = (np.array(side) for side in zip(*shared, strict=True))
@@ -121,12 +121,6 @@ def _shared_follow(first: Scan, second: Scan) -> bool | None:
     if np.all(ends[mine] < other_begins[theirs]):
         return True
     return False if np.all(other_ends[theirs] < begins[mine]) else None
-
-
-def _keys(table: FlowTable) -> list[bytes]:
-    size = int(table.size[0])
-    keys: list[bytes] = table.keys[: size * KEY_WORDS].view(f"V{4 * KEY_WORDS}").tolist()
-    return keys
 
 
 def _times(table: FlowTable) -> tuple[NDArray[np.int64], NDArray[np.int64]]:

@@ -153,7 +153,7 @@ def test_the_process_stays_within_the_limit(tmp_path: Path) -> None:
         "atexit.register(lambda: print(open('/proc/self/status').read(), file=sys.stderr))\n"
         f"sys.argv = ['halfshake', 'analyze', '--json', '--quiet', {str(path)!r}, *sys.argv[1:]]\n"
         "from analyzer.cli.main import main\n"
-        "main()\n"
+        "main(prog_name='halfshake')\n"
     )
     peaks = []
     for more in ([], ["--max-memory", "256M"]):

@@ -7,12 +7,15 @@ import itertools
 import os
 import random
 import signal
+import subprocess
 import threading
+import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 from unittest import mock
 
+import psutil
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -26,6 +29,7 @@ from analyzer.fleet.work import Work
 from tests.conftest import ROOT
 from tests.crafted import Captured, batch_of, batches_of, captured_of, ip, joined, pieces_of, tcp, udp, write_pcap
 from tests.fleet.same import plain, scanned, written
+from tests.running import COMMAND, run
 
 CAPTURES = ROOT / "captures"
 SILENT = CAPTURES / "02-caddy-ipv4-silent" / "nft-output-drop" / "server.pcap"
@@ -163,6 +167,25 @@ def test_workers_killed_at_random_points_change_nothing(tmp_path: Path) -> None:
         found = plain(scan_captures(captures, work=Work(jobs=2))), captures.captures
     assert found == expected
     assert len(workers) == 3
+
+
+def test_an_analysis_that_is_killed_leaves_no_processes_and_no_half_report(tmp_path: Path) -> None:
+    pieces = [captured_of(piece) for piece in pieces_of(joined(batches_of(SILENT)), range(40, 320, 40))]
+    files = [str(file) for file in files_of(tmp_path, pieces)]
+    line = ["analyze", "--quiet", "--jobs", "2", *files, "-o", str(tmp_path / "report")]
+    process = subprocess.Popen([*COMMAND, *line], stdout=subprocess.DEVNULL)
+    parent, children = psutil.Process(process.pid), []
+    while not children and process.poll() is None:
+        children = parent.children()
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    _, alive = psutil.wait_procs(children, timeout=60)
+    assert alive == []
+    assert not (tmp_path / "report").exists()
+    assert run(*line).status == 0
+    expected = analyse(files, work=Work(jobs=1))
+    assert (tmp_path / "report" / "report.json").read_text() == written(expected)
 
 
 def test_a_file_that_nobody_can_read_is_named(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import datetime
+import gzip
 import os
 import statistics
 import struct
@@ -92,6 +93,17 @@ def split(source: Path, count: int) -> list[Path]:
     return sorted(folder.glob("*.pcap"))
 
 
+def zipped(files: Sequence[Path]) -> list[Path]:
+    """The files beside themselves, compressed by gzip."""
+    for file in files:
+        target = file.with_suffix(".pcap.gz")
+        if not target.exists():
+            unfinished = target.with_suffix(".unfinished")
+            unfinished.write_bytes(gzip.compress(file.read_bytes(), 1))
+            unfinished.replace(target)
+    return [file.with_suffix(".pcap.gz") for file in files]
+
+
 def medians(runs: Sequence[Measured]) -> tuple[float, float, float]:
     """Median wall and processor seconds, and the largest peak in MB."""
     wall, cpu = (statistics.median(run[figure] for run in runs) for figure in range(2))
@@ -120,7 +132,9 @@ def processes(runs: int) -> list[str]:
     """One process against two, alternated: on eight files, and on one file by ranges."""
     mix = make("mix", again=False)
     lines = []
-    for what, files in ((f"mix in {FILES} files", split(mix, FILES)), ("mix by ranges", [mix])):
+    parts = split(mix, FILES)
+    read = ((f"mix in {FILES} files", parts), (f"mix in {FILES} gzip files", zipped(parts)), ("mix by ranges", [mix]))
+    for what, files in read:
         for file in files:
             warm(file)
         pairs = [[halfshake("--jobs", str(jobs), *files) for jobs in (1, 2)] for _ in range(runs)]

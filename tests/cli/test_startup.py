@@ -37,10 +37,10 @@ def test_help_and_version_import_nothing_heavy(arguments: list[str]) -> None:
         f"atexit.register(lambda: print(*sorted(set(sys.modules) & set({HEAVY!r})), file=sys.stderr))\n"
         f"sys.argv = ['halfshake', *{arguments!r}]\n"
         "from analyzer.cli.main import main\n"
-        "main()\n"
+        "main(prog_name='halfshake')\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert done.stderr.split() == []
+    assert done.stderr.split("\n") == ["", ""]
 
 
 def test_analysing_a_small_capture_never_loads_what_only_large_ones_need(silent_capture: Path) -> None:
@@ -49,10 +49,10 @@ def test_analysing_a_small_capture_never_loads_what_only_large_ones_need(silent_
         "atexit.register(lambda: print(*sorted(set(sys.modules) & {'numba', 'scapy', 'pyshark'}), file=sys.stderr))\n"
         f"sys.argv = ['halfshake', 'analyze', '--json', {str(silent_capture)!r}]\n"
         "from analyzer.cli.main import main\n"
-        "main()\n"
+        "main(prog_name='halfshake')\n"
     )
     done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert done.stderr.split() == []
+    assert done.stderr.split("\n") == ["", ""]
 
 
 def test_version_takes_little_longer_than_click() -> None:

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from unittest import mock
 
-COMMAND = [sys.executable, "-c", "import sys; sys.argv[0] = 'halfshake'; from analyzer.cli.main import main; main()"]
+COMMAND = [sys.executable, "-c", "import sys; sys.argv[0] = 'halfshake'; from analyzer.cli.main import run; run()"]
 
 
 @dataclass(frozen=True)

@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import os
+
 import click
 
 from analyzer.version import __version__
+
+# numpy's linear algebra is not used here: its threads would only wait, and they wait by spinning.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 _COMMANDS = {
     "analyze": "analyzer.cli.analyze:analyze",
@@ -39,8 +44,6 @@ class _LazyGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         if args and not args[0].startswith("-") and args[0] not in _COMMANDS:
-            import os
-
             from analyzer.errors import did_you_mean
 
             hint = did_you_mean(args[0], _COMMANDS)
@@ -85,3 +88,13 @@ def main() -> None:
     halfshake excerpt server.pcap --finding F1 -o f1.pcapng
     halfshake explain quic-initial-no-reply       what a pattern means
     """
+
+
+def run() -> None:
+    """``main`` as a program: when it is done the process is left as ``ending.leave`` says."""
+    from analyzer.cli.ending import leave
+
+    try:
+        main()
+    except SystemExit as end:
+        leave(end)

@@ -57,8 +57,8 @@ class Hosts:
         self._count_packets(flows)
         self._read_neighbours(flows)
         for connection in connections:
-            if connection.sni:
-                self.names[connection.server.address][connection.sni] += 1
+            if name := connection.sni:
+                self.names[connection.server.address][name] += 1
         self._read_answers(lookups)
         self._join()
 

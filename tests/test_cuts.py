@@ -223,7 +223,7 @@ def places_in_time(batch: Batch) -> list[int]:
 
 #: What tells the files apart, and nothing else. A reply's record is a number in the file of the reply, which the
 #: tables do not name: the reply is compared by its time.
-OF_FILES = {"captures", "capture", "tool", "reply_record"}
+OF_FILES = {"position", "captures", "capture", "tool", "reply_record"}
 #: Findings about single files.
 ABOUT_FILES = {"capture-duplicates", "capture-cut", "capture-truncated"}
 

@@ -23,6 +23,9 @@ from analyzer.wire.packets import decode_packets
 #: A file is cut into ranges of at least so many bytes.
 RANGE_BYTES = 16 << 20
 
+#: Reading fewer bytes than this that are not compressed takes no longer than starting processes and merging.
+PLAIN_FROM_BYTES = 1 << 30
+
 #: Files whose ends are looked at, and how far apart files begin that follow one another (ns).
 MOST_LOOKED_AT = 64
 APART_NS = 10_000_000_000
@@ -39,7 +42,7 @@ def jobs_that_pay(captures: CaptureSet, jobs: int | None) -> int:
         return 1
     if jobs is not None:
         return jobs
-    if _seem_to_overlap(captures.files[:MOST_LOOKED_AT]):
+    if 0 <= captures.size_hint < PLAIN_FROM_BYTES or _seem_to_overlap(captures.files[:MOST_LOOKED_AT]):
         return 1
     processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     return min(processors, len(captures.files))

@@ -224,7 +224,8 @@ def test_how_many_processes_pay_where_nobody_says(tmp_path: Path) -> None:
         compressed[-1].write_bytes(gzip.compress(file.read_bytes()))
 
     def paying(*files: Path, jobs: int | None = None) -> int:
-        with mock.patch("os.sched_getaffinity", return_value={0, 1, 2, 3}):
+        processors = mock.patch("os.sched_getaffinity", return_value={0, 1, 2, 3})
+        with processors, mock.patch.object(local, "PLAIN_FROM_BYTES", 0):
             return local.jobs_that_pay(open_captures([str(file) for file in files]), jobs)
 
     assert paying(*follow) == 2

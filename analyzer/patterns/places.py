@@ -93,7 +93,7 @@ def placed(argument: Argument, view: View, connections: Sequence[str], transport
     return replace(
         argument,
         because=f"{argument.because.rstrip('.')}; {listed(parts)}.",
-        limitations=(*own, *dict.fromkeys(limits[place] for place in _ORDER if where[place])),
+        limitations=(*own, *dict.fromkeys(limits[place] for place in _ORDER if where[place]), *_drops(view)),
         remedies=(
             *(_REMEDIES[place] for place in _REMEDIES if where[place] * 2 > len(connections)),
             *argument.remedies,
@@ -117,6 +117,16 @@ _REMEDIES = {
         "its routes, stateful firewalls that see one direction only, and NAT come first."
     ),
 }
+
+
+def _drops(view: View) -> tuple[str, ...]:
+    """What captures say that they lost themselves: a packet that is missing there may have passed."""
+    return tuple(
+        f"{capture.name} lost {counted(capture.dropped, 'packet')} by its own count: what is missing there may have "
+        "passed unseen."
+        for capture in view.captures
+        if capture.dropped > 0
+    )
 
 
 def _words(place: str, count: int, of: int, client: str, server: str) -> str:

@@ -6,12 +6,14 @@ The scenarios were recorded at both ends in the same minutes; clocks that are wr
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
 from analyzer.analysis import Analysis, analyse
+from analyzer.patterns.catalogue import run
 from tests.conftest import ROOT
 from tests.crafted import MS, SECOND, Captured, batches_of, captured_of, joined, write_pcap
 
@@ -275,3 +277,10 @@ def test_the_last_place_is_not_called_the_server_where_nothing_shows_it(tmp_path
     assert "server's interface" not in str(analysis.document["findings"])
     assert [each["vantage"] for each in analysis.document["captures"]] == ["unknown", "unknown"]
     assert "nearer the client" in analysis.document["captures"][0]["vantage_reason"]
+
+
+def test_packets_that_a_capture_lost_itself_are_a_limit() -> None:
+    view = analyse(ends(LOST)).view
+    captures = (view.captures[0], replace(view.captures[1], dropped=3))
+    [found] = [f for f in run(replace(view, captures=captures)) if f.pattern == "quic-initial-no-reply"]
+    assert any(limit.startswith("server.pcap lost 3 packets by its own count") for limit in found.limitations)

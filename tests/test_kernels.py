@@ -21,7 +21,7 @@ from analyzer.events.selected import Selected
 from analyzer.kernels import KERNEL_MODULES, Matrix, cache_folder, registered_kernels, runner, worth_compiling
 from analyzer.wire.packets import decode_packets, new_packets
 from tests.conftest import ROOT
-from tests.crafted import MS, START, Captured, batch_of, captured_of, copied, joined
+from tests.crafted import MS, RAW_IP, START, Captured, batch_of, captured_of, copied, joined
 from tests.wire.test_packets import SAMPLES
 
 CAPTURES = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "captures").rglob("*.pcap*"))
@@ -88,7 +88,7 @@ def test_interpreted_and_compiled_are_equal_on_damaged_packets() -> None:
 def test_whole_scans_are_equal_where_the_table_grows() -> None:
     captured = []
     for k in range(1500):
-        _, raw = SAMPLES[12]  # a bare IP packet
+        raw = next(raw for link_type, raw in SAMPLES if link_type == RAW_IP)
         captured.append(Captured(raw[:13] + k.to_bytes(2, "big") + raw[15:], START + k * MS))
     one, other = (scan([batch_of(captured)], 1, compiled=compiled) for compiled in (False, True))
     assert one.table.size[0] > 1024

@@ -264,7 +264,11 @@ KNOWN_OTHERS = (
 
 
 def describe_other(head: bytes) -> tuple[str, str]:
-    """What a file that is no capture seems to be, and what to try."""
+    """What a file that begins so and is no capture seems to be, and what to try."""
+    from analyzer.packed import is_packed
+
+    if is_packed(head):
+        return "a saved scan, which commands do not read", "open it in Python with analyzer.open"
     for magic, name, advice in KNOWN_OTHERS:
         if head.startswith(magic):
             return f"{name}, which is not read", advice

@@ -211,7 +211,7 @@ def blocks_of(raw: RawStream, facts: CaptureFacts, *, size: int, block_bytes: in
 
 def reader_of(blocks: Blocks, facts: CaptureFacts, *, index: int, compiled: bool) -> PcapReader | PcapngReader:
     """The reader of what the bytes turn out to be; raises NotACapture."""
-    head = blocks.stream.peek(16)
+    head = blocks.stream.peek(48)
     if any(magic.startswith(head[:4]) for magic in MAGICS):  # fewer than four bytes: a header that is cut
         facts.format = "pcap" + facts.format
         return PcapReader(blocks, facts, index=index, compiled=compiled)

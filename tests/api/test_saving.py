@@ -13,6 +13,7 @@ import analyzer
 from analyzer.api import saving
 from analyzer.errors import OtherVersion, UsageError
 from tests.api.opened import CAPTURES, GOOD, SILENT
+from tests.running import run
 
 TABLES = ("sockets", "connections", "exchanges", "resolutions", "packets")
 CASES = (
@@ -97,6 +98,11 @@ def test_a_saved_scan_is_opened_alone(tmp_path: Path) -> None:
         analyzer.open([saved, SILENT])
     with pytest.raises(UsageError, match="cannot be saved"):
         analyzer.open(SILENT).save(tmp_path / "none" / "saved.scan")
+
+
+def test_commands_say_what_a_saved_scan_is(tmp_path: Path) -> None:
+    saved = analyzer.open(SILENT).save(tmp_path / "saved.scan")
+    assert "a saved scan, which commands do not read; open it in Python" in run("analyze", saved).complaint
 
 
 def test_captures_of_two_places_are_saved_apart(tmp_path: Path) -> None:

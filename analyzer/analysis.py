@@ -220,12 +220,14 @@ def analyse(
         from analyzer.fleet.cluster import scan_on_cluster
 
         gathered = scan_on_cluster(names, work.cluster, with_secrets=keylog is not None, progress=progress)
-        found = exchanges(settle(gathered.scan), gathered.facts, given)
+        reopen = functools.partial(_opened_again, gathered.facts)
+        found = _exchanges(settle(gathered.scan), gathered.facts, given, reopen, with_secrets=keylog is not None)
         return Analysis(found, gathered.facts, failures=gathered.failures)
     captures = open_captures(names, progress=progress)
     make_ready(size=captures.size_hint, alone=work.jobs == 1)
     scanned = settle(scan_captures(captures, with_secrets=keylog is not None, work=work))
-    found = _exchanges(scanned, captures, given, with_secrets=keylog is not None)
+    again = (lambda: captures) if captures.are_files else None
+    found = _exchanges(scanned, captures.captures, given, again, with_secrets=keylog is not None)
     return Analysis(found, captures.captures, failures=captures.failures)
 
 
@@ -234,14 +236,31 @@ def given_by_user(keylog: str | Path | None, vantages: Mapping[str, str] | None)
     return Given(vantages or {}, NO_SECRETS if keylog is None else _key_log(Path(keylog)))
 
 
-def _exchanges(scanned: Scan, captures: CaptureSet, given: Given, *, with_secrets: bool) -> Exchanges:
-    """The tables of one scan; captures of several places are read once more, each place for itself."""
-    facts = captures.captures
-    if len(facts) > 1 and captures.are_files:
+def _opened_again(facts: Sequence[CaptureFacts]) -> CaptureSet:
+    """Captures that others read, to be read here; raises ``UsageError`` where one cannot be."""
+    captures = open_captures([each.path for each in facts])
+    for _, error in captures.failures:
+        raise UsageError(f"captures of several places of one traffic are read once more, here: {error}")
+    for file, each in zip(captures.files, facts, strict=True):
+        file.facts = each
+    return captures
+
+
+def _exchanges(
+    scanned: Scan,
+    facts: Sequence[CaptureFacts],
+    given: Given,
+    again: Callable[[], CaptureSet] | None,
+    *,
+    with_secrets: bool,
+) -> Exchanges:
+    """The tables of one scan; captures of several places are read ``again`` if they can be, each place for itself."""
+    if len(facts) > 1 and again is not None:
         from analyzer.exchanges.ends.places import places_of
 
         places = places_of(scanned, facts, given.vantages)
         if len(places) > 1:
+            captures = again()
             scans = [(place, settle(_scan_place(captures, place, with_secrets=with_secrets))) for place in places]
             return exchanges_of_places(scans, facts, given, together=scanned)
     return exchanges(scanned, facts, given)

@@ -154,6 +154,14 @@ class Table:
         return frame_of(self)
 
 
+def any_equal(texts: NDArray[Any], wanted: Sequence[str]) -> NDArray[np.bool_]:
+    """Which texts of a column are one of those wanted."""
+    found = np.zeros(len(texts), np.bool_)
+    for text in wanted:
+        found |= texts == text
+    return found
+
+
 def none_of(column: Column) -> Any:
     """The value that stands for "none" in a column."""
     return {"text": "", "float": float("nan"), "bool": False, "records": ()}.get(column.kind, -1)

@@ -36,6 +36,8 @@ MOST_RECORDS = 100  # of each list of records that a row keeps
 Values = TypeVar("Values", list[int], tuple[tuple[int, int], ...])
 
 _FAMILIES = {4: "ipv4", 6: "ipv6"}
+# What a NamedTuple calls in the end: made so, a tuple costs a third. Worth it where there is one for each connection.
+_new = tuple.__new__
 _SECOND = 1_000_000_000
 
 #: No client repeats an unanswered request sooner (aioquic 200 ms; RFC 9002 §6.2.2 advises 1 s).
@@ -62,10 +64,11 @@ class Judge:
         self.capture_end = capture_end
         self.rows = found.flows.scan.rows
         self._connections = found.connections
-        requests = [c.request_rows[0] if c.is_attempt else -1 for c in found.connections]
+        #: The row of each connection's request, -1 where it was not seen.
+        self.request_rows = [c.request_rows[0] if c.is_attempt else -1 for c in found.connections]
         replies = [c.reply_row for c in found.connections]
-        times = (_at(self.rows.time, chosen).tolist() for chosen in (requests, replies))
-        each = zip(found.connections, requests, *times, strict=True)
+        times = (_at(self.rows.time, chosen).tolist() for chosen in (self.request_rows, replies))
+        each = zip(found.connections, self.request_rows, *times, strict=True)
         self.judged = [self._judge(number, *one) for number, one in enumerate(each, start=1)]
 
     def _judge(self, number: int, connection: Connection, request: int, asked: int, replied: int) -> Judged:
@@ -74,10 +77,10 @@ class Judge:
         one_way = unanswered and self._is_one_way(connection)
         icmp = self.icmp_name(connection.icmp_rows[0]) if connection.icmp_rows else ""
         wrong = unanswered and request >= 0 and transport_checksum_wrong(self.flows.scan.row_bytes(request))
-        context = Context(asked, self.capture_end, one_way, icmp, wrong)
+        context = _new(Context, (asked, self.capture_end, one_way, icmp, wrong))
         verdict = judge(connection, context)
         refused_by = self._refuser(connection, verdict.reason) if verdict.outcome == REFUSED else ""
-        return Judged(number, connection, verdict, context, refused_by, replied)
+        return _new(Judged, (number, connection, verdict, context, refused_by, replied))
 
     def _refuser(self, connection: Connection, reason: str) -> str:
         """The address that refused: the server itself, or the sender of the ICMP error."""
@@ -185,7 +188,10 @@ def _of_rows(judge_: Judge, connections: Sequence[Connection]) -> dict[str, Make
         "first_record": lambda: rows.record[first],
         "first_time": lambda: rows.time[first],
         "reply_record": lambda: _at(rows.record, [c.reply_row for c in connections]),
-        "last_request_time": lambda: _at(rows.time, [c.request_rows[-1] if c.is_attempt else -1 for c in connections]),
+        "last_request_time": lambda: _at(
+            rows.time,
+            [c.request_rows[-1] if row >= 0 else -1 for c, row in zip(connections, judge_.request_rows, strict=True)],
+        ),
     }
 
 
@@ -242,7 +248,8 @@ def _latency(j: Judged) -> float:
 
 def _bursts(judge_: Judge, judged: Sequence[Judged]) -> list[int]:
     """Requests of one burst, such as a ClientHello in several datagrams, share their fate and count once."""
-    lists = [j.connection.request_rows if j.connection.is_attempt else [] for j in judged]
+    requests = judge_.request_rows
+    lists = [j.connection.request_rows if requests[j.number - 1] >= 0 else [] for j in judged]
     times = _split(judge_.rows.time[_flat(lists)].tolist(), lists)
     return [1 if len(t) == 1 else sum(b - a >= BURST_NS for a, b in itertools.pairwise([-BURST_NS, *t])) for t in times]
 

@@ -36,7 +36,7 @@ def exchanges_table(judge: Judge, found: Conversations, connections: Table) -> T
     """One row per request, in the order of the request records."""
     began, columns = _of_connections(connections)
     others, inside = [*_of_lookups(judge, found), *_of_neighbours(judge, found)], RequestRows(judge, connections)
-    places = [judge.judged[row].connection.request_rows[0] for row in began.tolist()]
+    places = [judge.request_rows[row] for row in began.tolist()]
     places += [*(place for place, _ in others), *inside.places]
     order = np.argsort(np.array(places, np.int64), kind="stable")
 

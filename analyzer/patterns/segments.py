@@ -7,6 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
+from analyzer.columns import any_equal
 from analyzer.exchanges.view import View
 from analyzer.patterns.evidence import Attempts, Mask, capture_end, cited_records, finding_of
 from analyzer.patterns.finding import MOST_ENTRIES, Argument, Finding, Pattern, Threshold
@@ -50,7 +51,7 @@ def waited_in_vain(view: View) -> Mask:
 
 def has_protocol(view: View, *names: str) -> Mask:
     """The client's first bytes are of one of these protocols."""
-    return np.isin(view.connections["protocol"].astype(str), names)
+    return any_equal(view.connections["protocol"], names)
 
 
 def asked_words(attempts: Attempts) -> str:

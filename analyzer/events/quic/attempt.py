@@ -47,7 +47,7 @@ class Attempt:
         self.dcids: set[bytes] = set()  # that the client puts on its packets
         self.key_dcid = b""
         self.keys: dict[tuple[int, bytes], InitialKeys | None] = {}
-        self.client_stream = CryptoStream()
+        self.client_stream: CryptoStream | None = None  # where the hello does not lie whole in one frame
         self.server_initials: list[tuple[bytes, QuicPacket, bytes]] = []  # payload, packet, key DCID
         self.unread: list[tuple[int, bytes]] = []  # rows of further Initials of the server, and their key DCID
         self.opened: tuple[QuicPacket, bytes] | None = None  # the Initial that told that this is an attempt
@@ -115,13 +115,16 @@ class Attempt:
 
     def _client_prefix(self, version: int, clear: bytes) -> bytes:
         """The client's crypto stream up to its first hole, with what this packet adds."""
+        stream = self.client_stream
+        if stream is None:
+            if version not in GQUIC_FRAMES and (message := message_in_front(clear)):
+                return message  # as most clients send it: nothing is left to put together
+            stream = self.client_stream = CryptoStream()
         if version in GQUIC_FRAMES:
-            self.client_stream.add_all([f for f in read_gquic_frames(clear).frames if type(f) is Crypto])
-        elif not self.client_stream.highest and (message := message_in_front(clear)):
-            return message  # as most clients send it: nothing is left to put together
+            stream.add_all([f for f in read_gquic_frames(clear).frames if type(f) is Crypto])
         else:
-            self.client_stream.add_all(crypto_pieces(clear))
-        return self.client_stream.prefix()
+            stream.add_all(crypto_pieces(clear))
+        return stream.prefix()
 
     def read_server_initials(self) -> None:
         """Take CRYPTO or CONNECTION_CLOSE of the server's Initials, unless the client's packets tell that CRYPTO came.

@@ -104,7 +104,7 @@ class _FlowReader:
             return attempt
         payload, packets = self.packets(i)
         packet = packets[0]
-        attempt = self._known(packet, direction)
+        attempt = self._known(packet, direction) if self.attempts else None
         if packet.kind in (INITIAL, OTHER_LONG) and (attempt is None or attempt.awaits_initial_of(direction)):
             attempt = self._begin(direction, payload, packet, early=attempt) or attempt
         if attempt is None:
@@ -295,7 +295,7 @@ class _FlowReader:
         if attempt.server_initials:
             attempt.read_server_initials()
         if not connection.hello_complete:
-            prefix = attempt.client_stream.prefix()
+            prefix = attempt.client_stream.prefix() if attempt.client_stream is not None else b""
             connection.hello = read_client_hello(prefix) if prefix else None
         if connection.version < 0 and connection.request_rows:
             i = self.listed.row.index(connection.request_rows[0])

@@ -20,7 +20,7 @@ from analyzer.events.requests.reader import Requests
 from analyzer.events.tcp.facts import NO_FACTS, TcpFacts, tcp_facts
 from analyzer.events.tcp.reader import ACK, RST
 from analyzer.events.tcp.states import STATE_WORDS
-from analyzer.exchanges.history import history_of
+from analyzer.exchanges.history import histories_of
 from analyzer.exchanges.hosts import Hosts
 from analyzer.exchanges.judge import ANSWERED, REFUSED, SILENT, Context, Verdict, judge
 from analyzer.exchanges.schemas import CONNECTIONS
@@ -374,7 +374,7 @@ _LAZY: dict[str, Callable[[Judge, Sequence[Judged]], list[Any]]] = {
     "paths": _each(lambda _, j: j.connection.paths),
     "quic_version_negotiated": _each(lambda _, j: _hex_version(j.connection.server_version)),
     "state": _each(lambda _, j: _state(j)),
-    "history": _each(lambda g, j: history_of(g.flows, j.connection)),
+    "history": lambda g, judged: histories_of(g.flows, [j.connection for j in judged]),
     "client_dcid": _each(lambda _, j: j.connection.client_dcid.hex()),
     "client_scid": _each(lambda _, j: j.connection.client_scid.hex()),
     "server_scid": _each(lambda _, j: j.connection.server_scid.hex()),

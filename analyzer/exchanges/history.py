@@ -11,9 +11,9 @@ Packets that were only counted stand between the others as D or O. A run of n eq
 from __future__ import annotations
 
 import functools
+import itertools
 import math
-from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 
@@ -36,66 +36,78 @@ _QUIC_LETTERS = (
 _RUNS = frozenset("DOAdoa")
 
 
-class _Seen(NamedTuple):
-    """One row of a connection as plain numbers; ``client`` and ``server`` are packets of the flow before it."""
+#: Connections whose rows are read at once: enough to make numpy's calls few, and few enough to bound the lists.
+_BLOCK = 1024
 
-    row: int
-    is_client: bool
-    client: int
-    server: int
-    has_data: bool
-    flags: int
-    quic: int
-    window: int
+#: A row of a connection as plain numbers: its index, packets of its flow from its sender and from the other side up to
+#: it, then its flow, direction, payload length, TCP flags, kinds of QUIC packets and window.
+_Row = tuple[int, int, int, int, int, int, int, int, int]
 
 
 def history_of(flows: Flows, connection: Connection) -> str:
     """The history string of a connection."""
-    repeats, errors = set(connection.request_rows[connection.first_repeat :]), set(connection.icmp_rows)
-    is_tcp = connection.transport == "tcp"
-    own, told = set(connection.rows), {True: not is_tcp or connection.hello is None}
-    told[False] = told[True]
+    return histories_of(flows, [connection])[0]
+
+
+def histories_of(flows: Flows, connections: Sequence[Connection]) -> list[str]:
+    """The history string of each connection."""
+    histories = []
+    for begin in range(0, len(connections), _BLOCK):
+        block = connections[begin : begin + _BLOCK]
+        wanted = [sorted({*c.rows, *c.elsewhere_rows, *c.icmp_rows}) for c in block]
+        rows = _rows(flows, list(itertools.chain.from_iterable(wanted)))
+        each = zip(block, map(len, wanted), strict=True)
+        histories += [_history(flows, connection, itertools.islice(rows, count)) for connection, count in each]
+    return histories
+
+
+def _history(flows: Flows, connection: Connection, rows: Iterable[_Row]) -> str:
+    """The history string of a connection from its rows in their order."""
+    repeats, errors = {*connection.request_rows[connection.first_repeat :]}, {*connection.icmp_rows}
+    is_tcp, flow_of, direction_of = connection.transport == "tcp", connection.flow, connection.client_direction
+    own, bulk = {*connection.rows}, "D" if is_tcp else "O"
+    told = [not is_tcp or connection.hello is None] * 2  # whether client and server sent their first data
     on_other_paths = {row for path in connection.other_paths for row in path.rows}
     runs: list[tuple[str, int]] = []
     counted: tuple[int, int] | None = None  # packets from client and server up to the last row
     first = (0, 0)
     elsewhere = [0, 0]  # of them on other paths: the counters of the connection include those
-    for seen in _read(flows, connection, sorted({*connection.rows, *connection.elsewhere_rows, *errors})):
-        row, is_client = seen.row, seen.is_client
+    for row, mine, theirs, flow, direction, length, flags, quic, window in rows:
         if row in errors:
             runs.append(("U", 1))
             continue
+        is_client = direction == direction_of if flow == flow_of else is_from_client(flows, connection, row)
         is_hello = False
         if row in own:
-            before = seen.client, seen.server
+            before = (mine, theirs) if direction == direction_of else (theirs, mine)
             if counted is None:
                 first = counted = before
-            runs += _bulk("D" if is_tcp else "O", counted, before)
-            counted = before[0] + is_client, before[1] + (not is_client)
-            is_hello = seen.has_data and not told[is_client]
-            told[is_client] |= seen.has_data
+            if before != counted:
+                runs += _bulk(bulk, counted, before)
+            counted = (before[0] + 1, before[1]) if is_client else (before[0], before[1] + 1)
+            if length > 0 and not told[not is_client]:
+                is_hello = told[not is_client] = True
         elif row in on_other_paths:
             elsewhere[not is_client] += 1
-        word = "Q" if row in repeats else _letters(seen, is_tcp=is_tcp, is_hello=is_hello)
-        runs += [(letter, 1) for letter in (word if is_client else word.lower())]
+        if row in repeats:
+            word = "Q"
+        else:
+            content = "W" if window == 0 else "T" if is_hello else "D" if length > 0 else "A"
+            word = _segment(flags, content) if is_tcp else _quic_letters(quic)
+        runs += _steps(word, is_client)
     total, counted = connection.counters, counted or (0, 0)
     last = counted[0] + elsewhere[0], counted[1] + elsewhere[1]
-    runs += _bulk("D" if is_tcp else "O", last, (first[0] + total.client_packets, first[1] + total.server_packets))
+    runs += _bulk(bulk, last, (first[0] + total.client_packets, first[1] + total.server_packets))
     return _written(runs)
 
 
-def _read(flows: Flows, connection: Connection, wanted: Sequence[int]) -> Iterator[_Seen]:
+def _rows(flows: Flows, wanted: Sequence[int]) -> Iterator[_Row]:
     """The wanted rows in their order, each column read at once: one number at a time costs ten times as much."""
     at, r = np.array(wanted, np.int64), flows.scan.rows
     own = (r.ordinal[at] - r.duplicate_ordinal[at] - 1).tolist()
     other = (r.other_records[at] - r.other_duplicates[at]).tolist()
     columns = (r.flow, r.direction, r.payload_length, r.tcp_flags, r.quic, r.window)
-    told = zip(wanted, own, other, *(column[at].tolist() for column in columns), strict=True)
-    flow_of, direction_of = connection.flow, connection.client_direction
-    for row, mine, theirs, flow, direction, length, flags, quic, window in told:
-        is_client = direction == direction_of if flow == flow_of else is_from_client(flows, connection, row)
-        client, server = (mine, theirs) if direction == direction_of else (theirs, mine)
-        yield _Seen(row, is_client, client, server, length > 0, flags, quic, window)
+    return zip(wanted, own, other, *(column[at].tolist() for column in columns), strict=True)
 
 
 def is_from_client(flows: Flows, connection: Connection, row: int) -> bool:
@@ -106,6 +118,12 @@ def is_from_client(flows: Flows, connection: Connection, row: int) -> bool:
     ends, client = flows.ends(flow), connection.client.address
     sender, receiver = ends[direction], ends[1 - direction]
     return receiver == connection.server or (sender.address == client and receiver.address != client)
+
+
+@functools.cache
+def _steps(word: str, is_client: bool) -> tuple[tuple[str, int], ...]:
+    """Runs of the letters of one packet, given in upper case."""
+    return tuple((letter, 1) for letter in (word if is_client else word.lower()))
 
 
 def _bulk(letter: str, seen: tuple[int, int], before: tuple[int, int]) -> list[tuple[str, int]]:
@@ -121,32 +139,27 @@ def _quic_letters(bits: int) -> str:
     return "".join(letter for bit, letter in _QUIC_LETTERS if bits & bit) or "O"
 
 
-def _letters(seen: _Seen, *, is_tcp: bool, is_hello: bool) -> str:
-    """The letters of one packet, upper case."""
-    if not is_tcp:
-        return _quic_letters(seen.quic)
-    flags = seen.flags
+@functools.cache
+def _segment(flags: int, content: str) -> str:
+    """The letters of a TCP segment, upper case; ``content`` is W, T, D or A where its flags say no more."""
     if flags & RST:
         return "X"
     if flags & SYN:
         return "A" if flags & ACK else "S"
-    if seen.window == 0:
-        return "W"
-    word = "T" if is_hello else ("D" if seen.has_data else "A")
-    return ("" if word == "A" and flags & FIN else word) + ("F" if flags & FIN else "")
+    if content == "W" or not flags & FIN:
+        return content
+    return "F" if content == "A" else content + "F"
 
 
 def _written(runs: list[tuple[str, int]]) -> str:
     """The runs as text, equal neighbours joined."""
-    text = ""
-    at = 0
-    while at < len(runs):
-        letter, count = runs[at]
-        at += 1
-        while at < len(runs) and runs[at][0] == letter:
-            count += runs[at][1]
-            at += 1
-        text += letter * (1 + int(math.log10(count)) if letter in _RUNS else count)
+    text, letter, count = "", "", 0
+    for following, more in (*runs, ("", 0)):
+        if following == letter:
+            count += more
+            continue
+        text += letter * (1 + int(math.log10(count)) if count > 1 and letter in _RUNS else count)
         if len(text) > MOST_LETTERS:
             break
+        letter, count = following, more
     return text if len(text) <= MOST_LETTERS else text[: MOST_LETTERS - 1] + "+"

@@ -27,7 +27,7 @@ _PLAIN_WORD = re.compile(r"[^\W_]+(?:['’/+-]+[^\W_]+)*%?|\d+(?:[.,]\d+)*%?|[-�
 _LINKED_WORD = re.compile(r"(?=.*\d)[0-9a-f]{7,40}|gh-\d+", re.IGNORECASE)
 _LIST_MARK = re.compile(r"^(?:\d+[.)]|[-+])(?=\s|$)")
 _COMMAND = re.compile("`([^`]+)`")
-_PUNCTUATED = re.compile(r"""(["'“„(]*)(.*?)(["'”).,;:!?]*)""", re.DOTALL)
+_PUNCTUATED = re.compile(r"""(["'“„(]*)(.*?(?:\(\))?)(["'”).,;:!?]*)""", re.DOTALL)
 
 
 #: Characters that may be invisible: all but those of ASCII that are printed, and the end of a line.

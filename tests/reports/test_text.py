@@ -107,6 +107,7 @@ def test_prose_keeps_sentences_readable() -> None:
     )
     assert prose("to 192.0.2.80:443 (see [2001:db8::1]:443).") == "to `192.0.2.80:443` (see `[2001:db8::1]:443`)."
     assert prose("Run `ss -lnu` now") == "Run `ss -lnu` now"
+    assert prose("where connect() fails (or bind()).") == "where `connect()` fails (or `bind()`)."
 
 
 @pytest.mark.parametrize("word", ["@someone", "#12", "!3", "GH-12", "deadbeef01", ":smile:", "www.example.com", "a_b_"])

@@ -43,6 +43,8 @@ CHECKSUMS_READ = 200
 
 #: Records of several interfaces or processors are written up to so late; a clock that is set back moves further.
 READ_APART_NS = 1_000_000_000
+#: Spans without a selected record from that length on are told to patterns, which may doubt the clock.
+GAP_NS = 10_000_000_000
 
 
 @dataclass(frozen=True)
@@ -177,6 +179,7 @@ def _capture_view(flows: Flows, index: int, facts: CaptureFacts, vantage: Vantag
         duplicate_records=_records(scan, index, scan.rows.reason & fl.IS_DUPLICATE > 0),
         unread_link_types=tuple(unread) if ledger["unread_link_type"] else (),
         backward_records=_records(scan, index, _is_backward(scan, index)),
+        gaps=_gaps(scan, index),
         large_records=_records(scan, index, scan.rows.payload_length > LARGEST_PAYLOAD),
         largest_payload=int(scan.rows.payload_length[scan.rows.capture == index].max(initial=0)),
         partial_records=_records(scan, index, _has_partial_checksum(scan, index)),
@@ -205,6 +208,18 @@ def _is_backward(scan: Scan, index: int) -> np.ndarray[tuple[int], np.dtype[np.b
     backward = np.zeros(len(scan.rows.time), np.bool_)
     backward[mine] = newest - scan.rows.time[mine] > READ_APART_NS
     return backward
+
+
+def _gaps(scan: Scan, index: int) -> tuple[tuple[int, int, int, int], ...]:
+    """The longest spans of a capture without a selected record, in order of time, as ``CaptureView.gaps``."""
+    mine = np.flatnonzero((scan.rows.capture == index) & (scan.rows.time >= 0))
+    mine = mine[np.argsort(scan.rows.time[mine], kind="stable")]
+    times, records = scan.rows.time[mine], scan.rows.record[mine]
+    lengths = np.diff(times)
+    long = np.flatnonzero(lengths >= GAP_NS)
+    long = np.sort(long[np.argsort(-lengths[long], kind="stable")[:MOST_RECORDS]])
+    bounds = (times[long], times[long + 1], records[long], records[long + 1])
+    return tuple(zip(*(each.tolist() for each in bounds), strict=True))
 
 
 def _needed_and_cut(scan: Scan) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:

@@ -52,6 +52,8 @@ class CaptureView:
     duplicate_records: tuple[tuple[int, int], ...] = ()  # the first 100
     unread_link_types: tuple[str, ...] = ()
     backward_records: tuple[tuple[int, int], ...] = ()  # records older than one before them, the first 100
+    #: (ns, ns, record, record): the 100 longest spans of 10 s or more without a selected record, and what bounds them.
+    gaps: tuple[tuple[int, int, int, int], ...] = ()
     large_records: tuple[tuple[int, int], ...] = ()  # packets larger than Ethernet carries, the first 100
     largest_payload: int = 0  # bytes of UDP or TCP payload, among the selected packets
     partial_records: tuple[tuple[int, int], ...] = ()  # of the first selected packets, those with partial checksums

@@ -6,14 +6,62 @@ Each doubt is a sentence for the limitations of a finding, whose confidence then
 from __future__ import annotations
 
 from collections import Counter
+from typing import NamedTuple
 
-from analyzer.patterns.evidence import Attempts, shortest_wait
+import numpy as np
+
+from analyzer.exchanges.view import View
+from analyzer.patterns.evidence import Attempts, capture_end, shortest_wait
 from analyzer.patterns.finding import POSSIBLE
-from analyzer.patterns.words import counted, share
+from analyzer.patterns.words import counted, seconds, share
 
 #: Attempts from which on it says something that none was repeated, and the time (ns) in which all clients would have:
 #: RFC 9002 §6.2.2 asks for 1 s before the first probe, RFC 6298 §2.1 for as much before the second SYN.
 MANY, REPEATED_WITHIN_NS = 3, 3_000_000_000
+#: A client repeats a request after a second and then after twice as long each time; a gap that leaves out a repeat that
+#: was due four times over, of two connections at once, was none for the clients.
+FIRST_REPEAT_NS, OVERDUE, WITNESSES = 1_000_000_000, 4, 2
+
+
+class Jump(NamedTuple):
+    """A span without records (ns, and the records that bound it); how many connections show that no time passed."""
+
+    capture: int
+    start: int
+    end: int
+    before: int
+    after: int
+    witnesses: int
+
+    @property
+    def is_shown(self) -> bool:
+        """The clock was set forward, or the machine slept; else it may as well have been quiet for so long."""
+        return self.witnesses >= WITNESSES
+
+
+def jumps(view: View) -> tuple[Jump, ...]:
+    """The gaps of all captures, on the clock of the connections."""
+    return view.once(_jumps)
+
+
+def _jumps(view: View) -> tuple[Jump, ...]:
+    found = []
+    for capture in view.captures:
+        for start, end, before, after in capture.gaps:
+            span = (start - capture.clock, end - capture.clock)
+            found.append(Jump(capture.index, *span, before, after, _witnesses(view, capture.index, span)))
+    return tuple(found)
+
+
+def _witnesses(view: View, capture: int, span: tuple[int, int]) -> int:
+    """Connections whose request was open when the gap began, and answered behind it with a repeat long overdue."""
+    table, (start, end) = view.connections, span
+    asked = table["request_time"]
+    last = np.maximum(table["last_request_time"], asked)
+    due = last - asked + FIRST_REPEAT_NS
+    open_then = (asked >= 0) & (last <= start) & (start - last <= due) & (table["capture"] == capture)
+    asks_again = (table["transport"] == "tcp") | (table["transport"] == "quic")
+    return int((asks_again & open_then & (table["reply_time"] >= end) & (end - start > OVERDUE * due)).sum())
 
 
 def of_silence(attempts: Attempts) -> tuple[str, ...]:
@@ -22,6 +70,11 @@ def of_silence(attempts: Attempts) -> tuple[str, ...]:
     used = set(attempts.column("capture"))
     if any(capture.backward_records and capture.index in used for capture in attempts.view.captures):
         found.append("Time runs backwards in the capture: how long replies were waited for is not certain.")
+    if short := _waited_without(attempts, shown=True):
+        found.append(
+            f"The clock jumped forward by {seconds(short[1])} in the wait, or the machine slept: requests that were "
+            f"open then were answered behind it and never repeated. Without it {seconds(short[0])} were waited."
+        )
     repeated = Counter(dcid for dcid in attempts.column("client_dcid") if dcid)
     copies = sum(repeated.values()) - len(repeated)
     if copies:
@@ -35,6 +88,32 @@ def of_silence(attempts: Attempts) -> tuple[str, ...]:
             "and spoofed sources look like this."
         )
     return tuple(found)
+
+
+def unexplained_gaps(attempts: Attempts) -> tuple[str, ...]:
+    """That the silence rests on time in which nothing was recorded, which is no doubt: servers are quiet for long."""
+    short = _waited_without(attempts, shown=False)
+    if not short:
+        return ()
+    words = (
+        f"For {seconds(short[1])} of the wait the capture holds no request and no reply of anybody: it cannot tell a "
+        "quiet time from a clock that was set forward."
+    )
+    return (words,)
+
+
+def _waited_without(attempts: Attempts, *, shown: bool) -> tuple[int, int] | None:
+    """(the shortest wait without gaps, the time of those), ns, where that is too short to call it silence."""
+    used = set(attempts.column("capture"))
+    gaps = [jump for jump in jumps(attempts.view) if jump.is_shown == shown and jump.capture in used]
+    if not gaps:
+        return None
+    end, waits = capture_end(attempts.view), []
+    for asked in attempts.column("request_time"):
+        left_out = sum(jump.end - jump.start for jump in gaps if asked <= jump.start and jump.end <= end)
+        waits.append((end - asked - left_out, left_out))
+    shortest = min(waits)
+    return shortest if shortest[1] and shortest[0] < REPEATED_WITHIN_NS else None
 
 
 def of_errors(attempts: Attempts) -> tuple[str, ...]:

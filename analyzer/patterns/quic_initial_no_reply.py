@@ -96,7 +96,7 @@ def _no_reply(attempts: Attempts) -> Argument:
         confidence=doubts.lowered(POSSIBLE if by_chance or sum(attempts.tries) == 1 else LIKELY, why),
         title=f"QUIC over {family} to {attempts.words}: no reply to the client's Initial",
         because=sentence(because),
-        limitations=(*why, *advice.vantage_limits(attempts.view)),
+        limitations=(*why, *doubts.unexplained_gaps(attempts), *advice.vantage_limits(attempts.view)),
         look_alikes=_look_alikes(attempts, answered),
         remedies=advice.silent_udp_remedies(attempts),
     )

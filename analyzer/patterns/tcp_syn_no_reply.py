@@ -91,7 +91,7 @@ def _no_reply(attempts: Attempts) -> Argument:
         confidence=doubts.lowered(POSSIBLE if by_chance or tries == len(attempts) else LIKELY, why),
         title=f"TCP {attempts.words} over {family}: no reply to SYN",
         because=sentence(because),
-        limitations=(*why, *advice.vantage_limits(attempts.view, "tcp")),
+        limitations=(*why, *doubts.unexplained_gaps(attempts), *advice.vantage_limits(attempts.view, "tcp")),
         look_alikes=_look_alikes(attempts, answered),
         remedies=remedies,
     )

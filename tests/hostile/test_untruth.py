@@ -167,6 +167,47 @@ def test_a_clock_that_jumps_back(tmp_path: Path) -> None:
     assert "Time runs backwards" in fooled["limitations"][0]
 
 
+def opened_at(moment: float, *, answered_after: float, repeats: int = 1) -> list[Captured]:
+    """Three SYNs to a host beside, each answered ``answered_after`` s later."""
+    sent = []
+    for k in range(3):
+        asked, answer = (
+            syn(CLIENTS[k], 41000 + k, moment + k / 100, answered=False, repeats=repeats),
+            ip("198.51.100.99", CLIENTS[k], 6, tcp((443, 41000 + k), 18, seq=5, ack=100), ident=9),
+        )
+        other = [one._replace(raw=one.raw[:16] + bytes([198, 51, 100, 99]) + one.raw[20:]) for one in asked]
+        sent += [*other, at(answer, moment + k / 100 + answered_after)]
+    return sent
+
+
+@pytest.mark.parametrize("pattern", ["quic-initial-no-reply", "tcp-syn-no-reply"])
+def test_a_clock_that_jumps_forward(pattern: str, tmp_path: Path) -> None:
+    """Without the jump the wait was too short to say anything; what was open when it came shows that it was one."""
+    asked = (
+        ask(0, repeats=2)
+        if pattern == "quic-initial-no-reply"
+        else syn(CLIENTS[0], 40009, 0, answered=False, repeats=2)
+    )
+    far = frame()[-1].raw
+    packets = [*asked, *opened_at(1.2, answered_after=0.1), at(far, 1.5)]
+    jumped = [one._replace(time=one.time + 300 * SECOND) if one.time >= START + 1250 * MS else one for one in packets]
+    found = findings(tmp_path, jumped)
+    assert found[pattern]["confidence"] == "possible"
+    assert "The clock jumped forward by 300 s in the wait" in found[pattern]["limitations"][0]
+    assert "time jumps forward" in found["capture-clock"]["title"]
+    quiet = [*asked, *opened_at(1.2, answered_after=0.01), at(far, 300)]
+    near = findings(tmp_path, quiet)
+    assert "capture-clock" not in near
+    assert near[pattern]["confidence"] == "likely"
+    assert "cannot tell a quiet time from a clock" in " ".join(near[pattern]["limitations"])
+
+
+@pytest.mark.parametrize("answered_after", [3.5, 14.0])
+def test_a_slow_server_is_no_clock_that_jumps(answered_after: float, tmp_path: Path) -> None:
+    slow = opened_at(1, answered_after=answered_after, repeats=3)
+    assert "capture-clock" not in findings(tmp_path, [*slow, at(frame()[-1].raw, 60)])
+
+
 def test_one_direction_hidden(tmp_path: Path) -> None:
     """Nothing of the server is seen: nothing is called silent."""
     hidden = [one for one in [*silent(), *frame()] if one.raw[12:16] != bytes([198, 51, 100, 80])]

@@ -11,7 +11,7 @@ from analyzer.analysis import analyse
 from analyzer.wire.checksums import ones_sum
 from tests.conftest import ROOT
 from tests.crafted import SECOND, START, Captured, ip, udp, write_pcap
-from tests.patterns.tables import capture, connection, found, view
+from tests.patterns.tables import T0, capture, connection, found, view
 from tests.patterns.tables import tcp as tcp_row
 
 
@@ -55,6 +55,28 @@ def test_data_that_was_acknowledged_and_never_seen() -> None:
     assert finding.because.startswith("In 1 of 2 TCP connections of server.pcap the receiver acknowledged 2,896 bytes")
     assert (finding.severity, finding.records) == ("info", ((0, 107),))
     assert not found("capture-drops", view(rows[1]))
+
+
+@pytest.mark.parametrize(
+    "near_miss",
+    [
+        {"request_time": T0 - SECOND, "last_request_time": T0 + 3 * SECOND // 2},  # its next repeat is late, no more
+        {"last_request_time": T0 + 5 * SECOND},  # it asked again in the gap
+        {"request_time": T0 - 9 * SECOND, "last_request_time": T0 - 9 * SECOND},  # it had given up before
+        {"reply_time": T0 + 11 * SECOND},
+        {"transport": "udp"},  # which repeats when it likes
+        {"capture": 1},
+    ],
+    ids=str,
+)
+def test_a_jump_forward_is_shown_by_two_open_requests(near_miss: dict[str, Any]) -> None:
+    captures = [capture(gaps=((T0 + 2 * SECOND, T0 + 12 * SECOND, 5, 6),))]
+    rows = [tcp_row(at=1.5, reply=11.0), connection(at=1.6, reply=11.0)]
+    [finding] = found("capture-clock", view(*rows, captures=captures))
+    assert "by up to 10.0 s between records 5 and 6: 2 connections" in finding.because
+    assert finding.records == ((0, 5), (0, 6))
+    assert not found("capture-clock", view(rows[0], captures=captures))
+    assert not found("capture-clock", view(rows[0], rows[1] | near_miss, captures=captures))
 
 
 @pytest.mark.parametrize("part", ["fragments", "flawed", "unread_link_type"])

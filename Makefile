@@ -4,6 +4,7 @@
 #             (lint, types, pytest and audit are its parts)
 # make docs   the documentation as a site in site/
 # make bench  the speed and memory comparison of benchmarks/
+# make bench-api  what the tables cost in Python, and what a saved scan of a million connections takes to open
 # make fuzz SECONDS=600  hostile input for every reader and decoder and for the whole program
 # make limits  captures made to eat the machine, and what they take, into docs/limits.md
 # make false-alarms  how often a network that only loses, delays and reorders packets is called faulty
@@ -18,7 +19,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 SECONDS := 60
 DEMO := captures/02-caddy-ipv4-silent/nft-output-drop/server.pcap
 
-.PHONY: demo test check lint types pytest audit docs bench scaling kills false-alarms record fuzz limits picture install install-test system-packages clean
+.PHONY: demo test check lint types pytest audit docs bench bench-api scaling kills false-alarms record fuzz limits picture install install-test system-packages clean
 
 demo: install
 	$(BIN)/halfshake analyze --quiet $(DEMO) -o demo-report
@@ -49,6 +50,9 @@ docs: install-test
 
 bench: install-test .venv/.bench
 	$(BIN)/python benchmarks/run.py
+
+bench-api: install-test
+	$(BIN)/python benchmarks/api.py
 
 false-alarms: install-test
 	$(BIN)/python benchmarks/false_alarms.py

@@ -143,7 +143,8 @@ def _texts(column: Column, values: NDArray[Any]) -> Any:
 def _address_order(address: str) -> tuple[int, int, str]:
     """IPv4 before IPv6, each by number; what is no address comes last."""
     try:
-        read = ipaddress.ip_address(address)
+        # ``ip_address`` finds out the version by an exception.
+        read = ipaddress.IPv6Address(address) if ":" in address else ipaddress.IPv4Address(address)
     except ValueError:
         return 9, 0, address
     return read.version, int(read), address

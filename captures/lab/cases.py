@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from captures.lab.namespaces import SERVER, Lab, found
+from captures.lab.ocsp import fetch, responder
 
 HERE = Path(__file__).parent
 V4, V6 = SERVER
@@ -40,6 +41,11 @@ def quic(lab: Lab, address: str, count: int, *, timeout: float = 4.0, every: flo
 def tcp(lab: Lab, address: str, count: int, *, timeout: float = 8.0) -> list[dict[str, Any]]:
     """HTTP requests over TCP, one after the other."""
     return _attempts(lab, "tcp", address, count, timeout, 0.2)
+
+
+def curl(lab: Lab, address: str, count: int) -> list[dict[str, Any]]:
+    """HTTPS requests of curl, one after the other."""
+    return _attempts(lab, "curl", address, count, 8.0, 0.2)
 
 
 def _attempts(lab: Lab, kind: str, address: str, count: int, timeout: float, every: float) -> list[dict[str, Any]]:
@@ -85,6 +91,16 @@ def caddy(lab: Lab) -> None:
     time.sleep(2.5)
 
 
+def ngtcp2(lab: Lab) -> None:
+    """Servers of ngtcp2, one per address, which answer first with Retry."""
+    certified, key = certificate(lab.folder)
+    program = found("gtlsserver")
+    assert program is not None
+    for address in SERVER:
+        lab.start("server", program, "--quiet", "--validate-addr", address, "443", key, certified)
+    time.sleep(1.0)
+
+
 def http(lab: Lab) -> None:
     """Python's HTTP server on TCP port 80 of all addresses."""
     (lab.folder / "www").mkdir()
@@ -97,6 +113,10 @@ def http(lab: Lab) -> None:
 
 def _both_families(lab: Lab) -> list[dict[str, Any]]:
     return [*quic(lab, V4, 3), *quic(lab, V6, 3)]
+
+
+def _quic_and_curl(lab: Lab) -> list[dict[str, Any]]:
+    return [*_both_families(lab), *curl(lab, V4, 2), *curl(lab, V6, 2)]
 
 
 def _with(start: Callable[[Lab], Any], where: str, rule: str) -> Callable[[Lab], None]:
@@ -143,6 +163,8 @@ def _silent(*patterns: str, may: list[str] | None = None) -> dict[str, Any]:
 
 _NO_REPLY = f"quic-initial-no-reply@ipv4@{V4}#443"
 _FINE: dict[str, Any] = {"must": [], "may": []}
+_WITHOUT = ["no-address-family-fallback", "resolved-not-tried"]
+_NOT_TRIED: dict[str, Any] = {"must": [_WITHOUT], "may": [*_WITHOUT, "ocsp-fetch-failed"]}
 
 CASES: dict[str, Case] = {
     "aioquic-ok": Case(
@@ -153,20 +175,28 @@ CASES: dict[str, Case] = {
         _both_families,
         {"client.pcap": _FINE, "server.pcap": _FINE},
     ),
-    "caddy-ok": Case(
-        "Caddy answers over both families",
+    "ngtcp2-ok": Case(
+        "ngtcp2 answers over both families, each first Initial with Retry",
         "none",
-        ("tcpdump", "openssl", "caddy"),
-        caddy,
+        ("tcpdump", "openssl", "gtlsserver"),
+        ngtcp2,
         _both_families,
         {"client.pcap": _FINE, "server.pcap": _FINE},
     ),
+    "caddy-ok": Case(
+        "Caddy answers over both families",
+        "none",
+        ("tcpdump", "openssl", "curl", "caddy"),
+        caddy,
+        _quic_and_curl,
+        {"client.pcap": _FINE, "server.pcap": _FINE},
+    ),
     "caddy-ipv4-output-drop": Case(
-        "IPv4 Initials reach the server's interface and nothing is sent back; IPv6 works",
+        "IPv4 Initials reach the server's interface and nothing is sent back; TCP and IPv6 work",
         "the server's own namespace drops what leaves from UDP port 443 over IPv4",
-        ("tcpdump", "openssl", "caddy", "nft"),
+        ("tcpdump", "openssl", "curl", "caddy", "nft"),
         _with(caddy, "server", "meta nfproto ipv4 udp sport 443"),
-        _both_families,
+        _quic_and_curl,
         {"client.pcap": _silent(_NO_REPLY, "address-family-silent@ipv4"),
          "server.pcap": _silent(_NO_REPLY, "address-family-silent@ipv4")},
     ),
@@ -186,6 +216,22 @@ CASES: dict[str, Case] = {
         _both_families,
         {"client.pcap": _silent(_NO_REPLY, "address-family-silent@ipv4"),
          "server.pcap": _silent("quic-retry-failed@ipv4")},
+    ),
+    "haproxy-ocsp-noroute": Case(
+        "HAProxy asks for the AAAA record of its OCSP responder alone, has no route there, and no packet follows",
+        "by default httpclient.resolvers.prefer is ipv6, and HAProxy's host has no IPv6",
+        ("tcpdump", "openssl", "dnsmasq", "haproxy"),
+        responder,
+        fetch,
+        {"client.pcap": _NOT_TRIED, "server.pcap": _NOT_TRIED},
+    ),
+    "haproxy-ocsp-prefer-ipv4": Case(
+        "the same host without IPv6; HAProxy asks for the A record and fetches over IPv4",
+        "none: httpclient.resolvers.prefer is ipv4",
+        ("tcpdump", "openssl", "dnsmasq", "haproxy"),
+        responder,
+        lambda lab: fetch(lab, "httpclient.resolvers.prefer ipv4"),
+        {"client.pcap": _FINE, "server.pcap": _FINE},
     ),
     "synack-lost-path": Case(
         "over IPv4 SYN/ACKs leave the server and never arrive at the client; IPv6 works",

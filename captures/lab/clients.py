@@ -1,4 +1,4 @@
-"""Clients that say what they saw: python clients.py quic|tcp ADDRESS COUNT [--timeout S] [--every S].
+"""Clients that say what they saw: python clients.py quic|tcp|curl ADDRESS COUNT [--timeout S] [--every S].
 
 Writes one JSON object per attempt: when it began, its source port, and what became of it.
 """
@@ -10,6 +10,7 @@ import asyncio
 import json
 import socket
 import ssl
+import subprocess
 import time
 
 
@@ -57,9 +58,23 @@ def tcp(address: str, timeout: float) -> dict[str, object]:
     return seen | {"dur": round(time.time() - begun, 3)}
 
 
+def curl(address: str, timeout: float) -> dict[str, object]:
+    """One HTTPS request of curl; over HTTP/3, and TCP where that fails, if it is built with HTTP/3."""
+    begun = time.time()
+    host = f"[{address}]" if ":" in address else address
+    command = ["curl", "--silent", "--insecure", "--max-time", str(timeout), "--output", "/dev/null"]
+    if "HTTP3" in subprocess.run(["curl", "--version"], capture_output=True, text=True).stdout.split():
+        command.append("--http3")
+    command += ["--resolve", f"example.com:443:{host}", "--write-out", "%{json}", "https://example.com/"]
+    said = json.loads(subprocess.run(command, capture_output=True, text=True).stdout)
+    result = said["errormsg"] or f"HTTP/{said['http_version']} {said['http_code']}"
+    client = said["curl_version"].split()[0]
+    return {"t": begun, "client": client, "sport": said["local_port"], "result": result, "dur": said["time_total"]}
+
+
 if __name__ == "__main__":
     given = argparse.ArgumentParser()
-    given.add_argument("kind", choices=("quic", "tcp"))
+    given.add_argument("kind", choices=("quic", "tcp", "curl"))
     given.add_argument("address")
     given.add_argument("count", type=int)
     given.add_argument("--timeout", type=float, default=4.0)
@@ -69,6 +84,6 @@ if __name__ == "__main__":
         if options.kind == "quic":
             attempt = asyncio.run(quic(options.address, options.timeout))
         else:
-            attempt = tcp(options.address, options.timeout)
+            attempt = (curl if options.kind == "curl" else tcp)(options.address, options.timeout)
         print(json.dumps({"i": number, "dst": options.address, **attempt}), flush=True)
         time.sleep(options.every)

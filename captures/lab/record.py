@@ -17,7 +17,15 @@ from captures.lab.cases import CASES, Case
 from captures.lab.namespaces import CLIENT, SERVER, Lab, Unavailable, found, needed
 
 KEPT = ("client.pcap", "server.pcap")
-_VERSIONS = {"tcpdump": ("--version",), "nft": ("--version",), "caddy": ("version",), "openssl": ("version",)}
+_VERSIONS = {
+    "tcpdump": ("--version",),
+    "nft": ("--version",),
+    "caddy": ("version",),
+    "openssl": ("version",),
+    "haproxy": ("-v",),
+    "dnsmasq": ("--version",),
+    "curl": ("--version",),
+}
 
 
 def record(name: str, folder: Path) -> Path:
@@ -60,6 +68,7 @@ def _versions(case: Case) -> list[str]:
     for program in case.needs:
         path = found(program)
         if path is None or program not in _VERSIONS:
+            versions.append(program)  # gtlsserver does not tell
             continue
         done = subprocess.run([path, *_VERSIONS[program]], capture_output=True, text=True)
         first = (done.stdout or done.stderr).splitlines()[0]

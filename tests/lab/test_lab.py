@@ -16,7 +16,8 @@ from analyzer.analysis import analyse
 from analyzer.patterns.catalogue import CATALOGUE
 from captures.lab import record as lab
 from captures.lab.cases import CASES, stopped
-from captures.lab.namespaces import Unavailable
+from captures.lab.namespaces import Unavailable, found
+from captures.lab.ocsp import SITES, STARTS
 from tests.conftest import ROOT
 
 
@@ -46,6 +47,27 @@ def test_a_server_that_is_stopped(tmp_path: Path) -> None:
         "the requests of all 2 reached the server's interface (server.pcap) and no reply left it" in silent["because"]
     )
     assert not [name for name in namespaces().split() if name.startswith(f"halfshake-{os.getpid()}-")]
+
+
+def test_haproxy_that_asks_for_one_family(tmp_path: Path) -> None:
+    """The whole way of the OCSP case: names, responder, HAProxy; and the finding that its answer key asks for."""
+    try:
+        folder = lab.record("haproxy-ocsp-noroute", tmp_path / "recording")
+    except Unavailable as reason:
+        pytest.skip(f"no lab here: {reason}")
+    truth = json.loads((folder / "truth.json").read_text(encoding="utf-8"))
+    assert sum("HTTP error" in attempt["log"] for attempt in truth["attempts"]) == SITES * STARTS
+    for name in lab.KEPT:
+        patterns = {each["pattern"] for each in analyse([str(folder / name)]).document["findings"]}
+        assert "no-address-family-fallback" in patterns
+
+
+def test_programs_of_a_folder_come_first(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = tmp_path / "caddy"
+    given.touch(mode=0o755)
+    monkeypatch.setenv("LAB_PROGRAMS", str(tmp_path))
+    assert found("caddy") == str(given)
+    assert found("no-such-program") is None
 
 
 def test_lists_the_cases() -> None:

@@ -10,6 +10,7 @@ columns that hold times, durations, records and ports; "" is "none" in text.
 from __future__ import annotations
 
 import itertools
+import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -50,6 +51,10 @@ _BLOCK = 1024
 Maker = Callable[[], list[Any] | NDArray[Any]]
 
 
+#: Held while a column is made, which may read others: a report and its evidence are written by two threads.
+_MAKING = threading.RLock()
+
+
 class _Arrays(dict[str, NDArray[Any]]):
     """The arrays of a table by name; those that have a maker are made when they are first read."""
 
@@ -59,9 +64,12 @@ class _Arrays(dict[str, NDArray[Any]]):
         super().__init__((name, array_of(kinds[name], v)) for name, v in columns.items() if not callable(v))
 
     def __missing__(self, name: str) -> NDArray[Any]:
-        column, maker = self._makers.pop(name)
-        self[name] = array = array_of(column, maker())
-        return array
+        with _MAKING:
+            if name not in self:  # another thread may have made it meanwhile
+                column, maker = self._makers[name]
+                self[name] = array_of(column, maker())
+                del self._makers[name]
+        return self[name]
 
 
 @dataclass(frozen=True)

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from threading import Barrier
 
 import numpy as np
 import pytest
@@ -63,6 +66,27 @@ def test_a_column_with_a_maker_is_made_once_when_it_is_first_read() -> None:
     assert made == []
     assert table["text"].tolist() == ["a", "b"]
     assert table.at("text", [1]) == ["b"]
+    assert made == ["text"]
+
+
+def test_a_column_that_two_threads_read_is_made_once() -> None:
+    began, made = Barrier(2), list[str]()
+
+    def texts() -> list[str]:
+        made.append("text")
+        time.sleep(0.05)  # the other thread comes meanwhile
+        return ["a", "b"]
+
+    table = Table.from_columns("made", (NUMBER, TEXT), {"number": [1, 2], "text": texts})
+
+    def read() -> list[str]:
+        began.wait()
+        read: list[str] = table["text"].tolist()
+        return read
+
+    with ThreadPoolExecutor(2) as threads:
+        told = [each.result() for each in [threads.submit(read), threads.submit(read)]]
+    assert told == [["a", "b"]] * 2
     assert made == ["text"]
 
 

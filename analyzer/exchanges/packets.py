@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import NamedTuple
+import itertools
+from collections.abc import Callable
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,70 +32,94 @@ _QUIC_KINDS = (
 )
 _COALESCED = ((INITIAL, "Initial"), (ZERO_RTT, "0-RTT"), (HANDSHAKE, "Handshake"), (RETRY, "Retry"))
 _FLAGS = ((SYN, "SYN"), (FIN, "FIN"), (RST, "RST"), (ACK, "ACK"))
+#: By address family; "" where there is none.
+_FAMILIES = np.array(["", "", "", "", "ipv4", "", "ipv6"], object)
 _DISCOVERY = {133: "router solicitation", 134: "router advertisement", 135: "neighbour solicitation"}
 _DISCOVERY |= {136: "neighbour advertisement", 137: "redirect"}
 
 
 def packets_table(judge: Judge) -> Table:
     """One row per selected packet, in the order of the records."""
-    owner: dict[int, tuple[str, Connection]] = {}
-    for judged in judge.judged:
-        c = judged.connection
-        owner.update(dict.fromkeys((*c.rows, *c.elsewhere_rows, *c.icmp_rows), (f"C{judged.number}", c)))
-    fragments = judge.flows.fragments
-    for first, later in fragments.later.items():
-        if first in owner:
-            owner.update(dict.fromkeys(later, owner[first]))
-    rows, count = judge.rows, len(judge.rows.record)
-    columns: dict[str, list[object]] = {
-        "capture": rows.capture.tolist(),
-        "record": rows.record.tolist(),
-        "time": rows.time.tolist(),
-        "length": rows.original_length.tolist(),
-        "captured_length": rows.captured_length.tolist(),
-        "position": rows.position.tolist(),
-        "payload": np.where((rows.kind == UDP) | (rows.kind == TCP), rows.payload_length, -1).tolist(),
-        "flaw": [FLAW_NAMES[flaw] for flaw in rows.flaw.tolist()],
-    }
-    for row, word in fragments.flaw.items():
+    rows, flows = judge.rows, judge.flows
+    owner = _owners(judge)
+    flaw = np.array(FLAW_NAMES, object)[rows.flaw]
+    for row, word in flows.fragments.flaw.items():
         if rows.flaw[row] == NO_FLAW:
-            columns["flaw"][row] = word
-    columns |= {name: [""] * count for name in ("connection", "direction", "kind", "family", "detail")}
-    families = [f"ipv{family}" for family in judge.flows.family.tolist()]
-    sight = Sight(rows, judge.flows.family, judge.flows.scan.row_bytes)
-    told: dict[tuple[int, ...], tuple[str, str]] = {}
-    names = ("kind", "quic", "tcp_flags", "payload_length", "reason")
-    keys = zip(*(getattr(rows, name).tolist() for name in names), strict=True)
-    for row, (key, flow, direction) in enumerate(zip(keys, rows.flow.tolist(), rows.direction.tolist(), strict=True)):
-        words = told.get(key)
-        if words is None:
-            words = kind_of(sight, row), detail_of(sight, row)
-            if key[0] in (UDP, TCP):  # what other packets say is in their bytes
-                told[key] = words
-        columns["kind"][row], columns["detail"][row] = words
-        columns["family"][row] = families[flow] if flow >= 0 else ""
-        name, connection = owner.get(row, ("", None))
-        columns["connection"][row] = name
-        if connection is not None and key[0] != ICMP:
-            from_client = direction == connection.client_direction
-            if flow != connection.flow:
-                from_client = is_from_client(judge.flows, connection, row)
-            columns["direction"][row] = "client" if from_client else "server"
-    plain = columns["headers"] = columns.pop("detail")
-    owners = {row: connection for row, (_, connection) in owner.items() if connection.transport == "tcp"}
-    lazy = {"detail": lambda index: _noted(judge, owners, [(row, str(plain[row])) for row in index])}
+            flaw[row] = word
+    kinds, plain = _words(Sight(rows, flows.family, flows.scan.row_bytes))
+    columns: dict[str, NDArray[Any]] = {
+        "capture": rows.capture,
+        "record": rows.record,
+        "time": rows.time,
+        "connection": np.array([*(f"C{j.number}" for j in judge.judged), ""], object)[owner],
+        "direction": _directions(judge, owner),
+        "kind": kinds,
+        "family": _FAMILIES[np.append(flows.family, 0)[rows.flow]],  # the last where there is no flow: -1
+        "length": rows.original_length,
+        "captured_length": rows.captured_length,
+        "flaw": flaw,
+        "position": rows.position,
+        "payload": np.where((rows.kind == UDP) | (rows.kind == TCP), rows.payload_length, -1),
+        "headers": plain,
+    }
+    lazy = {"detail": lambda index: _noted(judge, owner, [(row, plain[row]) for row in index])}
     return Table.from_columns("packets", PACKETS, columns, lazy)
 
 
-def _noted(judge: Judge, owners: Mapping[int, Connection], plain: list[tuple[int, str]]) -> list[str]:
+def _owners(judge: Judge) -> NDArray[np.int64]:
+    """By row the index of the connection that it belongs to, -1 for none; of several the last."""
+    connections = [judged.connection for judged in judge.judged]
+    owner = np.full(len(judge.rows.record), -1, np.int64)
+    lists = [[*c.rows, *c.elsewhere_rows, *c.icmp_rows] for c in connections]
+    flat = np.fromiter(itertools.chain.from_iterable(lists), np.int64)
+    owner[flat] = np.repeat(np.arange(len(lists)), np.fromiter(map(len, lists), np.int64, len(lists)))
+    for first, later in judge.flows.fragments.later.items():
+        if owner[first] >= 0:
+            owner[list(later)] = owner[first]
+    return owner
+
+
+def _directions(judge: Judge, owner: NDArray[np.int64]) -> NDArray[Any]:
+    """Who of its connection sent each packet; "" for ICMP and what belongs to none."""
+    rows, connections = judge.rows, [judged.connection for judged in judge.judged]
+    chosen = np.flatnonzero((owner >= 0) & (rows.kind != ICMP))
+    mine = owner[chosen]
+    from_client = rows.direction[chosen] == np.array([c.client_direction for c in connections], np.int64)[mine]
+    for place in np.flatnonzero(rows.flow[chosen] != np.array([c.flow for c in connections], np.int64)[mine]).tolist():
+        from_client[place] = is_from_client(judge.flows, connections[mine[place]], int(chosen[place]))
+    directions = np.full(len(owner), "", object)
+    directions[chosen] = np.array(["server", "client"], object)[from_client.astype(np.int64)]
+    return directions
+
+
+def _words(sight: Sight) -> tuple[NDArray[Any], NDArray[Any]]:
+    """Kind and detail of all rows: UDP and TCP with the same headers share them, others are told by their bytes."""
+    rows = sight.rows
+    kinds, details = np.full(len(rows.kind), "", object), np.full(len(rows.kind), "", object)
+    is_tcp = rows.kind == TCP
+    shared = np.flatnonzero(is_tcp | (rows.kind == UDP))
+    bits = np.where(is_tcp, rows.tcp_flags, rows.quic).astype(np.int64) & 0xFFFF
+    key = rows.payload_length.astype(np.int64) << 32 | bits << 16 | is_tcp << 1 | (rows.reason & IS_DUPLICATE > 0)
+    _, first, place = np.unique(key[shared], return_index=True, return_inverse=True)
+    examples = shared[first].tolist()
+    kinds[shared] = np.array([kind_of(sight, row) for row in examples], object)[place]
+    details[shared] = np.array([detail_of(sight, row) for row in examples], object)[place]
+    for row in np.flatnonzero(~is_tcp & (rows.kind != UDP)).tolist():
+        kinds[row], details[row] = kind_of(sight, row), detail_of(sight, row)
+    return kinds, details
+
+
+def _noted(judge: Judge, owner: NDArray[np.int64], plain: list[tuple[int, str]]) -> list[str]:
     """The details of some rows, with what their segments hold of requests and replies."""
     notes: dict[int, dict[int, str]] = {}
     told = []
-    for row, detail in plain:
-        connection = owners.get(row)
-        if connection is not None and id(connection) not in notes:
-            notes[id(connection)] = _notes(judge, connection)
-        note = notes[id(connection)].get(row) if connection is not None else ""
+    for (row, detail), mine in zip(plain, owner[np.array([row for row, _ in plain], np.int64)].tolist(), strict=True):
+        if mine < 0 or judge.judged[mine].connection.transport != "tcp":
+            told.append(detail)
+            continue
+        if mine not in notes:
+            notes[mine] = _notes(judge, judge.judged[mine].connection)
+        note = notes[mine].get(row, "")
         flags, _, length = detail.rpartition("; ")
         told.append(f"{flags}, {note}; {length}" if note else detail)
     return told

@@ -9,6 +9,7 @@ refused. Modes are those of the user's umask.
 
 from __future__ import annotations
 
+import functools
 import io
 import os
 import shutil
@@ -23,7 +24,7 @@ from analyzer.reports.export import document_json
 from analyzer.reports.html import html_of
 from analyzer.reports.markdown import markdown_of
 from analyzer.reports.plots import PLOTS as DRAWN
-from analyzer.reports.plots.aside import Artist, pictures_of
+from analyzer.reports.plots.aside import Artist, Picture, pictures_of
 from analyzer.reports.programs.sarif import sarif_json
 from analyzer.reports.summary import Analysed
 
@@ -86,14 +87,17 @@ def _files(analysis: Analysed, *, full: bool, artist: Artist | None) -> Iterator
     yield "report.sarif", sarif_json(analysis).encode()
     yield "report.md", markdown_of(analysis, full=full).encode()
     rows = connection_rows(analysis)
-    pictures = artist.pictures() if artist is not None else None
-    if pictures is None:
-        pictures = pictures_of(analysis)
-    for picture in pictures:
+
+    @functools.cache
+    def pictures() -> list[Picture]:
+        drawn = artist.pictures() if artist is not None else None
+        return pictures_of(analysis) if drawn is None else drawn
+
+    page = html_of(analysis, svgs=lambda: {picture.name: picture.svg for picture in pictures()}, rows=rows)
+    for picture in pictures():
         yield f"{PLOTS}/{picture.name}.svg", picture.svg.encode()
         yield f"{PLOTS}/{picture.name}.png", picture.png
-    svgs = {picture.name: picture.svg for picture in pictures}
-    yield "report.html", html_of(analysis, svgs=svgs, rows=rows).encode()
+    yield "report.html", page.encode()
 
 
 def _evidence(analysis: Analysed) -> bytes:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -53,11 +53,13 @@ _PLOT_TITLES = {
 }
 
 
-def html_of(analysis: Analysed, *, svgs: Mapping[str, str] | None = None, rows: Rows | None = None) -> str:
+def html_of(
+    analysis: Analysed, *, svgs: Callable[[], Mapping[str, str]] | None = None, rows: Rows | None = None
+) -> str:
     """The report as one HTML page; the same analysis gives the same page.
 
-    ``svgs`` are the plots by name as ``svg_of`` writes them, drawn here where they are not given, and ``rows`` those of
-    the table of connections.
+    ``svgs`` gives the plots by name as ``svg_of`` writes them, and is asked last, since they may still be being drawn;
+    without it they are drawn here. ``rows`` are those of the table of connections.
     """
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
@@ -76,9 +78,10 @@ def html_of(analysis: Analysed, *, svgs: Mapping[str, str] | None = None, rows: 
         "count": lambda number: f"{number:,}",
     }
     environment.filters |= {"since": since, "share": share_text, "link": _link, "bars": _bars}
-    page = environment.get_template("report.html").render(
-        _content(analysis, drawn_as_svg(analysis) if svgs is None else svgs, rows or connection_rows(analysis))
-    )
+    template = environment.get_template("report.html")
+    content = _content(analysis, rows or connection_rows(analysis))
+    drawn = drawn_as_svg(analysis) if svgs is None else svgs()
+    page = template.render(content, plots=[_plot(name, svg) for name, svg in drawn.items()])
     return page.rstrip() + "\n"
 
 
@@ -111,7 +114,7 @@ def _bars(line: SocketLine) -> list[tuple[str, float, float]]:
     return bars
 
 
-def _content(analysis: Analysed, svgs: Mapping[str, str], rows: Rows) -> dict[str, Any]:
+def _content(analysis: Analysed, rows: Rows) -> dict[str, Any]:
     document = analysis.document
     groups = socket_groups(analysis)
     style, script = _part("report.css"), _part("report.js")
@@ -130,7 +133,6 @@ def _content(analysis: Analysed, svgs: Mapping[str, str], rows: Rows) -> dict[st
         "severities": severity_counts(document["findings"]),
         "untold": untold,
         "records": lambda finding: cited_records(finding, document["captures"], most=40),
-        "plots": [_plot(name, svg) for name, svg in svgs.items()],
         "sockets": list(_socket_rows(analysis, groups)),
         "sockets_in_all": len(analysis.sockets),
         "connections": rows.rows,

@@ -8,6 +8,7 @@ PNG. What it does not return, because it could not start or died, is drawn here.
 from __future__ import annotations
 
 import contextlib
+import gc
 import os
 import pickle
 import subprocess
@@ -22,7 +23,7 @@ import numpy as np
 from analyzer.columns import Table
 from analyzer.reports.plots.amplification import first_connection
 from analyzer.reports.plots.drawn import PLOTS, drawn
-from analyzer.reports.plots.style import png_of, svg_of
+from analyzer.reports.plots.style import Margins, bare, drawing_on, legend, png_of, svg_of, titled
 from analyzer.reports.plots.waterfall import telling
 from analyzer.reports.summary import Analysed
 
@@ -122,11 +123,24 @@ def pictures_of(analysis: Any) -> list[Picture]:
 
 def serve() -> None:
     """The work of the second process: load, wait, draw, answer."""
-    from matplotlib.backends import backend_agg, backend_svg  # noqa: F401, loaded while nothing is to be drawn yet
-
+    gc.disable()  # it ends before there is much to collect
+    _practise()
     asked = sys.stdin.buffer.read()
     if asked:
         sys.stdout.buffer.write(pickle.dumps([tuple(each) for each in pictures_of(pickle.loads(asked))]))
+
+
+def _practise() -> None:
+    """Draw once what nobody sees, while nothing is to be drawn yet: it loads code, fonts and their measures."""
+    with drawing_on(None, (4.0, 2.0), Margins()) as ax:
+        ax.scatter([0, 1], [0, 1], label="0")
+        legend(ax, ax.get_legend_handles_labels()[0])
+        titled(ax, "0123456789", "abcdefghijklmnopqrstuvwxyz")
+        bare(ax)
+        figure = ax.get_figure(root=True)
+    if figure is not None:
+        svg_of(figure)
+        png_of(figure)
 
 
 def _copy(analysis: Analysed) -> _Copy:

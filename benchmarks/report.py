@@ -64,6 +64,24 @@ def shares(capture: Path) -> list[tuple[float, float]]:
     return told
 
 
+def walls(capture: Path) -> tuple[float, float]:
+    """Median seconds from begin to end of ``halfshake analyze`` without and with a report, by turns.
+
+    A second process draws the plots of a report; here what it takes from the analysis counts as well.
+    """
+    command = [sys.executable, "-c", "from analyzer.cli.main import run; run()", "analyze", "--quiet", str(capture)]
+    told: tuple[list[float], list[float]] = [], []
+    root = Path(__file__).resolve().parent.parent
+    for _ in range(RUNS):
+        with tempfile.TemporaryDirectory() as folder:
+            for times, more in zip(told, ([], ["-o", str(Path(folder) / "report")]), strict=True):
+                began = time.perf_counter()
+                subprocess.run([*command, *more], stdout=subprocess.DEVNULL, check=True, cwd=root)
+                times.append(time.perf_counter() - began)
+    plain, reported = (sorted(times)[RUNS // 2] for times in told)
+    return plain, reported
+
+
 def open_page(page: Path) -> float | None:
     """The least seconds until the page has loaded, of several runs; None without a browser."""
     chromium = shutil.which("chromium")
@@ -91,6 +109,8 @@ def main() -> None:
         analysed, written = (sorted(each[place] for each in told)[RUNS // 2] for place in (0, 1))
         share = sorted(w / a for a, w in told)[RUNS // 2]
         print(f"mix: analysis {analysed:.2f} s, report {written:.2f} s, {share:.0%}; wanted {WANTED_SHARE:.0%}")
+        plain, reported = walls(mix)
+        print(f"mix: analyze {plain:.2f} s, with -o {reported:.2f} s, {reported / plain - 1:.0%} more")
     if not many.exists():
         make_workload(MANY, many)
     with tempfile.TemporaryDirectory() as folder:

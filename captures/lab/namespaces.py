@@ -55,6 +55,7 @@ class Lab:
         self.commands: list[str] = []
         self.workers: list[subprocess.Popen[bytes]] = []
         self._running: list[subprocess.Popen[bytes]] = []
+        self._stopped: list[subprocess.Popen[bytes]] = []
 
     def __enter__(self) -> Lab:
         try:
@@ -106,6 +107,7 @@ class Lab:
     def stop(self, process: subprocess.Popen[bytes]) -> None:
         """Stop a process for good, without ending it: its sockets stay and nobody reads them."""
         os.killpg(process.pid, signal.SIGSTOP)
+        self._stopped.append(process)
         self.note("SIGSTOP", pid=process.pid)
 
     def end(self, process: subprocess.Popen[bytes]) -> None:
@@ -118,7 +120,7 @@ class Lab:
 
     @contextlib.contextmanager
     def recording(self) -> Iterator[None]:
-        """Record both ends while the block runs."""
+        """Record both ends while the block runs; Unavailable if someone else lets a stopped process go on."""
         tcpdump = found("tcpdump")
         assert tcpdump is not None
         dumps = [
@@ -131,6 +133,9 @@ class Lab:
         for dump in dumps:
             os.killpg(dump.pid, signal.SIGINT)
             dump.wait(10)
+        for process in self._stopped:
+            if Path(f"/proc/{process.pid}/stat").read_text(encoding="utf-8").rpartition(") ")[2][0] not in "Tt":
+                raise Unavailable("another program let the stopped server go on")
 
     def _build(self) -> None:
         ip = found("ip")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -16,7 +17,7 @@ from analyzer.analysis import analyse
 from analyzer.patterns.catalogue import CATALOGUE
 from captures.lab import record as lab
 from captures.lab.cases import CASES, stopped
-from captures.lab.namespaces import Unavailable, found
+from captures.lab.namespaces import Lab, Unavailable, found, needed
 from captures.lab.ocsp import SITES, STARTS
 from tests.conftest import ROOT
 
@@ -68,6 +69,30 @@ def test_programs_of_a_folder_come_first(tmp_path: Path, monkeypatch: pytest.Mon
     monkeypatch.setenv("LAB_PROGRAMS", str(tmp_path))
     assert found("caddy") == str(given)
     assert found("no-such-program") is None
+
+
+def record_stopped(room: Lab, *after: signal.Signals) -> None:
+    process = room.start("server", sys.executable, "-c", "import time; time.sleep(60)")
+    with room.recording():
+        room.stop(process)
+        for number in after:
+            os.killpg(process.pid, number)
+
+
+def test_a_stopped_process_that_someone_lets_go_on(tmp_path: Path) -> None:
+    """The recording is not the case then: it is refused, and nothing is analysed."""
+    try:
+        needed(("ip", "tcpdump"))
+        with Lab(tmp_path) as room, mock.patch("captures.lab.namespaces.time.sleep"):
+            record_stopped(room)
+    except Unavailable as reason:
+        pytest.skip(f"no lab here: {reason}")
+    with (
+        Lab(tmp_path) as room,
+        mock.patch("captures.lab.namespaces.time.sleep"),
+        pytest.raises(Unavailable, match="another program"),
+    ):
+        record_stopped(room, signal.SIGCONT)
 
 
 def test_lists_the_cases() -> None:

@@ -8,6 +8,8 @@ import os
 import signal
 import subprocess
 import sys
+import time
+from contextlib import AbstractContextManager
 from pathlib import Path
 from unittest import mock
 
@@ -71,6 +73,12 @@ def test_programs_of_a_folder_come_first(tmp_path: Path, monkeypatch: pytest.Mon
     assert found("no-such-program") is None
 
 
+def briefly() -> AbstractContextManager[object]:
+    """Whatever the lab waits for takes 0.2 s."""
+    wait = time.sleep
+    return mock.patch("captures.lab.namespaces.time.sleep", lambda seconds: wait(min(seconds, 0.2)))
+
+
 def record_stopped(room: Lab, *after: signal.Signals) -> None:
     process = room.start("server", sys.executable, "-c", "import time; time.sleep(60)")
     with room.recording():
@@ -83,13 +91,13 @@ def test_a_stopped_process_that_someone_lets_go_on(tmp_path: Path) -> None:
     """The recording is not the case then: it is refused, and nothing is analysed."""
     try:
         needed(("ip", "tcpdump"))
-        with Lab(tmp_path) as room, mock.patch("captures.lab.namespaces.time.sleep"):
+        with Lab(tmp_path) as room, briefly():
             record_stopped(room)
     except Unavailable as reason:
         pytest.skip(f"no lab here: {reason}")
     with (
         Lab(tmp_path) as room,
-        mock.patch("captures.lab.namespaces.time.sleep"),
+        briefly(),
         pytest.raises(Unavailable, match="another program"),
     ):
         record_stopped(room, signal.SIGCONT)

@@ -106,6 +106,7 @@ def report(in_python: list[Measured], command: list[Measured], seconds: dict[str
     ratios = [ratio_of(in_python, command, figure) for figure in range(3)]
     peak = max(run.peak_mb for run in in_python)
     wanted = f"{WANTED_WALL} × {holds(ratios[0] <= WANTED_WALL)}, {WANTED_PEAK_MB} MB {holds(peak < WANTED_PEAK_MB)}"
+    load = os.getloadavg()[0]
     day = datetime.datetime.now(datetime.UTC).date().isoformat()
     opened = seconds[next(iter(QUESTIONS))]
     return "\n".join(
@@ -113,7 +114,8 @@ def report(in_python: list[Measured], command: list[Measured], seconds: dict[str
             "# What the tables cost in Python",
             "",
             "Written by `make bench-api`; what is compared is in [README.md](README.md).",
-            f"Measured on {day}: {os.cpu_count()} processors ({processor()}), Python {platform.python_version()}.",
+            f"Measured on {day}: {os.cpu_count()} processors ({processor()}), Python {platform.python_version()},",
+            f"load {load:.1f} at the end: other work disturbs wall clocks more than processor times.",
             "",
             f"`mix`, {len(command)} alternated pairs: medians of wall clock and processor time, and the largest peak",
             "of resident memory; ratios are medians over the pairs, Python's figure over the command's.",

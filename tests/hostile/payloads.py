@@ -5,11 +5,18 @@ from __future__ import annotations
 import struct
 from pathlib import Path
 
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding
+
 from analyzer.wire.quic.protection import initial_keys
 from analyzer.wire.quic.seal import InitialHeader, seal_initial
 from tests.crafted import MS, SECOND, START, ip, tcp, udp
 from tests.events.story.plays import close, crypto
-from tests.wire.hellos import alpn, client_hello, server_name, vector, versions
+from tests.wire.hellos import alpn, client_hello, extension, server_name, vector, versions
+from tests.wire.web.test_ocsp import BEGIN, END
+from tests.wire.web.test_protected import seal, secret_of
 
 PAYLOADS: dict[str, bytes] = {
     "control characters": b"a\x00\x01\x07\x08\x7fz",
@@ -42,6 +49,8 @@ PAYLOADS: dict[str, bytes] = {
 }
 
 FIRST_SERVER = 10  # last byte of the IPv4 address of the server that the first payload is sent to
+_SECRETS = {"SERVER": secret_of(0x1301), "CLIENT": secret_of(0x1301)[::-1]}
+_BAD_CERTIFICATE = seal(0x1301, _SECRETS["CLIENT"], 0, 21, b"\x02\x2a")  # a fatal alert
 _GAP = 60 * SECOND  # between the captures
 
 
@@ -95,8 +104,39 @@ def packets(payload: bytes, server: str) -> list[tuple[int, bytes]]:
         (12020, ip(client, server, 6, tcp((50005, 80), 24, request, seq=100, ack=200))),
         (12030, ip(server, client, 6, tcp((80, 50005), 20, seq=200, ack=100 + len(request)))),
     ]
+    answered = b"HTTP/1.1 502 %b\r\nServer: %b\r\nAlt-Svc: %b\r\nContent-Length: 0\r\n\r\n" % ((payload,) * 3)
+    http += _talk(server, 13000, (50006, 80), request, answered)
+    http += _talk(server, 14000, (50007, 443), record, _certified(payload), _BAD_CERTIFICATE)
     last = [(25000, ip(client, server, 6, tcp((50003, 443), 17, seq=100 + len(record), ack=200)))]
     return [*silent, *closed, *tls, *asked, *http, *last]
+
+
+def _talk(server: str, at: int, ports: tuple[int, int], *said: bytes) -> list[tuple[int, bytes]]:
+    """A TCP connection in which client and server speak in turns."""
+    client, sequences = "192.0.2.1", [100, 200]
+    sent = [
+        (at, ip(client, server, 6, tcp(ports, 2, seq=99))),
+        (at + 10, ip(server, client, 6, tcp(ports[::-1], 18, seq=199, ack=100))),
+    ]
+    for turn, content in enumerate((*said, b"", b"")):
+        side, flags = turn % 2, 24 if content else 17
+        ends, way = ((server, client), ports[::-1]) if side else ((client, server), ports)
+        segment = tcp(way, flags, content, seq=sequences[side], ack=sequences[1 - side])
+        sent.append((at + 20 + 10 * turn, ip(*ends, 6, segment)))
+        sequences[side] += len(content) or 1
+    return sent
+
+
+def _certified(payload: bytes) -> bytes:
+    """What a TLS 1.3 server sends that has a certificate of this name, and chooses this ALPN."""
+    words = payload.decode("utf-8", "replace")[:60]
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, words)])
+    key = ec.generate_private_key(ec.SECP256R1())
+    der = x509.CertificateBuilder(name, name, key.public_key(), 7, BEGIN, END).sign(key, hashes.SHA256())
+    entry = vector(3, der.public_bytes(Encoding.DER)) + vector(2, b"")
+    hello = b"\x02" + vector(3, b"\x03\x03" + bytes(32) + b"\0\x13\x01\0" + vector(2, extension(43, b"\x03\x04")))
+    flight = b"\x08" + vector(3, vector(2, alpn(payload))) + b"\x0b" + vector(3, b"\0" + vector(3, entry))
+    return b"\x16\x03\x03" + vector(2, hello) + seal(0x1301, _SECRETS["SERVER"], 0, 22, flight)
 
 
 def _options(*pairs: tuple[int, bytes]) -> bytes:
@@ -118,7 +158,11 @@ def pcapng(payload: bytes, sent: list[tuple[int, bytes]], start: int) -> bytes:
     interface = struct.pack("<HHI", 101, 0, 0) + _options(*described, (9, b"\x09"), (11, b"\0" + payload))
     host = bytes([192, 0, 2, 1]) + payload.replace(b"\0", b"") + b"\0"
     names = struct.pack("<HH", 1, len(host)) + host + bytes(-len(host) % 4) + bytes(4)
-    out = [_block(0x0A0D0D0A, section), _block(1, interface), _block(4, names)]
+    random = bytes(range(32)).hex()  # of the ClientHello that ``client_hello`` makes
+    lines = [f"{side}_HANDSHAKE_TRAFFIC_SECRET {random} {secret.hex()}\n" for side, secret in _SECRETS.items()]
+    log = "".join(lines).encode()
+    secrets = struct.pack("<II", 0x544C534B, len(log)) + log + bytes(-len(log) % 4) + bytes(4)
+    out = [_block(0x0A0D0D0A, section), _block(1, interface), _block(4, names), _block(10, secrets)]
     for at, raw in sent:
         time = start + at * MS
         head = struct.pack("<IIIII", 0, time >> 32, time & 0xFFFFFFFF, len(raw), len(raw))

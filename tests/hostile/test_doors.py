@@ -27,6 +27,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 import analyzer
 from analyzer.capture.source import open_captures
 from analyzer.frames import frame_of
+from analyzer.reports.ladder import ladders_of, text_lines
 from analyzer.watch.metrics import text_of
 from tests.hostile.payloads import PAYLOADS, file_name, write_captures
 from tests.running import call
@@ -74,6 +75,7 @@ def hostile(tmp_path_factory: pytest.TempPathFactory) -> dict[str, str]:
     )
     written["errors"] += call("analyze", "--vantage", "\x1b[31m\u202e", text).stderr
     written["file names"] = "\n".join(sorted(path.relative_to(out).as_posix() for path in out.rglob("*")))
+    written["ladders"] = _ladders(paths)
     written |= _in_a_notebook(paths) | {"metrics": _metrics(json.loads(written["json"])["findings"])}
     written["evidence"] = "\n".join(_texts_of(out / "evidence.pcapng"))
     return written
@@ -89,6 +91,13 @@ def _in_a_notebook(paths: list[str]) -> dict[str, str]:
         "notebook markdown": "\n\n".join(each._repr_markdown_() for each in shown),
         "prompt": "\n".join(map(repr, shown)),
     }
+
+
+def _ladders(paths: list[str]) -> str:
+    """The ladders of all TLS connections as text, with what a key log in the captures opens of certificates."""
+    analysis = analyzer.open(paths).analysis
+    chosen = [row["connection"] for row in analysis.connections.rows() if row["server_port"] == 443]
+    return "\n".join(line for each in ladders_of(analysis, chosen).values() for line in text_lines(each))
 
 
 def _metrics(findings: list[dict[str, Any]]) -> str:
@@ -255,6 +264,7 @@ EVERY = tuple(PAYLOADS)
 DOORS = (
     Door("terminal", printable, EVERY),
     Door("errors", printable, ("ansi colour",)),
+    Door("ladders", printable, EVERY),
     Door("check", printable, ()),
     Door("compare", printable, ("ansi colour",)),
     Door("report.md", markdown, EVERY),
@@ -283,6 +293,11 @@ def test_hostile_text_is_inert_behind_this_door(door: Door, hostile: dict[str, s
     door.check(text)
     letters = _letters(text)
     assert not [name for name in door.holds if _letters(_plain(PAYLOADS[name])) not in letters]
+
+
+def test_names_in_certificates_and_http_heads_come_to_the_doors(hostile: dict[str, str]) -> None:
+    assert hostile["ladders"].count(", issued by CN=") > len(PAYLOADS) / 2
+    assert hostile["packets.csv"].count("HTTP 502") == len(PAYLOADS)
 
 
 def _plain(payload: bytes) -> str:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from analyzer.patterns import quic_initial_no_reply
 from analyzer.patterns.finding import MOST_ENTRIES
 from tests.patterns.tables import SECOND, T0, V4, V6, alike, capture, connection, found, tcp, view
 
@@ -133,3 +134,31 @@ def test_a_socket_that_answers_others_is_not_told_to_bind_another_address() -> N
     [finding] = found(ID, view(silent(at=1), silent(at=5), silent(at=9), *answered, connection(V6, at=13)))
     assert not any("default_bind" in remedy or "Allow UDP" in remedy for remedy in finding.remedies)
     assert finding.remedies[0].startswith("192.0.2.80:443 answers others over IPv4")
+
+
+@pytest.mark.parametrize(
+    "near_miss",
+    [
+        connection(at=1, reply=3.0),
+        tcp(at=1, reply=5.0),
+        connection(at=1, reply=5.0, outcome="refused"),
+        connection(at=1, reply=5.0, replied_from="192.0.2.81:443"),
+    ],
+    ids=["just in time", "tcp", "refused", "from elsewhere"],
+)
+def test_near_misses_of_a_late_answer(near_miss: dict[str, object]) -> None:
+    assert not found(ID, view(near_miss))
+    assert found(ID, view(connection(at=1, reply=3.1)))
+
+
+def test_look_alikes_count_the_other_attempts_of_the_socket() -> None:
+    refused = connection(at=9, outcome="refused", icmp="port-unreachable", client_address="192.0.2.77")
+    [alone] = quic_initial_no_reply.find(view(silent()))
+    [among] = quic_initial_no_reply.find(view(silent(), connection(at=5), refused))
+    first, second = ({each.pattern: each for each in finding.look_alikes} for finding in (alone, among))
+    assert first["udp-port-unreachable"].because == "no ICMP error refuses the request"
+    assert first["socket-partial-silence"].because == "no attempt on this socket and family got an answer"
+    assert second["udp-port-unreachable"].because.endswith("but 1 other attempt on the same socket met one")
+    assert second["socket-partial-silence"].because == "1 other attempt on this socket and family got an answer"
+    assert [alike(alone)[name] for name in ("udp-port-unreachable", "socket-partial-silence")] == [True, True]
+    assert [alike(among)[name] for name in ("udp-port-unreachable", "socket-partial-silence")] == [False, False]

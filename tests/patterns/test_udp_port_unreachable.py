@@ -74,3 +74,17 @@ def test_a_scan_is_one_info_finding() -> None:
     assert (finding.severity, finding.server) == ("info", (V4, -1))
     assert len(found(ID, view(*scan[:19]))) == 19
     assert all(finding.severity == "error" for finding in found(ID, view(*scan[:19])))
+
+
+def test_what_else_it_might_be_is_ruled_out_by_the_errors() -> None:
+    [finding] = found(ID, view(refused()))
+    assert [(each.pattern, each.ruled_out) for each in finding.look_alikes] == [
+        ("quic-initial-no-reply", True),
+        ("reply-from-other-address", True),
+    ]
+
+
+def test_a_filter_has_a_rule_to_be_found() -> None:
+    [finding] = found(ID, view(refused(refused_by="192.0.2.1")))
+    [remedy] = finding.remedies
+    assert remedy.startswith("Find the rule that rejects UDP 443 over IPv4")

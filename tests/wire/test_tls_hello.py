@@ -167,3 +167,13 @@ def test_what_is_written_is_read(
     assert hello.flaw is HelloFlaw.NONE
     assert (hello.cipher_suites, hello.supported_groups, hello.signature_algorithms) == (ciphers, groups, ciphers)
     assert (hello.alpn, hello.session_id) == (tuple(names), session)
+
+
+@pytest.mark.parametrize("stated", [-1, 1, 4])
+def test_a_length_of_all_extensions_that_is_not_theirs(stated: int) -> None:
+    whole = hellos.client_hello([1], hellos.server_name(b"a"))
+    length = len(hellos.server_name(b"a"))
+    start = len(whole) - length - 2
+    hello = read(whole[:start] + (length + stated).to_bytes(2, "big") + whole[start + 2 :])
+    assert (hello.flaw, hello.server_name) == (HelloFlaw.MALFORMED, "a")
+    assert (read(whole).flaw, hello.random) == (HelloFlaw.NONE, bytes(range(32)))

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analyzer.wire.quic import frames as f
-from analyzer.wire.quic.frames import FrameFlaw, read_frames
+from analyzer.wire.quic.frames import FrameFlaw, crypto_pieces, message_in_front, read_frames
 from tests.wire.quic import vectors
 
 EXAMPLES: list[tuple[str, f.Frame]] = [
@@ -17,6 +17,8 @@ EXAMPLES: list[tuple[str, f.Frame]] = [
     ("03 14 00 02 00 00 03 01 02 0a 0b 0c", f.Ack(20, 0, ((20, 20), (15, 18), (10, 12)), (10, 11, 12))),
     ("04 04 0a 4400", f.OtherFrame(4, 5)),
     ("06 4100 03 616263", f.Crypto(256, b"abc")),
+    ("06 00 412c" + "61" * 300, f.Crypto(0, b"a" * 300)),
+    ("06 05 00", f.Crypto(5, b"")),
     ("07 03 746f6b", f.NewToken(b"tok")),
     ("0a 04 02 6869", f.OtherFrame(0x0A, 5)),
     ("0e 04 05 02 6869", f.OtherFrame(0x0E, 6)),
@@ -32,7 +34,11 @@ EXAMPLES: list[tuple[str, f.Frame]] = [
 ]
 WIRE = [bytes.fromhex(text) for text, _ in EXAMPLES]
 #: Frames that have no length run to the end of the packet.
-TO_THE_END = [("08 04 68656c6c6f", f.OtherFrame(0x08, 7)), ("30 6869", f.OtherFrame(0x30, 3))]
+TO_THE_END = [
+    ("08 04 68656c6c6f", f.OtherFrame(0x08, 7)),
+    ("09 04 6869", f.OtherFrame(0x09, 4)),
+    ("30 6869", f.OtherFrame(0x30, 3)),
+]
 
 
 @pytest.mark.parametrize(("text", "frame"), EXAMPLES + TO_THE_END)
@@ -97,3 +103,32 @@ def test_any_bytes_are_conserved(payload: bytes, tail: bytes) -> None:
     frames, flaw, read = read_frames(payload)
     assert (read == len(payload)) == (flaw is FrameFlaw.NONE)
     assert read_frames(payload[:read])[:2] == (frames, FrameFlaw.NONE)
+
+
+@given(
+    st.one_of(st.binary(max_size=80), st.lists(st.sampled_from(WIRE), max_size=8).map(b"".join)), st.binary(max_size=2)
+)
+def test_crypto_pieces_are_the_crypto_frames(payload: bytes, tail: bytes) -> None:
+    for whole in (payload + tail, payload + WIRE[5] + tail):
+        assert crypto_pieces(whole) == [frame for frame in read_frames(whole).frames if isinstance(frame, f.Crypto)]
+
+
+def test_a_message_that_the_first_frame_holds_whole() -> None:
+    message = b"\x02\0\0\x03abc"
+    for piece in (message, message + b"\x0b\0"):
+        payload = bytes([6, 0, len(piece)]) + piece
+        assert message_in_front(payload) == message
+        assert message_in_front(payload + b"\0") == message
+        assert [message_in_front(payload[:n]) for n in range(len(payload))] == [b""] * len(payload)
+    assert message_in_front(b"\x06\0\x04\x0e\0\0\0") == b"\x0e\0\0\0"  # a message without a body
+    for other in (b"\x06\x01\x07", b"\x07\0\x07", b"\x06\0\x06"):  # from elsewhere, no CRYPTO, goes on behind
+        assert message_in_front(other + message) == b""
+    assert message_in_front(b"\x06\0\x03\x02\0\0") == b""
+
+
+def test_the_highest_range_may_begin_at_packet_number_0() -> None:
+    assert read_frames(bytes.fromhex("02 01 00 00 01")) == ([f.Ack(1, 0, ((0, 1),), ())], FrameFlaw.NONE, 5)
+    whole = bytes.fromhex("02 05 00 01 00 03 00")
+    assert read_frames(whole) == ([f.Ack(5, 0, ((5, 5), (0, 0)), ())], FrameFlaw.NONE, len(whole))
+    longest = f.NewConnectionId(1, 0, b"\xcc" * 20, b"\xee" * 16)
+    assert read_frames(b"\x18\x01\0\x14" + b"\xcc" * 20 + b"\xee" * 16).frames == [longest]

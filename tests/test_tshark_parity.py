@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import warnings
 from collections.abc import Iterator
@@ -112,3 +113,13 @@ def test_closes_are_among_those_that_tshark_reads(case: str) -> None:
         for row in closed
     }
     assert ours <= theirs
+
+
+@pytest.fixture(autouse=True)
+def event_loop() -> Iterator[None]:
+    """A loop for pyshark, which takes the thread's: after another test's ``asyncio.run`` there is none."""
+    loop = asyncio.new_event_loop()
+    asyncio.set_event_loop(loop)
+    yield
+    asyncio.set_event_loop(None)
+    loop.close()

@@ -28,7 +28,7 @@ from analyzer.events.selected import each_column
 from analyzer.fleet.pieces import How
 
 #: Of the process with nothing in it; per byte of a scan; per flow (bytes).
-BASE_BYTES = 136 << 20
+BASE_BYTES = 146 << 20
 PER_BYTE = 1.3
 PER_FLOW = 2600
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -13,10 +13,9 @@ from analyzer.capture.records import CaptureFacts
 from analyzer.capture.source import CaptureSet, open_captures
 from analyzer.columns import Table
 from analyzer.errors import CaptureError, UsageError
-from analyzer.events.quic.aside import make_ready
+from analyzer.events.quic.aside import beside
 from analyzer.events.scan import Scan, scan, settle
-from analyzer.exchanges.build import Exchanges, Given, exchanges, exchanges_of_places
-from analyzer.exchanges.connections import Judge
+from analyzer.exchanges.build import Exchanges, Found, Given, exchanges, exchanges_of_places
 from analyzer.exchanges.ends.places import Place
 from analyzer.exchanges.filters.apply import Left, filtered
 from analyzer.exchanges.filters.expression import Filter
@@ -43,18 +42,6 @@ WITHOUT_HELP = Work()
 
 #: Bytes on disk from which on a second process may pay for its start.
 PARALLEL_FROM_BYTES = 32 << 20
-
-
-class Found(Protocol):
-    """What was found in captures, fresh or read back: see ``exchanges.build.Exchanges``."""
-
-    @property
-    def view(self) -> View: ...
-    @property
-    def judges(self) -> tuple[Judge, ...]: ...
-    @property
-    def scan(self) -> Scan: ...
-    def packets(self) -> Table: ...
 
 
 class Analysis:
@@ -224,10 +211,10 @@ def analyse(
         found = _exchanges(settle(gathered.scan), gathered.facts, given, reopen, with_secrets=keylog is not None)
         return Analysis(found, gathered.facts, failures=gathered.failures)
     captures = open_captures(names, progress=progress)
-    make_ready(size=captures.size_hint, alone=work.jobs == 1)
-    scanned = settle(scan_captures(captures, with_secrets=keylog is not None, work=work))
-    again = (lambda: captures) if captures.are_files else None
-    found = _exchanges(scanned, captures.captures, given, again, with_secrets=keylog is not None)
+    with beside(size=captures.size_hint, alone=work.jobs == 1):
+        scanned = settle(scan_captures(captures, with_secrets=keylog is not None, work=work))
+        again = (lambda: captures) if captures.are_files else None
+        found = _exchanges(scanned, captures.captures, given, again, with_secrets=keylog is not None)
     return Analysis(found, captures.captures, failures=captures.failures)
 
 

@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parent.parent
 ROOMS = ("capture", "wire", "events", "fleet", "exchanges", "patterns", "knowledge", "anonymize", "reports", "watch")
 BUILT_ROOMS = [room for room in ROOMS if (ROOT / "analyzer" / room).exists()]
 #: May be imported by every room, and import no room themselves.
-SHARED = ("columns", "errors", "frames", "kernels", "packed", "version")
+SHARED = ("columns", "errors", "frames", "kernels", "packed", "processes", "version")
 #: Imported by rooms before its own: kernels of every room read bytes with it. Never add to it.
 EARLY = ("analyzer.wire.bytes",)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Protocol
 
 from analyzer.anonymize.copies import Counts, safe_copies
 from analyzer.anonymize.key import Key
@@ -12,22 +11,8 @@ from analyzer.anonymize.packets.edit import Maps
 from analyzer.anonymize.view import Texts
 from analyzer.capture.writer import NewRecord
 from analyzer.columns import Table
-from analyzer.events.scan import Scan
-from analyzer.exchanges.connections import Judge
-from analyzer.exchanges.view import View
+from analyzer.exchanges.build import Found
 from analyzer.patterns.finding import Finding
-
-
-class Found(Protocol):
-    """What was found in captures: see ``exchanges.build.Exchanges``."""
-
-    @property
-    def view(self) -> View: ...
-    @property
-    def judges(self) -> tuple[Judge, ...]: ...
-    @property
-    def scan(self) -> Scan: ...
-    def packets(self) -> Table: ...
 
 
 class AnonymizedFound:

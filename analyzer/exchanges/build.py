@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Protocol
 
 import numpy as np
 
@@ -45,6 +46,18 @@ CHECKSUMS_READ = 200
 READ_APART_NS = 1_000_000_000
 #: Spans without a selected record from that length on are told to patterns, which may doubt the clock.
 GAP_NS = 10_000_000_000
+
+
+class Found(Protocol):
+    """What was found in captures: fresh (``Exchanges``), read back, or with other names."""
+
+    @property
+    def view(self) -> View: ...
+    @property
+    def judges(self) -> tuple[Judge, ...]: ...
+    @property
+    def scan(self) -> Scan: ...
+    def packets(self) -> Table: ...
 
 
 @dataclass(frozen=True)

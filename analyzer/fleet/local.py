@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import itertools
-import os
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -18,6 +17,7 @@ from analyzer.fleet.pieces import FileJob, How, Piece, TogetherJob
 from analyzer.fleet.pool import Job, Pool
 from analyzer.fleet.ranges import RangeJob, cuts_of, join, last_time_of
 from analyzer.kernels import cache_folder, runner, worth_compiling
+from analyzer.processes import processors
 from analyzer.wire.packets import decode_packets
 
 #: A file is cut into ranges of at least so many bytes.
@@ -44,8 +44,7 @@ def jobs_that_pay(captures: CaptureSet, jobs: int | None) -> int:
         return jobs
     if 0 <= captures.size_hint < PLAIN_FROM_BYTES or _seem_to_overlap(captures.files[:MOST_LOOKED_AT]):
         return 1
-    processors = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return min(processors, len(captures.files))
+    return min(processors(), len(captures.files))
 
 
 def scan_in_parallel(captures: CaptureSet, *, jobs: int, with_secrets: bool) -> Scan:

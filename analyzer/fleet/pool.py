@@ -5,8 +5,6 @@ from __future__ import annotations
 import contextlib
 import pickle
 import queue
-import subprocess
-import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -14,7 +12,7 @@ from typing import Any, BinaryIO, Protocol, cast
 
 from analyzer.errors import AnalyzerError
 from analyzer.fleet.pieces import Told
-from analyzer.fleet.worker import send
+from analyzer.processes import python_beside, send
 
 #: How often a job is begun before it is given up.
 ATTEMPTS = 3
@@ -34,10 +32,7 @@ class _Worker:
     """One process, waiting for jobs on its standard input."""
 
     def __init__(self) -> None:
-        start = f"import sys; sys.path[:] = {sys.path!r}; from analyzer.fleet.worker import main; main()"
-        self.process = subprocess.Popen(
-            [sys.executable, "-c", start], stdin=subprocess.PIPE, stdout=subprocess.PIPE, close_fds=True
-        )
+        self.process = python_beside("analyzer.fleet.worker:main")
 
     def ask(self, job: Job, told: Told) -> Any:
         """The answer to a job; raises what the job raised, or EOFError or OSError if the process ended."""

@@ -15,15 +15,10 @@ import sys
 from typing import Any, BinaryIO
 
 from analyzer.errors import AnalyzerError
+from analyzer.processes import send
 
 #: A message about progress is sent after so many bytes read.
 TELL_EVERY_BYTES = 16 << 20
-
-
-def send(file: BinaryIO, message: object) -> None:
-    """Write one message whole."""
-    pickle.dump(message, file, protocol=5)
-    file.flush()
 
 
 def main() -> None:
@@ -56,7 +51,3 @@ def _answer(job: Any, out: BinaryIO) -> tuple[str, object]:
         return "done", job.run(tell)
     except AnalyzerError as error:
         return "failed", error
-
-
-if __name__ == "__main__":
-    main()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import pickle
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -12,8 +12,9 @@ import pytest
 from analyzer.analysis import open_captures, scan_captures
 from analyzer.events.connection import UDP_PROTOCOL, Connection, Flows
 from analyzer.events.quic import aside
-from analyzer.events.quic.aside import Second, connections_of, portion_of, read_flows
+from analyzer.events.quic.aside import Second, beside, connections_of, portion_of, read_flows
 from analyzer.events.scan import Scan, settle
+from analyzer.processes import python_beside
 
 CAPTURES = Path(__file__).resolve().parents[2] / "captures"
 CASES = sorted(CAPTURES.glob("*/*/server.pcap"))
@@ -43,7 +44,7 @@ def test_two_processes_find_what_one_finds(
     scanned: Scan, alone: list[Connection], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(aside, "PORTION", 2)
-    monkeypatch.setattr(aside, "_processors", lambda: 2)
+    monkeypatch.setattr(aside, "processors", lambda: 2)
     flows, second, ended = Flows(scanned), Second(at_flows=1), []
     finish = second.finish
     monkeypatch.setattr(second, "finish", lambda: ended.append(finish()) or ended[0])
@@ -68,13 +69,13 @@ def test_the_second_process_finds_in_every_capture_what_this_one_finds() -> None
     assert found > 100
 
 
-@pytest.mark.parametrize("command", ["raise SystemExit(1)", "import sys; sys.stdin.buffer.read(9000)", "("])
+@pytest.mark.parametrize("target", ["os:abort", "sys:exit", "no_such_module:serve"])
 def test_what_a_second_process_leaves_unread_is_read_here(
-    command: str, scanned: Scan, alone: list[Connection], monkeypatch: pytest.MonkeyPatch
+    target: str, scanned: Scan, alone: list[Connection], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(aside, "PORTION", 2)
-    monkeypatch.setattr(aside, "_processors", lambda: 2)
-    monkeypatch.setattr(aside, "_COMMAND", command)
+    monkeypatch.setattr(aside, "processors", lambda: 2)
+    monkeypatch.setattr(aside, "_TARGET", target)
     flows = Flows(scanned)
     assert in_order(read_flows(flows, udp_flows(flows), Second(at_flows=1))) == alone
 
@@ -86,14 +87,14 @@ def test_without_processes_everything_is_read_here(
         raise BlockingIOError(11, "Resource temporarily unavailable")
 
     monkeypatch.setattr(aside, "PORTION", 2)
-    monkeypatch.setattr(aside, "_processors", lambda: 2)
+    monkeypatch.setattr(aside, "processors", lambda: 2)
     monkeypatch.setattr(subprocess, "Popen", refuse)
     flows = Flows(scanned)
     assert in_order(read_flows(flows, udp_flows(flows), Second(at_flows=1))) == alone
 
 
 def test_a_second_process_that_was_started_for_nothing_ends(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(aside, "_processors", lambda: 2)
+    monkeypatch.setattr(aside, "processors", lambda: 2)
     second = Second(at_flows=10)
     second.expect(9)
     assert not second.wants()
@@ -104,13 +105,43 @@ def test_a_second_process_that_was_started_for_nothing_ends(monkeypatch: pytest.
 
 
 def test_with_one_processor_there_is_no_second_process(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(aside, "_processors", lambda: 1)
+    monkeypatch.setattr(aside, "processors", lambda: 1)
     second = Second(at_flows=1)
     second.expect(100)
     assert not second.wants()
 
 
 def test_a_message_that_is_cut_ends_the_second_process_quietly() -> None:
-    command = aside._COMMAND.format(path=sys.path)
-    done = subprocess.run([sys.executable, "-I", "-c", command], input=b"\x10" + bytes(9), capture_output=True)
-    assert (done.returncode, done.stdout, done.stderr) == (0, b"", b"")
+    with python_beside(aside._TARGET, stderr=subprocess.PIPE) as process:
+        out, err = process.communicate(pickle.dumps(bytes(90))[:-9])
+    assert (process.returncode, out, err) == (0, b"", b"")
+
+
+def test_the_second_process_is_ended_where_reading_is_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
+    started: list[subprocess.Popen[bytes]] = []
+
+    def start(*arguments: Any, **options: Any) -> subprocess.Popen[bytes]:
+        started.append(python_beside(*arguments, **options))
+        return started[-1]
+
+    monkeypatch.setattr(aside, "processors", lambda: 2)
+    monkeypatch.setattr(aside, "python_beside", start)
+    with pytest.raises(KeyboardInterrupt), beside(size=1 << 40, alone=False):
+        raise KeyboardInterrupt
+    assert [process.returncode for process in started] == [0]
+    assert not aside._ready
+    with beside(size=1 << 40, alone=True):
+        pass
+    assert len(started) == 1
+
+
+def test_one_second_process_after_another_reads_for_each_place(
+    scanned: Scan, alone: list[Connection], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(aside, "PORTION", 2)
+    monkeypatch.setattr(aside, "WORTH_A_PROCESS", 1)
+    monkeypatch.setattr(aside, "processors", lambda: 2)
+    flows = Flows(scanned)
+    with beside(size=1 << 40, alone=False):
+        for _ in range(2):
+            assert in_order(read_flows(flows, udp_flows(flows))) == alone

@@ -15,18 +15,16 @@ from __future__ import annotations
 
 import contextlib
 import marshal
-import os
 import pickle
 import queue
-import struct
 import subprocess
 import sys
 import threading
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import fields
 from operator import attrgetter
-from typing import IO, Any
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 
@@ -35,6 +33,7 @@ from analyzer.events.quic.reader import quic_connections
 from analyzer.events.scan import Scan
 from analyzer.events.selected import Selected
 from analyzer.events.tcp.states import State
+from analyzer.processes import processors, python_beside, send
 from analyzer.wire.tls_hello import ClientHello, HelloFlaw, ServerHello
 
 #: Flows that are sent together: large enough to make a message worth its way, small enough to end at the same time.
@@ -51,8 +50,7 @@ _READ = frozenset(
     {"time", "direction", "reason", "kind", "fragment", "payload_length", "payload_captured", "quic", "cid_digest"}
     | {"ordinal", "duplicate_ordinal", "bytes_so_far", "other_records", "other_duplicates", "other_bytes", "header"}
 )
-_LENGTH = struct.Struct("<Q")
-_COMMAND = "import sys; sys.path[:] = {path!r}; from analyzer.events.quic.aside import serve; serve()"
+_TARGET = "analyzer.events.quic.aside:serve"
 _FIELDS = tuple(field.name for field in fields(Connection))
 _values_of = attrgetter(*_FIELDS)
 _AT = {name: place for place, name in enumerate(_FIELDS)}
@@ -63,25 +61,31 @@ _STATE = _AT["tcp_state"]
 _FLAW = ClientHello._fields.index("flaw")
 
 
-#: What ``make_ready`` made, until somebody takes it.
+#: The process that ``beside`` keeps ready for ``read_flows``.
 _ready: list[Second] = []
 
 
-def make_ready(*, size: int, alone: bool) -> None:
-    """Say before the reading of a capture of ``size`` bytes how the next ``read_flows`` reads its flows.
+@contextlib.contextmanager
+def beside(*, size: int, alone: bool) -> Iterator[None]:
+    """Within: how ``read_flows`` reads the flows of captures of ``size`` bytes; what is left at the end is ended.
 
-    ``alone``: by this process alone. Else a large capture has the second process started now: it is there in time.
+    ``alone``: in this process alone. Else a large capture has the second process started now: it is there in time.
     """
     second = Second(at_flows=-1 if alone else WORTH_A_PROCESS)
     if size >= WORTH_STARTING:
         second.expect(WORTH_A_PROCESS)
-    _ready[:] = [second]
+    _ready.append(second)
+    try:
+        yield
+    finally:
+        second.finish()
+        _ready.remove(second)
 
 
 def read_flows(flows: Flows, chosen: Sequence[int], second: Second | None = None) -> list[Connection]:
     """The QUIC connections of the flows ``chosen``, in no certain order; ``second`` reads some, and is ended here."""
     portions = deque(chosen[i : i + PORTION] for i in range(0, len(chosen), PORTION))
-    second = second or (_ready.pop() if _ready else Second())
+    second = second or (_ready[-1] if _ready else Second())
     second.expect(len(chosen))
     connections: list[Connection] = []
     try:
@@ -100,12 +104,6 @@ def read_flows(flows: Flows, chosen: Sequence[int], second: Second | None = None
     return connections
 
 
-def _processors() -> int:
-    """How many processors this process may use."""
-    affinity = getattr(os, "sched_getaffinity", None)  # not on every system
-    return len(affinity(0)) if affinity is not None else os.cpu_count() or 1
-
-
 class Second:
     """The second process, the thread that writes to it and the thread that reads from it.
 
@@ -114,7 +112,10 @@ class Second:
     """
 
     def __init__(self, at_flows: int = WORTH_A_PROCESS) -> None:
-        self._at_flows = at_flows if _processors() > 1 else -1
+        self._at_flows = at_flows if processors() > 1 else -1
+        self._begin()
+
+    def _begin(self) -> None:
         self._given: list[Sequence[int]] = []
         self._outgoing: queue.SimpleQueue[bytes] = queue.SimpleQueue()
         self._messages: list[bytes] = []
@@ -125,10 +126,8 @@ class Second:
         """Start if so many flows are worth it."""
         if self._threads or self._at_flows < 0 or count < self._at_flows:
             return
-        command = [sys.executable, "-I", "-c", _COMMAND.format(path=sys.path)]
-        pipe, null = subprocess.PIPE, subprocess.DEVNULL
         try:
-            self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=null, pipesize=_PIPE_BYTES)
+            self._process = python_beside(_TARGET, stderr=subprocess.DEVNULL, pipesize=_PIPE_BYTES)
         except OSError:  # no processes or files to be had: then everything is read here
             return
         self._threads = [threading.Thread(target=work, daemon=True) for work in (self._write, self._read)]
@@ -145,23 +144,26 @@ class Second:
         self._outgoing.put(pickle.dumps(portion_of(flows, portion), protocol=5))
 
     def finish(self) -> tuple[list[bytes], list[int]]:
-        """End it; what came back, and the flows that were given in vain."""
+        """End it, so that it may be started again; what came back, and the flows that were given in vain."""
         self._outgoing.put(b"")
         for thread in self._threads:
             thread.join()
         if self._threads:
             self._process.wait()
-        return self._messages, [flow for portion in self._given[len(self._messages) :] for flow in portion]
+        messages, unread = self._messages, self._given[len(self._messages) :]
+        self._begin()
+        return messages, [flow for portion in unread for flow in portion]
 
     def _write(self) -> None:
-        with contextlib.suppress(OSError), self._process.stdin as pipe:  # type: ignore[union-attr]
+        with contextlib.suppress(OSError), cast(BinaryIO, self._process.stdin) as pipe:
             while message := self._outgoing.get():
-                _send(pipe, message)
+                pipe.write(message)
+                pipe.flush()
 
     def _read(self) -> None:
-        with self._process.stdout as pipe:  # type: ignore[union-attr]
-            while message := _receive(pipe):
-                self._messages.append(message)
+        with contextlib.suppress(EOFError, pickle.UnpicklingError), cast(BinaryIO, self._process.stdout) as pipe:
+            while True:
+                self._messages.append(pickle.load(pipe))
                 self._ahead.release()
 
 
@@ -204,25 +206,9 @@ def serve() -> None:
 
     gc.disable()
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is the first process that stops, and this one with it
-    with contextlib.suppress(OSError):
-        while message := _receive(sys.stdin.buffer):
-            _send(sys.stdout.buffer, marshal.dumps(connections_of(*pickle.loads(message))))
-
-
-def _send(pipe: IO[bytes], message: bytes) -> None:
-    pipe.write(_LENGTH.pack(len(message)))
-    pipe.write(message)
-    pipe.flush()
-
-
-def _receive(pipe: IO[bytes]) -> bytes:
-    """The next message, b"" at the end and for a message that is cut."""
-    head = pipe.read(_LENGTH.size)
-    if len(head) < _LENGTH.size:
-        return b""
-    (length,) = _LENGTH.unpack(head)
-    message = pipe.read(length)
-    return message if len(message) == length else b""
+    with contextlib.suppress(OSError, EOFError, pickle.UnpicklingError):
+        while True:
+            send(sys.stdout.buffer, marshal.dumps(connections_of(*pickle.load(sys.stdin.buffer))))
 
 
 def _plain(connection: Connection, flow: int, row_numbers: list[int]) -> tuple[Any, ...]:

@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from analyzer.columns import Table
+from analyzer.processes import python_beside
 from analyzer.reports.plots.amplification import first_connection
 from analyzer.reports.plots.drawn import PLOTS, drawn
 from analyzer.reports.plots.style import Margins, bare, drawing_on, legend, png_of, svg_of, titled
@@ -29,7 +30,6 @@ from analyzer.reports.summary import Analysed
 
 #: Reading less takes less time than it takes to start a second process.
 WORTH_A_PROCESS_BYTES = 64 << 20
-_COMMAND = "import sys; sys.path[:] = {path!r}; from analyzer.reports.plots.aside import serve; serve()"
 _CONNECTIONS = (
     *("connection", "transport", "family", "client_address", "client_port", "server_address", "server_port", "sni"),
     *("outcome", "request_time", "last_request_time", "reply_latency_s", "first_record", "first_time"),
@@ -68,11 +68,8 @@ class Artist:
         self._threads = ThreadPoolExecutor(1)
         self._process: subprocess.Popen[bytes] | None = None
         self._answer: Future[tuple[bytes, bytes]] | None = None
-        command = [sys.executable, "-I", "-c", _COMMAND.format(path=sys.path)]
         try:
-            self._process = subprocess.Popen(
-                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL
-            )
+            self._process = python_beside("analyzer.reports.plots.aside:serve", stderr=subprocess.DEVNULL)
         except OSError:  # no processes or files to be had: then everything is drawn here
             return
 

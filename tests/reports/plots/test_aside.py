@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -51,7 +52,7 @@ def test_what_it_does_not_return_is_drawn_here(
 
 
 def test_where_no_process_can_be_started_all_is_drawn_here(captures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(aside.sys, "executable", "/nonexistent/python")
+    monkeypatch.setattr(sys, "executable", "/nonexistent/python")
     artist = Artist()
     artist.begin(analysed(captures, CAPTURES[0]))
     assert artist.pictures() is None

@@ -72,7 +72,7 @@ class _FlowReader:
         """Whether every row holds Initials alone, of one end and to one CID: most flows of a server that is silent."""
         listed, count = self.listed, len(self.listed.row)
         return (
-            listed.quic.count(_INITIAL_BIT) == count
+            0 < listed.quic.count(_INITIAL_BIT) == count
             and listed.direction.count(listed.direction[0]) == count
             and listed.cid_digest.count(listed.cid_digest[0]) == count
         )

@@ -123,20 +123,6 @@ GROUPS = {
     0x6399: "X25519Kyber768Draft00",
 }
 
-CIPHER_SUITES = {
-    0x1301: "TLS_AES_128_GCM_SHA256",
-    0x1302: "TLS_AES_256_GCM_SHA384",
-    0x1303: "TLS_CHACHA20_POLY1305_SHA256",
-    0x1304: "TLS_AES_128_CCM_SHA256",
-    0x1305: "TLS_AES_128_CCM_8_SHA256",
-    0xC02B: "TLS_ECDHE_ECDSA_WITH_AES_128_GCM_SHA256",
-    0xC02C: "TLS_ECDHE_ECDSA_WITH_AES_256_GCM_SHA384",
-    0xC02F: "TLS_ECDHE_RSA_WITH_AES_128_GCM_SHA256",
-    0xC030: "TLS_ECDHE_RSA_WITH_AES_256_GCM_SHA384",
-    0xCCA8: "TLS_ECDHE_RSA_WITH_CHACHA20_POLY1305_SHA256",
-    0xCCA9: "TLS_ECDHE_ECDSA_WITH_CHACHA20_POLY1305_SHA256",
-}
-
 
 def alert_name(description: int) -> str:
     """A TLS alert in words; "protected" for -1."""
@@ -174,8 +160,3 @@ def tls_version_name(version: int) -> str:
 def group_name(group: int) -> str:
     """A key exchange group, by the name of the registry "TLS Supported Groups"."""
     return GROUPS.get(group, f"0x{group:04x}")
-
-
-def cipher_suite_name(suite: int) -> str:
-    """A cipher suite, by the name of the registry "TLS Cipher Suites"."""
-    return CIPHER_SUITES.get(suite, f"0x{suite:04x}")

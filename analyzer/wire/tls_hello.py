@@ -8,7 +8,8 @@
 A hello that is cut gives what its first bytes hold: often the name is there although the end is not. GREASE values
 (RFC 8701) are kept in all lists, since their places are evidence too; ``is_grease`` tells them.
 
-Not read here: what Encrypted Client Hello hides (``has_ech`` says that it is there, which GREASE may fake).
+Not read here: the groups and key shares of a client; what Encrypted Client Hello hides (``has_ech`` says that it is
+there, which GREASE may fake).
 """
 
 from __future__ import annotations
@@ -21,11 +22,8 @@ from typing import NamedTuple
 from analyzer.wire.tls import CLIENT_HELLO, SERVER_HELLO
 
 SERVER_NAME = 0
-STATUS_REQUEST = 5
-SUPPORTED_GROUPS = 10
 SIGNATURE_ALGORITHMS = 13
 ALPN = 16
-EARLY_DATA = 42
 SUPPORTED_VERSIONS = 43
 KEY_SHARE = 51
 QUIC_TRANSPORT_PARAMETERS = 0x39
@@ -40,7 +38,6 @@ HELLO_RETRY_RANDOM = bytes.fromhex("cf21ad74e59a6111be1d8c021e65b891c2a211167abb
 _READ = frozenset(
     {
         SERVER_NAME,
-        SUPPORTED_GROUPS,
         SIGNATURE_ALGORITHMS,
         ALPN,
         SUPPORTED_VERSIONS,
@@ -80,8 +77,6 @@ class ClientHello(NamedTuple):
     server_name: str
     alpn: tuple[bytes, ...]
     supported_versions: tuple[int, ...]
-    supported_groups: tuple[int, ...]
-    key_shares: tuple[int, ...]
     signature_algorithms: tuple[int, ...]
     transport_parameters: bytes | None
 
@@ -89,16 +84,6 @@ class ClientHello(NamedTuple):
     def has_ech(self) -> bool:
         """An encrypted_client_hello extension is there, so the name may be that of an outer hello."""
         return ENCRYPTED_CLIENT_HELLO in self.extensions
-
-    @property
-    def has_status_request(self) -> bool:
-        """The client asks for a stapled OCSP response."""
-        return STATUS_REQUEST in self.extensions
-
-    @property
-    def has_early_data(self) -> bool:
-        """The client announces 0-RTT."""
-        return EARLY_DATA in self.extensions
 
     @property
     def tls_version(self) -> int:
@@ -154,8 +139,6 @@ def read_client_hello(stream: bytes) -> ClientHello | None:
             _server_name(get(SERVER_NAME, b"")),
             _names(get(ALPN, b"")),
             _list_of_numbers(get(SUPPORTED_VERSIONS, b""), 1),
-            _list_of_numbers(get(SUPPORTED_GROUPS, b""), 2),
-            _key_shares(get(KEY_SHARE, b"")),
             _list_of_numbers(get(SIGNATURE_ALGORITHMS, b""), 2),
             parameters,
         ),
@@ -263,14 +246,3 @@ def _server_name(b: bytes) -> str:
     if names[:1] != b"\0":
         return ""
     return _vector(names, 1, 2)[1].decode("ascii", "backslashreplace")
-
-
-def _key_shares(b: bytes) -> tuple[int, ...]:
-    """The groups for which a client sends a key share (RFC 8446 §4.2.8)."""
-    groups = []
-    at, end = 2, 2 + int.from_bytes(b[:2], "big")
-    while at + 4 <= end <= len(b):
-        group, length = _TYPE_AND_LENGTH(b, at)
-        groups.append(group)
-        at += 4 + length
-    return tuple(groups)

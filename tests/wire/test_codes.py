@@ -35,7 +35,6 @@ def test_numbers() -> None:
     assert codes.alert_name(-1) == "protected"
     assert (codes.tls_version_name(0x0304), codes.tls_version_name(0x7F1C)) == ("TLS 1.3", "0x7f1c")
     assert (codes.group_name(0x11EC), codes.group_name(1)) == ("X25519MLKEM768", "0x0001")
-    assert (codes.cipher_suite_name(0x1303), codes.cipher_suite_name(0)) == ("TLS_CHACHA20_POLY1305_SHA256", "0x0000")
 
 
 def test_no_named_http3_code_is_a_reserved_one() -> None:

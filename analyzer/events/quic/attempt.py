@@ -11,8 +11,8 @@ from analyzer.events.connection import Connection, Flows
 from analyzer.events.gquic import note_chlo
 from analyzer.wire.codes import close_name
 from analyzer.wire.quic.crypto_stream import CryptoStream
-from analyzer.wire.quic.frames import ConnectionClose, Crypto, crypto_pieces, message_in_front
-from analyzer.wire.quic.gquic import GQUIC_FRAMES, find_chlo, initial_frames, read_gquic_frames
+from analyzer.wire.quic.frames import ConnectionClose, Crypto, message_in_front
+from analyzer.wire.quic.gquic import GQUIC_FRAMES, find_chlo, initial_frames
 from analyzer.wire.quic.header import QuicPacket, read_datagram
 from analyzer.wire.quic.protection import InitialKeys, initial_keys, is_retry_intact, open_packet
 from analyzer.wire.quic.split import HANDSHAKE, INITIAL, Flaw
@@ -120,10 +120,7 @@ class Attempt:
             if version not in GQUIC_FRAMES and (message := message_in_front(clear)):
                 return message  # as most clients send it: nothing is left to put together
             stream = self.client_stream = CryptoStream()
-        if version in GQUIC_FRAMES:
-            stream.add_all([f for f in read_gquic_frames(clear).frames if type(f) is Crypto])
-        else:
-            stream.add_all(crypto_pieces(clear))
+        stream.add_all([frame for frame in initial_frames(version, clear).frames if type(frame) is Crypto])
         return stream.prefix()
 
     def read_server_initials(self) -> None:

@@ -153,30 +153,6 @@ def read_frames(payload: bytes) -> Frames:
     return Frames(frames, FrameFlaw.NONE, at)
 
 
-def crypto_pieces(payload: bytes) -> list[tuple[int, bytes]]:
-    """Offset and bytes of each CRYPTO frame that ``read_frames`` finds, in their order, without the other frames."""
-    pieces: list[tuple[int, bytes]] = []
-    at, end = 0, len(payload)
-    while at < end:
-        kind = payload[at]
-        if kind == 0:
-            at = _PADDING.match(payload, at).end()  # type: ignore[union-attr]
-            continue
-        if kind < 0x40:
-            first = at + 1
-        else:
-            kind, first = read_varint(payload, at)
-        read = _READERS.get(kind)
-        if read is None:
-            break
-        frame, at = read(payload, first, kind)
-        if at < 0:
-            break
-        if kind == 0x06:
-            pieces.append(frame)  # type: ignore[arg-type]
-    return pieces
-
-
 def message_in_front(payload: bytes) -> bytes:
     """The handshake message (RFC 8446 §4) that a packet's first frame holds whole and from the stream's beginning.
 

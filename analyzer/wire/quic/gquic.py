@@ -56,11 +56,6 @@ class Chlo(NamedTuple):
         """The application protocol of tag ALPN, which few clients send."""
         return self.tags.get(b"ALPN", b"").decode("utf-8", "backslashreplace")
 
-    @property
-    def user_agent(self) -> str:
-        """What tag UAID says of the client software."""
-        return self.tags.get(b"UAID", b"").decode("utf-8", "backslashreplace")
-
 
 def read_public_header(b: bytes, start: int, end: int) -> PublicHeader | None:
     """The public header of a client's packet with CID and version, recognized by them; None otherwise."""

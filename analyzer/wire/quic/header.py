@@ -10,7 +10,6 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from analyzer.wire.quic.split import (
-    HANDSHAKE,
     INITIAL,
     LAYOUT_NEGOTIATION,
     LAYOUT_Q046,
@@ -22,22 +21,9 @@ from analyzer.wire.quic.split import (
     RETRY,
     SHORT,
     VERSION_NEGOTIATION,
-    ZERO_RTT,
     Flaw,
 )
 from analyzer.wire.quic.versions import Q046, Version, version_of
-
-#: What each kind is called in reports.
-KIND_NAMES = {
-    INITIAL: "Initial",
-    ZERO_RTT: "0-RTT",
-    HANDSHAKE: "Handshake",
-    RETRY: "Retry",
-    VERSION_NEGOTIATION: "Version Negotiation",
-    OTHER_LONG: "long header of an unknown version",
-    SHORT: "1-RTT",
-    REST: "no QUIC packet",
-}
 
 # What a NamedTuple calls in the end: made so, a tuple costs a third. Worth it where there is one for each packet.
 _new = tuple.__new__

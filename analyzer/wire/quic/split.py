@@ -248,21 +248,6 @@ def long_packet_end(b: Any, start: int, end: int, kind: int) -> int:
     return end if claimed < 0 or claimed > end else claimed
 
 
-@helper
-def initials_end(b: Any, start: int, end: int) -> int:
-    """Offset just past the last Initial, Retry or Version Negotiation of the datagram; ``start`` if none."""
-    last = start
-    at = start
-    for _ in range(MAX_PACKETS):
-        kind = quic_long_kind(b, at, end)
-        if kind == NOT_LONG or kind == OTHER_LONG:
-            break
-        at = long_packet_end(b, at, end, kind)
-        if kind == INITIAL or kind == RETRY or kind == VERSION_NEGOTIATION:
-            last = at
-    return last
-
-
 @kernel
 def split_datagrams(b: NDArray[np.uint8], datagrams: Datagrams, first: int, out: QuicPackets) -> int:
     """Write the QUIC packets of the datagrams from ``first`` on into ``out``; return the number of rows.

@@ -11,12 +11,9 @@ from typing import NamedTuple
 
 from analyzer.wire.quic.header import read_varint
 
-ORIGINAL_DCID = 0x00
 MAX_IDLE_TIMEOUT = 0x01
 STATELESS_RESET_TOKEN = 0x02
-MAX_UDP_PAYLOAD_SIZE = 0x03
 INITIAL_SCID = 0x0F
-RETRY_SCID = 0x10
 VERSION_INFORMATION = 0x11
 
 

@@ -23,8 +23,6 @@ import h11
 MOST_HEAD = 64 << 10
 #: Bytes of a body that are kept; enough for what is opened here, which are OCSP messages.
 MOST_BODY = 64 << 10
-#: What an HTTP/2 client sends first, where it does not negotiate by ALPN (RFC 9113 §3.4).
-PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
 _END = re.compile(rb"\n\r?\n")
 _REQUEST_LINE = re.compile(rb"([A-Z][A-Z-]*) ([^\r\n]*?)(?: HTTP/(\d\.\d))?\r?(?:\n|\Z)")

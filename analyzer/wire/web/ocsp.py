@@ -20,8 +20,6 @@ from typing import NamedTuple
 
 from cryptography.x509 import ocsp
 
-REQUEST_TYPE, RESPONSE_TYPE = "application/ocsp-request", "application/ocsp-response"
-
 #: Responses are 0.5 to 4 KB; what is much larger is none, or meant to cost time.
 MOST_BYTES = 32 << 10
 _MOST_ANSWERS = 16

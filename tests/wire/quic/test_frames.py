@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analyzer.wire.quic import frames as f
-from analyzer.wire.quic.frames import FrameFlaw, crypto_pieces, message_in_front, read_frames
+from analyzer.wire.quic.frames import FrameFlaw, message_in_front, read_frames
 from tests.wire.quic import vectors
 
 EXAMPLES: list[tuple[str, f.Frame]] = [
@@ -103,14 +103,6 @@ def test_any_bytes_are_conserved(payload: bytes, tail: bytes) -> None:
     frames, flaw, read = read_frames(payload)
     assert (read == len(payload)) == (flaw is FrameFlaw.NONE)
     assert read_frames(payload[:read])[:2] == (frames, FrameFlaw.NONE)
-
-
-@given(
-    st.one_of(st.binary(max_size=80), st.lists(st.sampled_from(WIRE), max_size=8).map(b"".join)), st.binary(max_size=2)
-)
-def test_crypto_pieces_are_the_crypto_frames(payload: bytes, tail: bytes) -> None:
-    for whole in (payload + tail, payload + WIRE[5] + tail):
-        assert crypto_pieces(whole) == [frame for frame in read_frames(whole).frames if isinstance(frame, f.Crypto)]
 
 
 def test_a_message_that_the_first_frame_holds_whole() -> None:

@@ -89,11 +89,8 @@ def test_a_coalesced_datagram() -> None:
     assert list(packets.start[:3]) == [0, len(parts[0]), len(parts[0] + parts[1])]
 
 
-def test_the_end_of_the_initials() -> None:
-    initial, handshake = long_packet(1, split.INITIAL), long_packet(1, split.HANDSHAKE)
-    whole = handshake + initial + handshake + b"\x41"
-    assert split.initials_end(whole, 0, len(whole)) == len(handshake + initial)
-    assert split.initials_end(handshake, 0, len(handshake)) == 0
+def test_the_end_of_a_packet_that_is_cut() -> None:
+    initial = long_packet(1, split.INITIAL)
     assert split.long_packet_end(initial[:30], 0, 30, split.INITIAL) == 30
 
 

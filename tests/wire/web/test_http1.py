@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analyzer.wire.web.http1 import MOST_HEAD, PREFACE, HttpFlaw, HttpMessage, read_request, read_response
+from analyzer.wire.web.http1 import MOST_HEAD, HttpFlaw, HttpMessage, read_request, read_response
 
 GET = b"GET /a?b=c HTTP/1.1\r\nHost: www.example.com\r\nAccept: */*\r\n\r\n"
 POST = (
@@ -14,6 +14,7 @@ POST = (
     b"transfer-encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\n"
 )
 OK = b'HTTP/1.1 200 OK\r\nContent-Length: 3\r\nAlt-Svc: h3=":443"; ma=2592000\r\n\r\nabc'
+PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
 
 def request(stream: bytes) -> HttpMessage:

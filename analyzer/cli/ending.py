@@ -14,14 +14,24 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import click
 
-from analyzer.errors import OutputError
+from analyzer.errors import OutputError, UsageError
 
 EXIT_INTERRUPTED, EXIT_PIPE_CLOSED, EXIT_NOT_WRITTEN = 130, 141, 2
 _SIGNALS = (signal.SIGTERM, signal.SIGHUP)
+
+
+class Command(click.Command):
+    """A command in which a ``UsageError`` of ours ends as click's own do: its usage, one line, status 2."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except UsageError as error:
+            raise click.UsageError(str(error), ctx) from error
 
 
 @contextlib.contextmanager

@@ -28,8 +28,8 @@ from analyzer.events.selected import each_column
 from analyzer.fleet.combine import flows_of, times_of
 from analyzer.fleet.pieces import How
 
-#: Of the process with nothing in it and what its allocator holds besides, which varies by 20 MB from run to run; per byte of
-#: a scan; per flow (bytes).
+#: Of the process with nothing in it and what its allocator holds besides, which varies by 20 MB from run to run; per
+#: byte of a scan; per flow (bytes).
 BASE_BYTES = 146 << 20
 PER_BYTE = 1.3
 PER_FLOW = 2600

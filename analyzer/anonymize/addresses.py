@@ -29,7 +29,6 @@ _WITH_IPV4 = tuple(bytes(ipaddress.ip_network(text).network_address.packed[:12])
 #: Solicited-node multicast (RFC 4291 §2.7.1): its last 24 bits are those of an address.
 _SOLICITED = ipaddress.ip_address("ff02::1:ff00:0").packed[:13]
 
-_BROADCAST = b"\xff" * 6
 _GROUP_BIT, _LOCAL_BIT = 1, 2
 
 

@@ -20,12 +20,6 @@ HEARTBEAT = 24
 
 CLIENT_HELLO = 1
 SERVER_HELLO = 2
-ENCRYPTED_EXTENSIONS = 8
-CERTIFICATE = 11
-CERTIFICATE_STATUS = 22
-
-#: Level of an alert (RFC 8446 §6).
-FATAL = 2
 
 #: RFC 5246 §6.2.3: a protected record is at most 2^14 + 2048 bytes long (RFC 8446 §5.2 allows less).
 MAX_FRAGMENT = (1 << 14) + 2048
@@ -110,7 +104,7 @@ def read_records(stream: bytes) -> Records:
         kind, length = stream[at], int.from_bytes(stream[at + 3 : at + 5], "big")
         fragment = stream[at + 5 : at + 5 + length]
         missing = length - len(fragment) if len(stream) - at >= 5 else -1
-        if kind == HANDSHAKE and (not has_change_cipher_spec or _is_clear_hello(fragment, length)):
+        if kind == HANDSHAKE and (not has_change_cipher_spec or is_clear_hello(fragment, length)):
             handshake.append(fragment)
         elif kind in (APPLICATION, HANDSHAKE):
             application += len(fragment)
@@ -135,7 +129,7 @@ def record_headers(stream: bytes) -> list[RecordHeader]:
     return headers
 
 
-def _is_clear_hello(fragment: bytes, length: int) -> bool:
+def is_clear_hello(fragment: bytes, length: int) -> bool:
     """Whether a handshake record behind change_cipher_spec is a hello in clear, as after a HelloRetryRequest.
 
     RFC 8446 §D.4: in compatibility mode change_cipher_spec protects nothing; in TLS 1.2 all behind it is protected.

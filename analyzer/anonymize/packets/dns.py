@@ -11,8 +11,8 @@ from __future__ import annotations
 
 from analyzer.anonymize.packets.edit import Edit, Maps
 from analyzer.anonymize.phrases import alpn
+from analyzer.wire.dns import HEADER
 
-_HEADER = 12
 _A, _AAAA, _OPT = 1, 28, 41
 _ONE_NAME = (2, 5, 12, 39)  # NS, CNAME, PTR, DNAME
 #: Type -> bytes before the name in its data: MX; SRV; SVCB and HTTPS.
@@ -29,8 +29,8 @@ _MOST_LABELS = 128
 def edit_message(b: bytes, maps: Maps) -> bytes:
     """A copy of a message; what cannot be read in it looks random."""
     edit = Edit(b, maps)
-    edit.keep(0, _HEADER)
-    at = _HEADER
+    edit.keep(0, HEADER)
+    at = HEADER
     for _ in range(max(edit.number(4, 2), 0)):
         if at >= len(b):
             break
@@ -54,7 +54,7 @@ def _name(edit: Edit, at: int) -> int:
             edit.keep(at, at + 2)
             behind = at + 2 if behind < 0 else behind
             target = edit.number(at, 2) & 0x3FFF
-            if not _HEADER <= target < limit:  # a pointer leads back (RFC 1035 §4.1.4); anything else may never end
+            if not HEADER <= target < limit:  # a pointer leads back (RFC 1035 §4.1.4); anything else may never end
                 break
             at = limit = target
         elif length == 0 or length > 63:

@@ -18,7 +18,15 @@ from analyzer.anonymize.packets.edit import Edit, Maps
 from analyzer.anonymize.phrases import alpn
 from analyzer.wire.quic.header import read_varint
 from analyzer.wire.tls import CLIENT_HELLO, SERVER_HELLO
-from analyzer.wire.tls_hello import HELLO_RETRY_RANDOM, is_grease
+from analyzer.wire.tls_hello import (
+    ALPN,
+    ENCRYPTED_CLIENT_HELLO,
+    HELLO_RETRY_RANDOM,
+    QUIC_TRANSPORT_PARAMETERS,
+    QUIC_TRANSPORT_PARAMETERS_DRAFT,
+    SERVER_NAME,
+    is_grease,
+)
 
 #: Extensions whose body tells what software supports, and nothing of who uses it (IANA, TLS ExtensionType Values; 40 is
 #: key_share in drafts).
@@ -183,14 +191,14 @@ def _transport_parameters(edit: Edit) -> None:
 
 
 _EDITED: dict[int, Callable[[Edit], None]] = {
-    0: _server_name,
-    16: _alpn,
+    SERVER_NAME: _server_name,
+    ALPN: _alpn,
     17513: _alpn,  # application settings: the protocols that have them
     17613: _alpn,
     41: _pre_shared_key,
     44: _cookie,
-    0x39: _transport_parameters,
-    0xFFA5: _transport_parameters,
-    0xFE0D: _encrypted_client_hello,
+    QUIC_TRANSPORT_PARAMETERS: _transport_parameters,
+    QUIC_TRANSPORT_PARAMETERS_DRAFT: _transport_parameters,
+    ENCRYPTED_CLIENT_HELLO: _encrypted_client_hello,
     0xFF01: _renegotiation,
 }

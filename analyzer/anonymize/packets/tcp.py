@@ -16,7 +16,7 @@ from analyzer.anonymize.packets.http import edit_heads, is_head
 from analyzer.anonymize.packets.quic import Path, Written
 from analyzer.wire.dns import PORT as DNS_PORT
 from analyzer.wire.quic.crypto_stream import CryptoStream
-from analyzer.wire.tls import ALERT, CHANGE_CIPHER_SPEC, CLIENT_HELLO, HANDSHAKE, SERVER_HELLO, is_record
+from analyzer.wire.tls import ALERT, CHANGE_CIPHER_SPEC, HANDSHAKE, is_clear_hello, is_record
 
 SYN, ACK = 0x02, 0x10
 _SPACE = 1 << 32
@@ -111,7 +111,7 @@ def _tls(stream: bytes, maps: Maps) -> tuple[bytes, Spans]:
         length = int.from_bytes(stream[at + 3 : start], "big") if start - at == 5 else 0
         end = min(start + length, len(stream))
         shown.append((at, start))
-        if kind == HANDSHAKE and (not protected or _begins_hello(stream[start:end], length)):
+        if kind == HANDSHAKE and (not protected or is_clear_hello(stream[start:end], length)):
             fragments.append((start, end))
         elif kind == CHANGE_CIPHER_SPEC and length == 1:
             shown.append((start, end))
@@ -126,10 +126,3 @@ def _tls(stream: bytes, maps: Maps) -> tuple[bytes, Spans]:
         shown.append((start, min(end, start + max(0, count - place))))
         place += end - start
     return bytes(copy), sorted(span for span in shown if span[0] < span[1])
-
-
-def _begins_hello(fragment: bytes, length: int) -> bool:
-    """RFC 8446 §D.4: behind change_cipher_spec a second hello, after a HelloRetryRequest, is still in clear."""
-    if len(fragment) < 4 or fragment[0] not in (CLIENT_HELLO, SERVER_HELLO):
-        return False
-    return int.from_bytes(fragment[1:4], "big") == length - 4

@@ -128,29 +128,33 @@ def read_frames(payload: bytes) -> Frames:
     frames: list[Frame] = []
     at, end = 0, len(payload)
     while at < end:
-        kind = payload[at]
-        if kind == 0:
-            behind = _PADDING.match(payload, at).end()  # type: ignore[union-attr]
-            frames.append(_new(Padding, (behind - at,)))
-            at = behind
-            continue
-        if kind < 0x40:
-            first = at + 1
-        else:
-            kind, first = read_varint(payload, at)
-            if kind < 0:
-                return Frames(frames, FrameFlaw.CUT, at)
-        read = _READERS.get(kind)
-        if read is None:
-            return Frames(frames, FrameFlaw.UNKNOWN_TYPE, at)
-        frame, behind = read(payload, first, kind)
+        frame, behind = frame_at(payload, at)
         if behind < 0:
             return Frames(frames, frame, at)  # type: ignore[arg-type]
-        if type(frame) is OtherFrame:
-            frame = OtherFrame(kind, behind - at)
         frames.append(frame)  # type: ignore[arg-type]
         at = behind
     return Frames(frames, FrameFlaw.NONE, at)
+
+
+def frame_at(payload: bytes, at: int) -> tuple[Frame | FrameFlaw, int]:
+    """The frame that begins at an offset within a payload and the offset behind it; a flaw and -1 if there is none."""
+    kind = payload[at]
+    if kind == 0:
+        behind = _PADDING.match(payload, at).end()  # type: ignore[union-attr]
+        return _new(Padding, (behind - at,)), behind
+    if kind < 0x40:
+        first = at + 1
+    else:
+        kind, first = read_varint(payload, at)
+        if kind < 0:
+            return _CUT
+    read = _READERS.get(kind)
+    if read is None:
+        return FrameFlaw.UNKNOWN_TYPE, -1
+    frame, behind = read(payload, first, kind)
+    if type(frame) is OtherFrame:
+        frame = OtherFrame(kind, behind - at)
+    return frame, behind
 
 
 def message_in_front(payload: bytes) -> bytes:

@@ -224,6 +224,11 @@ def _seen_elsewhere(view: View) -> Mapping[str, list[Finding]]:
     return found
 
 
+def ids() -> list[str]:
+    """The ids of all patterns whose findings a report may hold: the catalogue's, then those of others."""
+    return [module.PATTERN.id for module in _everything()]
+
+
 def pattern(name: str) -> Pattern:
     """The pattern with this id; raises UsageError where there is none."""
     return _module(name).PATTERN
@@ -242,11 +247,15 @@ def explain(name: str) -> str:
     return "\n".join(lines) + "\n"
 
 
+def _everything() -> tuple[PatternModule, ...]:
+    return (*CATALOGUE, *installed(), *uninstalled())
+
+
 def _module(name: str) -> PatternModule:
-    for module in (*CATALOGUE, *installed(), *uninstalled()):
+    for module in _everything():
         if module.PATTERN.id == name:
             return module
-    hint = did_you_mean(name, [module.PATTERN.id for module in CATALOGUE])
+    hint = did_you_mean(name, ids())
     raise UsageError(f"there is no pattern {name!r}; {hint or '`halfshake explain` lists them'}")
 
 

@@ -7,18 +7,19 @@ made here. Nothing here is escaped yet.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Protocol
 
 from analyzer.columns import Table
-from analyzer.patterns.words import counted, listed, socket_words
+from analyzer.patterns.words import FAMILIES, counted, listed, socket_words
 from analyzer.reports.text import ranges
 
 if TYPE_CHECKING:
     from analyzer.anonymize.anonymizer import Anonymizer
 
 Finding = Mapping[str, Any]
+SocketKey = tuple[str, str, str, int]  # transport, family, address, port
 
 SEVERITIES = ("error", "warning", "info")
 OUTCOMES = ("answered", "refused", "silent", "undetermined")
@@ -115,9 +116,19 @@ class SocketLine:
         return (self.silent + self.refused) / self.judged if self.judged > 0 else 0.0
 
     @property
+    def key(self) -> SocketKey:
+        """What tells it from the other sockets."""
+        return self.transport, self.family, self.address, self.port
+
+    @property
     def text(self) -> str:
         """``192.0.2.80:443``"""
         return socket_words(self.address, self.port)
+
+    @property
+    def words(self) -> str:
+        """``udp 192.0.2.80:443 over IPv4``"""
+        return f"{self.transport} {self.text} over {FAMILIES.get(self.family, self.family)}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +152,11 @@ class Branch:
 
     finding: Finding
     parts: tuple[Branch, ...]
+
+
+def cited_connections(findings: Iterable[Finding]) -> set[str]:
+    """The names of the connections that these findings name."""
+    return {name for finding in findings for name in finding.get("connections") or []}
 
 
 def tree(findings: Sequence[Finding]) -> list[Branch]:

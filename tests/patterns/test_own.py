@@ -15,6 +15,7 @@ from analyzer.exchanges.view import View
 from analyzer.patterns import catalogue, own
 from analyzer.patterns.evidence import attempts_by_socket, finding_of
 from analyzer.patterns.finding import LIKELY, WARNING, Argument, Finding
+from analyzer.reports.checks.accepted import read_config
 from tests.running import call
 
 SHIPPED = '''
@@ -75,6 +76,16 @@ def test_a_package_ships_patterns(package: Path, silent_capture: Path) -> None:
     assert "shipped-pattern" in {each.pattern for each in analyzer.open(silent_capture).findings}
     assert "The page of a shipped pattern." in catalogue.explain("shipped-pattern")
     assert "shipped-pattern" in call("explain").stdout
+
+
+def test_it_can_be_accepted_and_expected_to_be_absent(package: Path, silent_capture: Path, tmp_path: Path) -> None:
+    config = tmp_path / "halfshake.toml"
+    config.write_text('[[accept]]\npattern = "shipped-pattern"\nreason = "it only says hello"\n')
+    assert read_config(config)[0].pattern == "shipped-pattern"
+    done = call("check", silent_capture, "--expect", "no shipped-pattern")
+    assert (done.status, "shipped-pattern" in done.stdout) == (1, True)
+    with pytest.raises(UsageError, match="no pattern 'shiped-pattern'; did you mean 'shipped-pattern'"):
+        catalogue.pattern("shiped-pattern")
 
 
 def test_a_package_that_cannot_be_loaded_is_named(package: Path, silent_capture: Path) -> None:

@@ -78,7 +78,7 @@ def _entry(entry: Mapping[str, Any], where: str) -> Accepted:
     for key in ("pattern", "reason"):
         if key not in entry:
             raise UsageError(f"{where}: {key} is missing; every entry says which pattern, and why")
-    known = [module.PATTERN.id for module in catalogue.CATALOGUE]
+    known = catalogue.ids()
     if entry["pattern"] not in known:
         raise UsageError(f"{where}: no pattern {entry['pattern']!r}; {_nearest(entry['pattern'], known)}")
     family = entry.get("family", "").lower()

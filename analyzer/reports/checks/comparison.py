@@ -12,8 +12,8 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from analyzer.patterns.words import FAMILIES, counted, socket_words
-from analyzer.reports.summary import Analysed, Finding, SocketLine, socket_groups
+from analyzer.patterns.words import FAMILIES, counted
+from analyzer.reports.summary import Analysed, Finding, SocketKey, SocketLine, socket_groups
 from analyzer.reports.text import seconds
 
 WORSE, BETTER, OTHER = "worse", "better", "changed"
@@ -56,18 +56,14 @@ def is_worse(found: list[Change]) -> bool:
     return any(change.direction == WORSE for change in found)
 
 
-def _lines(analysis: Analysed) -> dict[tuple[str, str, str, int], SocketLine]:
-    return {
-        (line.transport, line.family, line.address, line.port): line
-        for group in socket_groups(analysis)
-        for line in group.lines
-    }
+def _lines(analysis: Analysed) -> dict[SocketKey, SocketLine]:
+    return {line.key: line for group in socket_groups(analysis) for line in group.lines}
 
 
 def _socket_changes(before: Analysed, after: Analysed) -> Iterator[Change]:
     old, new = _lines(before), _lines(after)
     for key in sorted(old.keys() | new.keys()):
-        name = _socket(old.get(key) or new[key])
+        name = (old.get(key) or new[key]).words
         if key not in new:
             yield Change(OTHER, "socket", f"vanished: {name}, before {_share(old[key])}")
         elif key not in old:
@@ -167,7 +163,3 @@ def _rate(count: int, total: int) -> str:
 
 def _share(line: SocketLine) -> str:
     return f"answered {_rate(line.answered, line.judged)}" if line.judged else "no attempt that can be judged"
-
-
-def _socket(line: SocketLine) -> str:
-    return f"{line.transport} {socket_words(line.address, line.port)} over {FAMILIES.get(line.family, line.family)}"

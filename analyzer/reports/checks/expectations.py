@@ -22,8 +22,8 @@ from typing import Any
 
 from analyzer.errors import UsageError, did_you_mean
 from analyzer.patterns import catalogue
-from analyzer.patterns.words import FAMILIES, counted, listed, socket_words
-from analyzer.reports.summary import Analysed, Finding, SocketLine, socket_groups
+from analyzer.patterns.words import counted, listed
+from analyzer.reports.summary import Analysed, Finding, SocketKey, SocketLine, socket_groups
 from analyzer.reports.text import seconds
 
 HOLDS, FAILS, UNDECIDED = "holds", "fails", "undecided"
@@ -151,9 +151,9 @@ def _address(text: str) -> str:
 
 def _predicate(text: str, selector: Selector, subject: str, rest: Sequence[str]) -> Expectation:
     if subject == "no":
-        if len(rest) == 1 and rest[0] in ("error", "warning", *(module.PATTERN.id for module in catalogue.CATALOGUE)):
+        known = ["error", "warning", *catalogue.ids()]
+        if len(rest) == 1 and rest[0] in known:
             return Expectation(text, selector, "no", pattern=rest[0])
-        known = ["error", "warning", *(module.PATTERN.id for module in catalogue.CATALOGUE)]
         hint = did_you_mean(rest[0], known) if rest else ""
         raise UsageError(
             f"cannot read the expectation {text!r}: after 'no' comes error, warning or the id of a pattern"
@@ -188,7 +188,7 @@ def check(analysis: Analysed, expectation: Expectation) -> Result:
     compare = OPERATORS[expectation.comparison]
     shares = [(line, getattr(line, expectation.subject)) for line in judged]
     wrong = [(line, n) for line, n in shares if not compare(n / line.judged, expectation.bound)]
-    words = [f"{_socket(line)}: {n:,} of {line.judged:,} {expectation.subject}" for line, n in wrong or shares]
+    words = [f"{line.words}: {n:,} of {line.judged:,} {expectation.subject}" for line, n in wrong or shares]
     return Result(expectation, FAILS if wrong else HOLDS, listed(words, most=5))
 
 
@@ -211,25 +211,17 @@ def _no_finding(analysis: Analysed, expectation: Expectation, judged: Sequence[S
 
 def _latency(analysis: Analysed, expectation: Expectation, judged: Sequence[SocketLine]) -> Result:
     compare, measured = OPERATORS[expectation.comparison], dict(_latencies(analysis, QUANTILES[expectation.subject]))
-    known = [(line, measured[_key(line)]) for line in judged if not math.isnan(measured.get(_key(line), math.nan))]
+    known = [(line, measured[line.key]) for line in judged if not math.isnan(measured.get(line.key, math.nan))]
     if not known:
         return Result(expectation, UNDECIDED, "no attempt was answered, so there is no time of a reply")
     wrong = [(line, value) for line, value in known if not compare(value, expectation.bound)]
-    words = [f"{_socket(line)}: {expectation.subject} {seconds(value)}" for line, value in wrong or known]
+    words = [f"{line.words}: {expectation.subject} {seconds(value)}" for line, value in wrong or known]
     return Result(expectation, FAILS if wrong else HOLDS, listed(words, most=5))
 
 
-def _latencies(analysis: Analysed, column: str) -> Iterator[tuple[tuple[str, str, str, int], float]]:
+def _latencies(analysis: Analysed, column: str) -> Iterator[tuple[SocketKey, float]]:
     for row in analysis.sockets.rows():
         yield (row["transport"], row["family"], row["address"], row["port"]), row[column]
-
-
-def _key(line: SocketLine) -> tuple[str, str, str, int]:
-    return line.transport, line.family, line.address, line.port
-
-
-def _socket(line: SocketLine) -> str:
-    return f"{line.transport} {socket_words(line.address, line.port)} over {FAMILIES.get(line.family, line.family)}"
 
 
 def verdict_of_all(results: Sequence[Result]) -> str:

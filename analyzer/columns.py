@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -139,6 +139,10 @@ class Table:
             block = chosen[begin : begin + _BLOCK]
             for values in zip(*[self.at(name, block) for name in names], strict=True):
                 yield dict(zip(names, values, strict=True))
+
+    def rows_with(self, name: str, wanted: Container[Any]) -> list[int]:
+        """The indices of the rows whose value in a column is one of those wanted."""
+        return [row for row, value in enumerate(self[name].tolist()) if value in wanted]
 
     def take(self, rows: NDArray[np.int64]) -> Table:
         """The table of the given rows alone."""

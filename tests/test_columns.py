@@ -90,6 +90,13 @@ def test_a_column_that_two_threads_read_is_made_once() -> None:
     assert made == ["text"]
 
 
+def test_rows_are_found_by_their_value() -> None:
+    made, computed = table(12)
+    assert made.rows_with("text", {"3", "11", "12"}) == [3, 11]
+    assert made.rows_with("text", ()) == []
+    assert not computed
+
+
 @pytest.mark.parametrize("chosen", [[], [2, 0], [1, 1]])
 def test_some_rows_of_a_table_are_a_table(chosen: list[int]) -> None:
     whole, computed = table(3)

@@ -78,7 +78,7 @@ def crosscheck(
     named = {name for names in chosen.values() for name in names}
     packets = _packets(analysis, named)
     dissected = _dissected(analysis, packets, keylog)
-    rows = [row for row, name in enumerate(analysis.connections["connection"].tolist()) if name in named]
+    rows = analysis.connections.rows_with("connection", named)
     opinions: dict[str, list[Opinion]] = {}
     for values in zip(*(analysis.connections.at(name, rows) for name in _COLUMNS), strict=True):
         row = dict(zip(_COLUMNS, values, strict=True))
@@ -90,8 +90,7 @@ def _packets(analysis: Analysis, named: set[str]) -> dict[str, list[dict[str, An
     """The first selected packets of these connections, without what others say about them (ICMP)."""
     table = analysis.packets
     of: dict[str, list[dict[str, Any]]] = {name: [] for name in named}
-    names = table["connection"].tolist() if named else []
-    for row in table.rows([row for row, name in enumerate(names) if name in named]):
+    for row in table.rows(table.rows_with("connection", named)):
         mine = of[row["connection"]]
         if row["direction"] and len(mine) < MOST_PACKETS:
             mine.append(row)

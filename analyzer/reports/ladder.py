@@ -100,8 +100,7 @@ def ladders_of(analysis: Analysed, connections: Iterable[str], *, brief: bool = 
     wanted = set(connections)
     if not wanted:
         return {}
-    table = analysis.connections
-    rows = [row for row, name in enumerate(table["connection"].tolist()) if name in wanted]
+    rows = analysis.connections.rows_with("connection", wanted)
     packets = _packets_of(analysis, wanted, "headers" if brief else "detail")
     names = [capture["name"] for capture in analysis.document["captures"]]
     of = names if len(names) > 1 else [""]
@@ -125,7 +124,7 @@ def _rows(analysis: Analysed, rows: Sequence[int], names: Sequence[str]) -> Iter
 
 def _packets_of(analysis: Analysed, wanted: set[str], detail: str) -> dict[str, list[tuple[Any, ...]]]:
     table = analysis.packets
-    rows = [row for row, name in enumerate(table["connection"].tolist()) if name in wanted]
+    rows = table.rows_with("connection", wanted)
     columns = [table.at(name, rows) for name in ("connection", *_PACKET_COLUMNS, detail)]
     packets: dict[str, list[tuple[Any, ...]]] = {}
     for name, *values in zip(*columns, strict=True):

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from analyzer.reports.evidence.contrast import compared_with
-from analyzer.reports.summary import Analysed, Finding
+from analyzer.reports.summary import Analysed, Finding, cited_connections
 from analyzer.reports.text import visible
 
 Record = tuple[int, int]  # (capture index, record number)
@@ -39,8 +39,7 @@ class Chosen:
 def chosen_records(analysis: Analysed, findings: Sequence[Finding]) -> Chosen:
     """The records that prove these findings, each with what it is to them."""
     compared = {finding["id"]: compared_with(analysis, finding) for finding in findings}
-    named = {name for finding in findings for name in finding.get("connections") or []}
-    named.update(*compared.values())
+    named = cited_connections(findings).union(*compared.values())
     packets = _Packets(analysis, findings, named)
     reasons: dict[Record, list[str]] = {}
     size, left_out = 0, set()
@@ -136,7 +135,7 @@ def _roles(analysis: Analysed, findings: Sequence[Finding], named: Set[str]) -> 
     """Requests, their repeats and replies, of these connections and of questions that the findings cite."""
     roles: dict[Record, str] = {}
     table = analysis.connections
-    rows = [row for row, name in enumerate(table["connection"].tolist()) if name in named]
+    rows = table.rows_with("connection", named)
     columns = ("connection", "capture", "reply_record", "request_records", "transport")
     for name, capture, reply, requests, transport in zip(*(table.at(column, rows) for column in columns), strict=True):
         _exchange(roles, f"{name} {transport} ", requests, (capture, reply))

@@ -7,9 +7,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from analyzer.capture.pcap import FILE_HEADER_BYTES, LONGEST_RECORD, MAGICS, RECORD_HEADER_BYTES
 from analyzer.capture.source import open_captures
 from analyzer.capture.writer import NewInterface, NewRecord
+from analyzer.reports.evidence.chosen import Record
 from analyzer.reports.text import visible
 
-Record = tuple[int, int]  # (capture index, record number)
 _FIRST_BYTES = 4096
 _NANOSECONDS = 1_000_000_000
 

@@ -142,8 +142,7 @@ def _practise() -> None:
 
 def _copy(analysis: Analysed) -> _Copy:
     named = {*telling(analysis), first_connection(analysis)} if _needs_packets(analysis) else set()
-    packets = analysis.packets if named else None
-    mine = [] if packets is None else [row for row, name in enumerate(packets["connection"].tolist()) if name in named]
+    mine = analysis.packets.rows_with("connection", named)
     exchanges = analysis.exchanges
     questions = np.flatnonzero((exchanges["kind"] == "dns") & (exchanges["transport"] == "udp")).tolist()
     return _Copy(

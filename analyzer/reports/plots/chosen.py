@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from analyzer.errors import UsageError
 from analyzer.reports.summary import Analysed, Finding, SocketGroup, SocketLine, socket_groups
+from analyzer.reports.text import nanoseconds
 
 _TRANSPORTS = {"quic": "udp", "udp": "udp", "tcp": "tcp"}
 
@@ -64,14 +65,22 @@ def faults(analysis: Analysed) -> list[Finding]:
     return [each for each in findings if each["severity"] in ("error", "warning") and not each.get("accepted")]
 
 
-def onsets(analysis: Analysed) -> dict[tuple[str, str, int], int]:
+def onsets_of(analysis: Analysed, lines: Sequence[SocketLine]) -> list[int]:
+    """When each of these sockets fell silent, else when the first fault about it began (ns); -1: neither."""
+    began = _onsets(analysis)
+    return [
+        began.get((line.transport, line.address, line.port), -1) if line.onset == -1 else line.onset for line in lines
+    ]
+
+
+def _onsets(analysis: Analysed) -> dict[tuple[str, str, int], int]:
     """When faults of one socket began (ns), the first of each, by transport, address and port."""
     found: dict[tuple[str, str, int], int] = {}
     for finding in faults(analysis):
         server = finding.get("server") or {}
         if finding.get("onset") and server.get("port") is not None:
             key = (finding.get("transport") or "", server["address"], server["port"])
-            found.setdefault(key, int(np.datetime64(finding["onset"].removesuffix("Z"), "ns").astype(np.int64)))
+            found.setdefault(key, nanoseconds(finding["onset"]))
     return found
 
 

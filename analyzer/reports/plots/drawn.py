@@ -12,7 +12,7 @@ from analyzer.reports.plots.ports import SPLITS, port_outcomes
 from analyzer.reports.plots.style import svg_of
 from analyzer.reports.plots.timeline import timeline
 from analyzer.reports.plots.waterfall import telling, waterfall
-from analyzer.reports.summary import Analysed
+from analyzer.reports.summary import Analysed, cited_connections
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -40,7 +40,7 @@ def _has(pattern: str) -> Callable[[Analysed], bool]:
 
 def _began(analysis: Analysed) -> bool:
     """A fault is about connections that were answered, and yet it is one: how far they came tells."""
-    named = {name for finding in faults(analysis) for name in finding.get("connections") or []}
+    named = cited_connections(faults(analysis))
     if not named:
         return False
     table = analysis.connections

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 MOST_STEPS = 400  # of a curve: more are told apart by nobody
 _LABEL_HEIGHT = 13.0  # of two lines of small print, in per cent of the axis
 _LINES = {"udp": "-", "tcp": (0, (5, 2))}
-_TRANSPORTS = {"udp": "UDP", "tcp": "TCP"}
 _DECADES = {-6: "1 µs", -5: "10 µs", -4: "100 µs", -3: "1 ms", -2: "10 ms", -1: "100 ms", 0: "1 s", 1: "10 s"}
 
 
@@ -82,7 +81,7 @@ def _draw(ax: Axes, curves: dict[tuple[str, str], tuple[NDArray[np.float64], int
         y = np.concatenate([[0.0], 100.0 * (places + 1) / judged, [100.0 * len(latencies) / judged]])
         look: dict[str, Any] = {"color": FAMILY_COLOURS.get(family, INK), "linestyle": _LINES.get(transport, "-")}
         ax.plot(x, y, drawstyle="steps-post", linewidth=2, clip_on=False, **look)
-        words = f"{_TRANSPORTS.get(transport, transport)} {family_words(family)}: {len(latencies):,} of {judged:,}"
+        words = f"{transport.upper()} {family_words(family)}: {len(latencies):,} of {judged:,}"
         words += f"\nmedian {seconds(float(np.median(latencies)))}" if len(latencies) else "\nnever answered"
         ends.append((float(y[-1]), words, look["color"]))
     _ends(ax, ends)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from analyzer.patterns.words import counted
-from analyzer.reports.plots.chosen import attempts_on, faults, groups_of, onsets
+from analyzer.reports.plots.chosen import attempts_on, faults, groups_of, onsets_of
 from analyzer.reports.plots.style import (
     COLOURS,
     MARKS,
@@ -51,8 +51,7 @@ def port_outcomes(analysis: Analysed, *, server: str = "", ax: Axes | None = Non
         if line is None:
             empty(axes, "no connection attempt in this capture")
         else:
-            began = onsets(analysis).get((line.transport, line.address, line.port), -1)
-            _draw(axes, analysis, line, onset=began if line.onset == -1 else line.onset)
+            _draw(axes, analysis, line, onset=onsets_of(analysis, [line])[0])
     return axes
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analyzer.patterns.words import counted
-from analyzer.reports.plots.chosen import attempts_on, onsets
+from analyzer.reports.plots.chosen import attempts_on, onsets_of
 from analyzer.reports.plots.style import (
     CHARACTER,
     COLOURS,
@@ -26,6 +26,7 @@ from analyzer.reports.plots.style import (
     bare,
     clock,
     drawing_on,
+    empty,
     family_words,
     legend,
     plain,
@@ -33,7 +34,7 @@ from analyzer.reports.plots.style import (
     titled,
 )
 from analyzer.reports.summary import OUTCOMES, Analysed, SocketLine, share_text, socket_groups
-from analyzer.reports.text import utc
+from analyzer.reports.text import nanoseconds, utc
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -89,27 +90,26 @@ def _draw(analysis: Analysed, ax: Axes, lines: list[SocketLine], *, left_out: in
     present = {str(outcome) for row in rows for outcome in np.unique(row.outcome)}
     legend(ax, [ax.scatter([], [], label=WORDS[name], **MARKS[name]) for name in OUTCOMES if name in present])
     if not rows:
-        ax.text(0.5, 0.5, "no connection attempt in this capture", transform=ax.transAxes, ha="center", va="center")
+        empty(ax, "no connection attempt in this capture")
 
 
 def _span(analysis: Analysed) -> tuple[int, int]:
     """First and last time of the captures in ns; of the attempts where the captures have none; 0, 0 without any."""
     captures = analysis.document["captures"]
     texts = [capture[key] for capture in captures for key in ("first_time", "last_time") if capture.get(key)]
-    times = [int(np.datetime64(text.removesuffix("Z"), "ns").astype(np.int64)) for text in texts]
+    times = [nanoseconds(text) for text in texts]
     asked = analysis.connections["request_time"]
     times += [int(time) for time in (asked[asked != -1][[0, -1]] if (asked != -1).any() else [])]
     return (min(times), max(times)) if times else (0, 0)
 
 
 def _rows(analysis: Analysed, lines: list[SocketLine], first: int) -> list[_Row]:
-    attempts, began = attempts_on(analysis, lines), onsets(analysis)
+    attempts = attempts_on(analysis, lines)
     made = []
-    for number, line in enumerate(lines):
+    for number, (line, onset) in enumerate(zip(lines, onsets_of(analysis, lines), strict=True)):
         mine = attempts.of(number)
         asked = (mine.asked - first) / 1e9
         repeated = np.maximum((mine.last_asked - first) / 1e9, asked)
-        onset = began.get((line.transport, line.address, line.port), -1) if line.onset == -1 else line.onset
         made.append(_Row(line, asked, repeated, mine.outcome, onset))
     return made
 

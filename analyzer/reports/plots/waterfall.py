@@ -88,13 +88,11 @@ def telling(analysis: Analysed) -> list[str]:
 
 def _rows(analysis: Analysed, names: Sequence[str]) -> list[_Row]:
     packets, table = analysis.packets, analysis.connections
-    place = {name: number for number, name in enumerate(names)}
-    chosen = [row for row, name in enumerate(packets["connection"].tolist()) if name in place]
     of: dict[str, list[int]] = {name: [] for name in names}
-    for row in chosen:
+    for row in packets.rows_with("connection", of):
         if len(of[packets["connection"][row]]) < MOST_PACKETS:
             of[packets["connection"][row]].append(row)
-    rows = [row for row, name in enumerate(table["connection"].tolist()) if name in place]
+    rows = table.rows_with("connection", of)
     made = {}
     for values in zip(*(table.at(name, rows) for name in _COLUMNS), strict=True):
         name, transport, family, server = values

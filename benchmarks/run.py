@@ -25,7 +25,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.measuring import Measured, measure, medians, warm  # noqa: E402  (the folder is no installed package)
+from benchmarks.measuring import Measured, measure, warm  # noqa: E402  (the folder is no installed package)
 
 WORK = ROOT / "benchmarks" / "work"
 RESULTS = ROOT / "benchmarks" / "RESULTS.md"
@@ -45,8 +45,7 @@ WANTED_PEAK_MB = 600
 WANTED_GROWTH = 1.15
 WANTED_S = {"halfshake --version": 0.15, f"capture of {SMALL_RECORDS} packets": 1.0, "first compilation": 10.0}
 
-Arguments = list[str | Path]
-Command = Callable[[Path], Arguments]
+Command = Callable[[Path], list[str | Path]]
 
 
 @dataclass(slots=True)
@@ -72,7 +71,7 @@ def peers() -> dict[str, Command]:
     return {name: command for name, command in programs.items() if name in found}
 
 
-def halfshake(file: Path) -> Arguments:
+def halfshake(file: Path) -> list[str | Path]:
     """The command that is compared."""
     return [HALFSHAKE, "analyze", "--json", file]
 
@@ -87,7 +86,7 @@ def make(name: str, *, again: bool) -> Path:
     return filename
 
 
-def checked(command: Arguments, environment: dict[str, str] | None = None) -> Measured:
+def checked(command: list[str | Path], environment: dict[str, str] | None = None) -> Measured:
     """A run that must end well: a figure of a failed run is no figure."""
     measured = measure(command, environment)
     if measured.status:
@@ -98,7 +97,11 @@ def checked(command: Arguments, environment: dict[str, str] | None = None) -> Me
 def compare(name: str, peer: str, command: Command, pairs: int, results: Results) -> None:
     """Alternated pairs of halfshake and a peer on one workload."""
     file = WORK / f"{name}.pcap"
-    ours, theirs = in_pairs(halfshake(file), command(file), pairs)
+    ours: list[Measured] = []
+    theirs: list[Measured] = []
+    for turn in range(pairs):
+        for first in (turn % 2 == 0, turn % 2 == 1):
+            (ours if first else theirs).append(checked(halfshake(file) if first else command(file)))
     results.peaks.setdefault(name, []).extend(run.peak_mb for run in ours)
     ratios = [ratio_of(ours, theirs, figure) for figure in range(3)]
     wanted = WANTED_WALL.get((name, peer))
@@ -118,15 +121,6 @@ def alone(name: str, peer: str, command: Command, runs: int, results: Results) -
     say(results.pairs[-1])
 
 
-def in_pairs(ours: Arguments, theirs: Arguments, pairs: int) -> tuple[list[Measured], list[Measured]]:
-    """Runs of two commands in alternated pairs: each is the first of every other pair."""
-    runs: tuple[list[Measured], list[Measured]] = ([], [])
-    for turn in range(pairs):
-        for which in (turn % 2, 1 - turn % 2):
-            runs[which].append(checked((ours, theirs)[which]))
-    return runs
-
-
 def ratio_of(ours: list[Measured], theirs: list[Measured], figure: int) -> float:
     """Median over the pairs of our figure over theirs."""
     pairs = zip(ours, theirs, strict=True)
@@ -135,8 +129,8 @@ def ratio_of(ours: list[Measured], theirs: list[Measured], figure: int) -> float
 
 def cells(runs: list[Measured]) -> str:
     """Median wall and processor seconds, and the largest peak."""
-    wall, cpu, peak = medians(runs)
-    return f"{wall:.2f} s, {cpu:.2f} s, {peak:.0f} MB"
+    wall, cpu = (statistics.median(run[figure] for run in runs) for figure in range(2))
+    return f"{wall:.2f} s, {cpu:.2f} s, {max(run.peak_mb for run in runs):.0f} MB"
 
 
 def per_pair(ratios: list[float]) -> str:

@@ -6,17 +6,15 @@ Every text goes through ``visible`` (no control or bidirectional characters) and
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from analyzer.reports.summary import cited_records, since
-from analyzer.reports.text import clipped, code, prose, visible
+from analyzer.reports.text import clipped, code, prose, visible, web_address
 
 if TYPE_CHECKING:
     from markupsafe import Markup
 
-_URL = re.compile(r"https?://[\w./#?=&%~+:-]+")
 _COLOURS = {"error": "#b35900", "warning": "#8a6d00", "info": "#57606a", "good": "#0b6e4f", "unknown": "#57606a"}
 _BADGE = '<b style="color:{}">{}</b>'
 
@@ -109,8 +107,8 @@ def _facts(finding: Document, captures: Sequence[Document]) -> Iterator[tuple[st
 def _cause_html(cause: Mapping[str, Any]) -> Markup:
     from markupsafe import Markup
 
-    url, name = str(cause.get("url") or ""), _text(str(cause.get("incident") or ""))
-    shown = Markup('<a href="{}">{}</a>').format(url, name) if _URL.fullmatch(url) else name
+    url, name = web_address(cause.get("url")), _text(str(cause.get("incident") or ""))
+    shown = Markup('<a href="{}">{}</a>').format(url, name) if url else name
     fit = _text(str(cause.get("fit") or "possible"))
     fix = _text(str(cause.get("fix") or cause.get("workaround") or ""))
     return Markup("<li><b>known cause, {}</b> {}: {}</li>").format(fit, shown, fix)
@@ -121,8 +119,8 @@ def finding_markdown(finding: Document, captures: Sequence[Document]) -> str:
     lines = [f"**{finding['id']} {finding['severity']}**: {prose(finding['title'])}", "", prose(finding["because"]), ""]
     lines += [f"- {name}: {prose(words)}" for name, words in _facts(finding, captures)]
     for cause in finding["causes"]:
-        url = str(cause.get("url") or "")
-        link = f" <{url}>" if _URL.fullmatch(url) else ""
+        url = web_address(cause.get("url"))
+        link = f" <{url}>" if url else ""
         lines.append(
             f"- known cause, {prose(str(cause.get('fit') or 'possible'))}: {prose(str(cause['incident']))}{link}"
         )

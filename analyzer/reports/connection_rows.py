@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from analyzer.patterns.words import FAMILIES, socket_words
 from analyzer.reports.ladder import Ladder, ending, first_steps, ladders_of
-from analyzer.reports.summary import Analysed
+from analyzer.reports.summary import Analysed, cited_connections
 from analyzer.reports.text import seconds, visible
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def connection_rows(analysis: Analysed) -> Rows:
     columns = [table.at(name, chosen) for name in _COLUMNS]
     times = np.datetime_as_string(table["first_time"][chosen].astype("datetime64[ns]")).tolist()
     failed = {name for name, outcome in zip(columns[0], columns[_OUTCOME], strict=True) if outcome != "answered"}
-    told = failed | cited_connections(analysis)
+    told = failed | cited_connections(analysis.document["findings"])
     ladders = ladders_of(analysis, [name for name in columns[0] if name in told])
     ladders |= ladders_of(analysis, [name for name in columns[0] if name not in told], brief=True)
     cells, words = _Cells(), dict[str, int]()
@@ -70,14 +70,9 @@ def connection_rows(analysis: Analysed) -> Rows:
     return Rows(rows, list(words))
 
 
-def cited_connections(analysis: Analysed) -> set[str]:
-    """The connections that findings name."""
-    return {name for finding in analysis.document["findings"] for name in finding.get("connections") or []}
-
-
 def _chosen(analysis: Analysed) -> NDArray[np.int64]:
     table = analysis.connections
-    cited = cited_connections(analysis)
+    cited = cited_connections(analysis.document["findings"])
     is_cited = np.array([name in cited for name in table["connection"].tolist()], dtype=np.bool_)
     rank = np.where(is_cited, 0, np.where(table["outcome"] == "answered", 2, 1))
     return np.sort(np.argsort(rank, kind="stable")[:MOST_CONNECTIONS])

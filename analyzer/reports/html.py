@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import hashlib
-import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,7 +34,7 @@ from analyzer.reports.summary import (
     untold,
     verdict_of,
 )
-from analyzer.reports.text import marked, seconds, utc, visible
+from analyzer.reports.text import marked, seconds, utc, visible, web_address
 
 if TYPE_CHECKING:
     from markupsafe import Markup
@@ -43,7 +42,6 @@ if TYPE_CHECKING:
 MOST_GROUPS = 12
 MOST_SOCKETS = 5_000
 _TEMPLATES = Path(__file__).parent / "templates"
-_URL = re.compile(r"https?://[\w./#?=&%~+:-]+")
 _PLOT_TITLES = {
     "timeline": "Attempts and answers over time, a row per server socket and address family",
     "reply-latency": "Share of attempts answered within a time, a curve per transport and address family",
@@ -77,7 +75,7 @@ def html_of(
         "utc": utc,
         "count": lambda number: f"{number:,}",
     }
-    environment.filters |= {"since": since, "share": share_text, "link": _link, "bars": _bars}
+    environment.filters |= {"since": since, "share": share_text, "link": web_address, "bars": _bars}
     template = environment.get_template("report.html")
     content = _content(analysis, rows or connection_rows(analysis))
     drawn = drawn_as_svg(analysis) if svgs is None else svgs()
@@ -96,11 +94,6 @@ def _sentence(text: str) -> Markup:
 
     pieces = [Markup("<code>{}</code>").format(piece) if is_code else escape(piece) for is_code, piece in marked(text)]
     return Markup("").join(pieces)
-
-
-def _link(url: str | None) -> str:
-    """The address of a page on the web, "" for anything else."""
-    return url if url and _URL.fullmatch(url) else ""
 
 
 def _bars(line: SocketLine) -> list[tuple[str, float, float]]:
@@ -171,6 +164,6 @@ def _socket_rows(analysis: Analysed, groups: Sequence[SocketGroup]) -> Iterator[
     keys = zip(*(table[name].tolist() for name in ("transport", "family", "address", "port")), strict=True)
     places = {key: place for place, key in enumerate(keys)}
     lines = [line for group in groups for line in group.lines][:MOST_SOCKETS]
-    chosen = [places[line.transport, line.family, line.address, line.port] for line in lines]
+    chosen = [places[line.key] for line in lines]
     for line, row in zip(lines, table.rows(chosen), strict=True):
         yield {**row, "line": line}

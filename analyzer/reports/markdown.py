@@ -31,7 +31,7 @@ from analyzer.reports.summary import (
     untold,
     verdict_of,
 )
-from analyzer.reports.text import code, prose, seconds, visible
+from analyzer.reports.text import code, prose, seconds, visible, web_address
 
 MOST_SOCKETS = 24
 MOST_FINDINGS = 10
@@ -39,7 +39,6 @@ MOST_CAUSES = 2
 MOST_LIMITS = 5
 MOST_STEPS = 12  # of a ladder
 
-_URL = re.compile(r"https?://[\w./#?=&%~+:-]+")
 _LABELS = {"undetermined": "not judged"}
 
 
@@ -203,8 +202,8 @@ def _argument(finding: Finding, *, full: bool) -> Iterator[str]:
 
 
 def _cause(cause: Mapping[str, Any], *, full: bool) -> Iterator[str]:
-    url = str(cause.get("url") or "")
-    link = f": <{url}>" if _URL.fullmatch(url) else ""
+    url = web_address(cause.get("url"))
+    link = f": <{url}>" if url else ""
     yield f"- Known cause, {prose(str(cause.get('fit') or 'possible'))}: {prose(str(cause.get('incident')))}{link}"
     if cause.get("confirm"):
         yield f"  - Confirm: {prose(str(cause['confirm']))}"

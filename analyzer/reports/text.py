@@ -2,7 +2,8 @@
 
 A server name may hold terminal escapes, an interface description may hold Markdown, a file name may turn the
 reading direction. ``visible`` is for terminals and is part of every other door; ``code`` and ``prose`` are for
-Markdown, ``csv_cell`` for spreadsheets, ``json_text`` for JSON. HTML is escaped by jinja2 (``html.py``).
+Markdown, ``csv_cell`` for spreadsheets, ``json_text`` for JSON. HTML is escaped by jinja2 (``html.py``), and by
+markupsafe where rows are written without a template (``connection_rows.py``).
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ _PLAIN_WORD = re.compile(r"[^\W_]+(?:['’/+-]+[^\W_]+)*%?|\d+(?:[.,]\d+)*%?|[-�
 _LINKED_WORD = re.compile(r"(?=.*\d)[0-9a-f]{7,40}|gh-\d+", re.IGNORECASE)
 _LIST_MARK = re.compile(r"^(?:\d+[.)]|[-+])(?=\s|$)")
 _COMMAND = re.compile("`([^`]+)`")
+_URL = re.compile(r"https?://[\w./#?=&%~+:-]+")
 _PUNCTUATED = re.compile(r"""(["'“„(]*)(.*?(?:\(\))?)(["'”).,;:!?]*)""", re.DOTALL)
 
 
@@ -88,6 +90,11 @@ def _word(word: str, cell: bool) -> str:
     return f"{before}{code(middle, cell=cell)}{after}"
 
 
+def web_address(url: str | None) -> str:
+    """The address of a page on the web, "" for anything else: what a link may lead to."""
+    return url if url and _URL.fullmatch(url) else ""
+
+
 def csv_cell(text: str) -> str:
     """The text for a CSV file: printable, and with an apostrophe in front where a spreadsheet would calculate."""
     return ("'" if _FORMULA.match(text) else "") + visible(text)
@@ -144,6 +151,11 @@ def _finite(value: Any) -> Any:
 def utc(time_ns: int) -> str:
     """``2026-11-21T23:05:21.246008000Z``; "" for -1 (none)."""
     return "" if time_ns == -1 else f"{np.datetime64(int(time_ns), 'ns')}Z"
+
+
+def nanoseconds(time: str) -> int:
+    """A time as ``utc`` writes it in ns since 1970."""
+    return int(np.datetime64(time.removesuffix("Z"), "ns").astype(np.int64))
 
 
 def seconds(value: float) -> str:

@@ -149,15 +149,20 @@ def is_packed(head: bytes) -> bool:
 def written_whole(path: str | Path) -> Iterator[BinaryIO]:
     """A binary file that takes the place of ``path`` when the block ends without an error, and not before.
 
-    Raises OSError where the file system does not let us write.
+    It is made beside its place under a name that did not exist, and renamed. Raises OSError where the file system does
+    not let us write.
     """
     path = Path(path)
-    partial = path.with_name(f".{path.name}.partial-{os.getpid()}")
-    try:
-        with partial.open("wb") as file:
+    partial = path.with_name(f".{path.name[:200]}.partial-{os.getpid()}")
+    if not partial.is_symlink():
+        partial.unlink(missing_ok=True)  # of a process with our number that was killed: in a container the next has it
+    # Whoever can write here could have put a link there: made by us, or nothing is written.
+    with partial.open("xb") as file:
+        try:
             yield file
             file.flush()
             os.fsync(file.fileno())
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
+            partial.replace(path)
+        except BaseException:
+            partial.unlink(missing_ok=True)
+            raise

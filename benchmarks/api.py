@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.measuring import Measured, warm  # noqa: E402  (the folder is no installed package)
-from benchmarks.run import cells, checked, halfshake, holds, make, processor, ratio_of  # noqa: E402
+from benchmarks.run import cells, checked, halfshake, holds, in_pairs, make, processor, ratio_of  # noqa: E402
 
 RESULTS = ROOT / "benchmarks" / "API.md"
 PAIRS = 5
@@ -48,19 +48,6 @@ capture = analyzer.open(sys.argv[1])
 {question}
 print(time.perf_counter() - began)
 """
-
-
-def in_pairs(file: Path, pairs: int) -> tuple[list[Measured], list[Measured]]:
-    """Runs of a fresh Python and of the command, in turn."""
-    in_python: list[Measured] = []
-    command: list[Measured] = []
-    for turn in range(pairs):
-        for is_python in (turn % 2 == 0, turn % 2 == 1):
-            if is_python:
-                in_python.append(checked([sys.executable, "-c", TABLES, file]))
-            else:
-                command.append(checked(halfshake(file)))
-    return in_python, command
 
 
 def save_many(file: Path, saved: Path, count: int) -> None:
@@ -142,7 +129,7 @@ def main() -> None:
     file = make("mix", again=False)
     warm(file)
     checked(halfshake(file))  # compiles the kernels
-    in_python, command = in_pairs(file, PAIRS)
+    in_python, command = in_pairs([sys.executable, "-c", TABLES, file], halfshake(file), PAIRS)
     print(f"in Python {cells(in_python)}; the command {cells(command)}", flush=True)
     with tempfile.TemporaryDirectory() as folder:
         saved = Path(folder) / "many.scan"

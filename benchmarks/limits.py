@@ -21,10 +21,9 @@ sys.path.insert(0, str(ROOT))
 
 from benchmarks.hostile.cases import CASES, Case  # noqa: E402  (the folder is no installed package)
 from benchmarks.measuring import Measured, measure, warm  # noqa: E402
+from benchmarks.run import WORK, halfshake  # noqa: E402
 
-WORK = ROOT / "benchmarks" / "work"
 PAGE = ROOT / "docs" / "limits.md"
-HALFSHAKE = [Path(sys.executable).parent / "halfshake", "analyze", "--json", "--quiet"]
 MARKS = "<!-- measured -->", "<!-- /measured -->"
 
 #: What a file may take: so much in any case, and so much for each MB of it; never more memory than that.
@@ -50,7 +49,7 @@ def run(case: Case, scale: float) -> str:
     warm(path)
     size = path.stat().st_size
     try:
-        taken = measure([*HALFSHAKE, path])
+        taken = measure([*halfshake(path), "--quiet"])
     finally:
         path.unlink()
     line = line_of(case, size, taken)

@@ -7,6 +7,7 @@ import subprocess
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import median
 from typing import NamedTuple
 
 SAMPLE_S = 0.005
@@ -49,8 +50,8 @@ def _tree_bytes(process: int) -> int:
     """Resident bytes of a process and all its descendants; of a single process, the most that it ever had."""
     family = _family(process)
     if len(family) == 1:
-        return max(_resident(process), _high_water(process))
-    return sum(map(_resident, family))
+        return max(resident_bytes(process), peak_bytes(process))
+    return sum(map(resident_bytes, family))
 
 
 def _family(process: int) -> list[int]:
@@ -66,19 +67,26 @@ def _family(process: int) -> list[int]:
     return found
 
 
-def _resident(process: int) -> int:
+def resident_bytes(process: int | str = "self") -> int:
+    """Resident memory of a process, 0 where it ended."""
     try:
         return int(Path(f"/proc/{process}/statm").read_text().split()[1]) * PAGE
     except (OSError, IndexError):
         return 0
 
 
-def _high_water(process: int) -> int:
+def peak_bytes(process: int | str = "self") -> int:
+    """The most resident memory that a process ever had, 0 where it ended."""
     try:
         status = Path(f"/proc/{process}/status").read_text()
     except OSError:
         return 0
     return next((int(line.split()[1]) * 1024 for line in status.splitlines() if line.startswith("VmHWM:")), 0)
+
+
+def medians(runs: Sequence[Measured]) -> tuple[float, float, float]:
+    """Median wall and processor seconds, and the largest peak in MB."""
+    return median(run.wall_s for run in runs), median(run.cpu_s for run in runs), max(run.peak_mb for run in runs)
 
 
 def warm(filename: Path) -> None:

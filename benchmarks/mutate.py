@@ -24,20 +24,13 @@ sys.path.insert(0, str(Path(__file__).parents[1]))
 from analyzer.capture.source import open_captures
 from analyzer.events.scan import scan
 from analyzer.wire.certificates import read_certificate
-from analyzer.wire.checksums import transport_checksum_wrong
-from analyzer.wire.icmp import read_quoted
 from analyzer.wire.keylog import read_keylog
-from analyzer.wire.neighbours import read_arp, read_ndp
-from analyzer.wire.quic.crypto_stream import CryptoStream
-from analyzer.wire.quic.frames import Crypto, read_frames
+from analyzer.wire.neighbours import read_ndp
 from analyzer.wire.quic.header import read_datagram
-from analyzer.wire.quic.protection import initial_keys, open_packet
-from analyzer.wire.quic.split import INITIAL, Datagrams, quic_packets
-from analyzer.wire.quic.transport_parameters import read_transport_parameters
-from analyzer.wire.tls import handshake_messages, read_records
-from analyzer.wire.tls_hello import read_client_hello, read_server_hello
+from analyzer.wire.quic.split import Datagrams, quic_packets
+from analyzer.wire.tls import read_records
+from fuzz.targets import CAPTURES, clear_initials, control, frames, hello
 
-CAPTURES = Path(__file__).parents[1] / "captures"
 BATCH = 2000
 ALPHABET = (0, 1, 0x3F, 0x40, 0x7F, 0x80, 0xBF, 0xC0, 0xFF)
 
@@ -53,11 +46,7 @@ def originals() -> tuple[list[bytes], list[bytes]]:
             packet = scanned.row_bytes(row)
             packets.add(packet)
             payload = packet[max(int(scanned.rows.header[row]), 0) :]
-            for part in read_datagram(payload, 0, len(payload), len(payload)):
-                keys = initial_keys(part.version, part.dcid) if part.kind == INITIAL else None
-                if keys is not None:
-                    whole = payload[part.start : part.end]
-                    clear.add(open_packet(whole, part.payload_offset - part.start, keys.client).payload.rstrip(b"\0"))
+            clear.update(each.rstrip(b"\0") for each in clear_initials(payload))
     return sorted(packets), sorted(clear - {b""})
 
 
@@ -82,39 +71,16 @@ def mutated(original: bytes, chance: random.Random) -> bytes:
     return bytes(b)
 
 
-def read_clear(payload: bytes) -> None:
-    """What follows the removal of protection."""
-    stream = CryptoStream()
-    for frame in read_frames(payload).frames:
-        if type(frame) is Crypto:
-            stream.add(frame.offset, frame.piece)
-    prefix = stream.prefix()
-    hello = read_client_hello(prefix)
-    if hello is not None and hello.transport_parameters is not None:
-        read_transport_parameters(hello.transport_parameters)
-    read_server_hello(prefix)
-    handshake_messages(prefix)
-
-
 def read_packet(packet: bytes) -> None:
     """What reads packets as they are on the wire, at a few places where a header may begin."""
-    transport_checksum_wrong(packet)
-    read_quoted(packet)
-    read_arp(packet)
+    control(packet)
     for header in (20, 28, 40, 48, 60):
         payload = packet[header:]
         read_ndp(135, "::", payload)
-        records = read_records(payload)
-        read_client_hello(records.handshake)
-        read_server_hello(records.handshake)
+        hello(read_records(payload).handshake)
     for header in (28, 48):
-        payload = packet[header:]
-        for part in read_datagram(payload, 0, len(payload), len(payload)):
-            keys = initial_keys(part.version, part.dcid) if part.kind == INITIAL else None
-            if keys is not None:
-                read_clear(
-                    open_packet(payload[part.start : part.end], part.payload_offset - part.start, keys.client).payload
-                )
+        for clear in clear_initials(packet[header:]):
+            frames(clear)
     read_keylog(packet)
     if packet[:1] == b"\x30":
         read_certificate(packet)
@@ -139,7 +105,7 @@ def main() -> None:
     given = options.parse_args()
     chance = random.Random(given.seed)
     packets, clear = originals()
-    kinds: list[tuple[list[bytes], Callable[[bytes], None]]] = [(packets, read_packet), (clear, read_clear)]
+    kinds: list[tuple[list[bytes], Callable[[bytes], None]]] = [(packets, read_packet), (clear, frames)]
     print(f"{len(packets)} packets and {len(clear)} clear payloads to mutate, seed {given.seed}")
     begun, done = time.monotonic(), 0
     while done < given.count:

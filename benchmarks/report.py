@@ -18,6 +18,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
 from benchmarks.workloads import MIX, WORK, make_workload
+from tests.running import COMMAND
 
 RUNS = 5
 #: 100,000 connections of all kinds without bulk, a fifth of them unanswered.
@@ -69,7 +70,7 @@ def walls(capture: Path) -> tuple[float, float]:
 
     A second process draws the plots of a report; here what it takes from the analysis counts as well.
     """
-    command = [sys.executable, "-c", "from analyzer.cli.main import run; run()", "analyze", "--quiet", str(capture)]
+    command = [*COMMAND, "analyze", "--quiet", str(capture)]
     told: tuple[list[float], list[float]] = [], []
     root = Path(__file__).resolve().parent.parent
     for _ in range(RUNS):

@@ -25,7 +25,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.measuring import Measured, measure, warm  # noqa: E402  (the folder is no installed package)
+from benchmarks.measuring import Measured, measure, medians, warm  # noqa: E402  (the folder is no installed package)
 
 WORK = ROOT / "benchmarks" / "work"
 RESULTS = ROOT / "benchmarks" / "RESULTS.md"
@@ -45,7 +45,8 @@ WANTED_PEAK_MB = 600
 WANTED_GROWTH = 1.15
 WANTED_S = {"halfshake --version": 0.15, f"capture of {SMALL_RECORDS} packets": 1.0, "first compilation": 10.0}
 
-Command = Callable[[Path], list[str | Path]]
+Arguments = list[str | Path]
+Command = Callable[[Path], Arguments]
 
 
 @dataclass(slots=True)
@@ -71,7 +72,7 @@ def peers() -> dict[str, Command]:
     return {name: command for name, command in programs.items() if name in found}
 
 
-def halfshake(file: Path) -> list[str | Path]:
+def halfshake(file: Path) -> Arguments:
     """The command that is compared."""
     return [HALFSHAKE, "analyze", "--json", file]
 
@@ -86,7 +87,7 @@ def make(name: str, *, again: bool) -> Path:
     return filename
 
 
-def checked(command: list[str | Path], environment: dict[str, str] | None = None) -> Measured:
+def checked(command: Arguments, environment: dict[str, str] | None = None) -> Measured:
     """A run that must end well: a figure of a failed run is no figure."""
     measured = measure(command, environment)
     if measured.status:
@@ -97,11 +98,7 @@ def checked(command: list[str | Path], environment: dict[str, str] | None = None
 def compare(name: str, peer: str, command: Command, pairs: int, results: Results) -> None:
     """Alternated pairs of halfshake and a peer on one workload."""
     file = WORK / f"{name}.pcap"
-    ours: list[Measured] = []
-    theirs: list[Measured] = []
-    for turn in range(pairs):
-        for first in (turn % 2 == 0, turn % 2 == 1):
-            (ours if first else theirs).append(checked(halfshake(file) if first else command(file)))
+    ours, theirs = in_pairs(halfshake(file), command(file), pairs)
     results.peaks.setdefault(name, []).extend(run.peak_mb for run in ours)
     ratios = [ratio_of(ours, theirs, figure) for figure in range(3)]
     wanted = WANTED_WALL.get((name, peer))
@@ -121,6 +118,15 @@ def alone(name: str, peer: str, command: Command, runs: int, results: Results) -
     say(results.pairs[-1])
 
 
+def in_pairs(ours: Arguments, theirs: Arguments, pairs: int) -> tuple[list[Measured], list[Measured]]:
+    """Runs of two commands in alternated pairs: each is the first of every other pair."""
+    runs: tuple[list[Measured], list[Measured]] = ([], [])
+    for turn in range(pairs):
+        for which in (turn % 2, 1 - turn % 2):
+            runs[which].append(checked((ours, theirs)[which]))
+    return runs
+
+
 def ratio_of(ours: list[Measured], theirs: list[Measured], figure: int) -> float:
     """Median over the pairs of our figure over theirs."""
     pairs = zip(ours, theirs, strict=True)
@@ -129,8 +135,8 @@ def ratio_of(ours: list[Measured], theirs: list[Measured], figure: int) -> float
 
 def cells(runs: list[Measured]) -> str:
     """Median wall and processor seconds, and the largest peak."""
-    wall, cpu = (statistics.median(run[figure] for run in runs) for figure in range(2))
-    return f"{wall:.2f} s, {cpu:.2f} s, {max(run.peak_mb for run in runs):.0f} MB"
+    wall, cpu, peak = medians(runs)
+    return f"{wall:.2f} s, {cpu:.2f} s, {peak:.0f} MB"
 
 
 def per_pair(ratios: list[float]) -> str:

@@ -22,12 +22,13 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from analyzer.capture.source import open_captures  # noqa: E402  (the folder is no installed package)
-from benchmarks.measuring import Measured, measure, warm  # noqa: E402
-from benchmarks.run import WORK, make, processor  # noqa: E402
+from analyzer.packed import written_whole  # noqa: E402
+from benchmarks.measuring import Measured, medians, warm  # noqa: E402
+from benchmarks.run import WORK, checked, make, processor  # noqa: E402
 from benchmarks.workloads import MIX, make_workload  # noqa: E402
+from tests.running import COMMAND  # noqa: E402
 
 RESULTS = ROOT / "benchmarks" / "SCALING.md"
-COMMAND = [sys.executable, "-c", "import sys; sys.argv[0] = 'halfshake'; from analyzer.cli.main import main; main()"]
 SNAPLEN = 256
 CONNECTIONS = 4_000
 MILLIONS = (1, 3, 10)
@@ -37,10 +38,7 @@ LIMIT_MB = 256
 
 def halfshake(*arguments: str | Path) -> Measured:
     """One analysis; a run that fails ends the benchmark."""
-    measured = measure([*COMMAND, "analyze", "--json", "--quiet", *arguments], {"PYTHONPATH": str(ROOT)})
-    if measured.status:
-        raise SystemExit(f"exit status {measured.status}: {' '.join(map(str, arguments))}")
-    return measured
+    return checked([*COMMAND, "analyze", "--json", "--quiet", *arguments], {"PYTHONPATH": str(ROOT)})
 
 
 def grown(millions: int) -> Path:
@@ -64,8 +62,7 @@ def grown(millions: int) -> Path:
 
 def _cut(source: Path, target: Path) -> None:
     """Copy a capture with SNAPLEN bytes of each packet."""
-    unfinished = target.with_suffix(".unfinished")
-    with unfinished.open("wb") as file:
+    with written_whole(target) as file:
         file.write(struct.pack("<IHHiIII", 0xA1B23C4D, 2, 4, 0, 0, SNAPLEN, 1))
         for batch in open_captures([str(source)]).batches(compiled=True):
             r, bytes_of = batch.records, batch.buffer.data
@@ -74,7 +71,6 @@ def _cut(source: Path, target: Path) -> None:
                 kept = min(captured, SNAPLEN)
                 file.write(struct.pack("<IIII", *divmod(time, 1_000_000_000), kept, original))
                 file.write(bytes_of[offset : offset + kept])
-    unfinished.replace(target)
 
 
 def split(source: Path, count: int) -> list[Path]:
@@ -98,16 +94,9 @@ def zipped(files: Sequence[Path]) -> list[Path]:
     for file in files:
         target = file.with_suffix(".pcap.gz")
         if not target.exists():
-            unfinished = target.with_suffix(".unfinished")
-            unfinished.write_bytes(gzip.compress(file.read_bytes(), 1))
-            unfinished.replace(target)
+            with written_whole(target) as packed:
+                packed.write(gzip.compress(file.read_bytes(), 1))
     return [file.with_suffix(".pcap.gz") for file in files]
-
-
-def medians(runs: Sequence[Measured]) -> tuple[float, float, float]:
-    """Median wall and processor seconds, and the largest peak in MB."""
-    wall, cpu = (statistics.median(run[figure] for run in runs) for figure in range(2))
-    return wall, cpu, max(run.peak_mb for run in runs)
 
 
 def growth(runs: int) -> list[str]:

@@ -25,8 +25,9 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
-from benchmarks.mutate import mutated  # noqa: E402  (the folders are no installed packages)
-from fuzz.targets import TARGETS, program, seeds, small_captures  # noqa: E402
+from benchmarks.measuring import resident_bytes  # noqa: E402  (the folders are no installed packages)
+from benchmarks.mutate import mutated  # noqa: E402
+from fuzz.targets import TARGETS, is_little_pcap, program, seeds, small_captures  # noqa: E402
 
 CORPUS, CRASHES = ROOT / "fuzz" / "corpus", ROOT / "fuzz" / "crashes"
 _MOST_BYTES = 20_000
@@ -91,7 +92,7 @@ def under_atheris(target: str, arguments: list[str]) -> None:
 
 def mutated_capture(whole: bytes, chance: random.Random) -> bytes:
     """A capture with one in four records damaged inside, its file sound; one in ten has its file damaged as well."""
-    if whole[:4] not in (b"\xd4\xc3\xb2\xa1", b"\x4d\x3c\xb2\xa1"):
+    if not is_little_pcap(whole):
         return mutated(whole, chance)
     out, at = bytearray(whole[:24]), 24
     while at + 16 <= len(whole):
@@ -120,17 +121,13 @@ def whole_program(count: int, seed: int) -> bool:
             return False
         slowest = max(slowest, time.process_time() - start)
         if number == min(1000, count):
-            first = resident_mb()
+            first = resident_bytes() / 1e6
         if number % 1000 == 0 or number == count:
             took = time.monotonic() - began
-            print(f"{number:,} in {took:,.0f} s, slowest {slowest:.2f} s, {resident_mb():.0f} MB", flush=True)
-    print(f"{count:,} captures, no exception, memory {first:.0f} MB after 1,000 and {resident_mb():.0f} MB at the end")
+            print(f"{number:,} in {took:,.0f} s, slowest {slowest:.2f} s, {resident_bytes() / 1e6:.0f} MB", flush=True)
+    last = resident_bytes() / 1e6
+    print(f"{count:,} captures, no exception, memory {first:.0f} MB after 1,000 and {last:.0f} MB at the end")
     return True
-
-
-def resident_mb() -> float:
-    """Resident memory of this process."""
-    return int(Path("/proc/self/statm").read_text().split()[1]) * 4096 / 1e6
 
 
 def main() -> int:

@@ -34,7 +34,7 @@ from analyzer.wire.quic.crypto_stream import CryptoStream
 from analyzer.wire.quic.frames import Crypto, read_frames
 from analyzer.wire.quic.gquic import find_chlo, read_gquic_frames, read_public_header
 from analyzer.wire.quic.header import read_datagram
-from analyzer.wire.quic.protection import initial_keys, open_packet
+from analyzer.wire.quic.protection import open_initial
 from analyzer.wire.quic.split import INITIAL, Datagrams, quic_packets
 from analyzer.wire.quic.summary import datagram_kinds, initial_bytes_end, quic_cid_digest
 from analyzer.wire.quic.transport_parameters import read_transport_parameters
@@ -44,6 +44,7 @@ from analyzer.wire.web.http1 import read_request, read_response
 from analyzer.wire.web.ocsp import read_ocsp_request, read_ocsp_response, request_in_target
 from analyzer.wire.web.openings import is_http_message, opening_of
 from analyzer.wire.web.responders import responder_urls
+from benchmarks.run import first_records
 from tests.crafted import Captured, batch_of
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -103,22 +104,32 @@ def datagram(data: bytes) -> None:
         initial_bytes_end(data, 0, len(data))
         quic_cid_digest(data, 0, len(data))
     read_public_header(data, 0, len(data))
-    for packet in found:
-        keys = initial_keys(packet.version, packet.dcid) if packet.kind == INITIAL else None
-        if keys is not None:
-            open_packet(data[packet.start : packet.end], packet.payload_offset - packet.start, keys.client)
+    for _ in clear_initials(data):
+        pass
+
+
+def clear_initials(payload: bytes) -> Iterator[bytes]:
+    """The clear payload of each Initial in a client's datagram, empty where it cannot be opened."""
+    for packet in read_datagram(payload, 0, len(payload), len(payload)):
+        if packet.kind == INITIAL:
+            whole, at = payload[packet.start : packet.end], packet.payload_offset - packet.start
+            yield open_initial(packet.version, packet.dcid, whole, at, from_server=False).payload
 
 
 def frames(data: bytes) -> None:
     """QUIC frames of an opened packet, and what their CRYPTO says."""
+    hello(_crypto_prefix(data))
+    read_gquic_frames(data)
+    find_chlo(data)
+
+
+def _crypto_prefix(clear: bytes) -> bytes:
     stream = CryptoStream()
-    for frame in read_frames(data).frames:
+    for frame in read_frames(clear).frames:
         if type(frame) is Crypto:
             stream.add(frame.offset, frame.piece)
     stream.missing()
-    hello(stream.prefix())
-    read_gquic_frames(data)
-    find_chlo(data)
+    return stream.prefix()
 
 
 def hello(data: bytes) -> None:
@@ -205,14 +216,9 @@ def seeds(target: str) -> Iterator[bytes]:
             captures = open_captures([str(path)])
             yield scan_to_bytes(scan(captures.batches(False), 1, compiled=False), captures.captures)
     elif target == "frames":
-        yield from (clear for _, clear in _opened())
+        yield from _clear()
     elif target == "hello":
-        for _, clear in _opened():
-            made = CryptoStream()
-            for frame in read_frames(clear).frames:
-                if type(frame) is Crypto:
-                    made.add(frame.offset, frame.piece)
-            yield made.prefix()
+        yield from map(_crypto_prefix, _clear())
     elif target == "packets":
         yield from (b"\0" + packet for packet in _packets())
     else:
@@ -223,17 +229,12 @@ def small_captures() -> Iterator[bytes]:
     """The first records of each recorded capture, as a file."""
     for path in _some_captures():
         whole = path.read_bytes()
-        yield whole[: _end_of_records(whole)]
+        yield first_records(whole, _MOST_RECORDS) if is_little_pcap(whole) else whole[:20_000]
 
 
-def _end_of_records(pcap: bytes) -> int:
-    """Where the first ``_MOST_RECORDS`` records of a little-endian pcap file end; of another file, 20,000 bytes."""
-    if pcap[:4] not in (b"\xd4\xc3\xb2\xa1", b"\x4d\x3c\xb2\xa1"):
-        return 20_000
-    at = 24
-    for _ in range(_MOST_RECORDS):
-        at += 16 + int.from_bytes(pcap[at + 8 : at + 12], "little")
-    return at
+def is_little_pcap(capture: bytes) -> bool:
+    """Whether this is a pcap file in little endian, whose records can be walked with a few lines."""
+    return capture[:4] in (b"\xd4\xc3\xb2\xa1", b"\x4d\x3c\xb2\xa1")
 
 
 def _some_captures() -> list[Path]:
@@ -260,14 +261,7 @@ def _payloads() -> Iterator[bytes]:
 
 
 @functools.cache
-def _opened() -> list[tuple[bytes, bytes]]:
-    """(Initial, its clear payload without padding) of clients."""
-    found = []
-    for payload in _payloads():
-        for packet in read_datagram(payload, 0, len(payload), len(payload)):
-            keys = initial_keys(packet.version, packet.dcid) if packet.kind == INITIAL else None
-            if keys is not None:
-                whole = payload[packet.start : packet.end]
-                clear = open_packet(whole, packet.payload_offset - packet.start, keys.client).payload.rstrip(b"\0")
-                found += [(whole, clear)] if clear else []
-    return found
+def _clear() -> list[bytes]:
+    """Clear payloads of clients' Initials, without padding."""
+    found = (clear.rstrip(b"\0") for payload in _payloads() for clear in clear_initials(payload))
+    return [clear for clear in found if clear]

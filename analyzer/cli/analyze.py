@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 import click
 
+from analyzer.cli.ending import Command
 from analyzer.cli.reading import EXIT_FINDINGS, HowToRead, anonymizing, exit_status, read, reading_options
 from analyzer.cli.words import Word
-from analyzer.errors import UsageError
 
 if TYPE_CHECKING:
     from analyzer.analysis import Analysis
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _RANKS = {"error": ("error",), "warning": ("error", "warning")}
 
 
-@click.command(short_help="Say which sockets do not answer, and why.")
+@click.command(cls=Command, short_help="Say which sockets do not answer, and why.")
 @click.option(
     "-o", "--output", metavar="DIR", type=click.Path(path_type=Path), help="Write the report into this folder."
 )
@@ -54,20 +54,17 @@ def analyze(
     Captures may be pcap or pcapng, plain or compressed (gz, zst, lz4, xz). Exit status: 0 analysed, 1 --fail-on holds,
     2 wrong usage or a file that cannot be read.
     """
-    try:
-        if output is not None:
-            from analyzer.reports.bundle import check_folder
+    if output is not None:
+        from analyzer.reports.bundle import check_folder
 
-            check_folder(output, force=force)
-        with _artist(captures, output) as artist:
-            analysis = read(captures, how)
-            _print(analysis, as_json=as_json, full=full)
-            if output is not None:
-                said = list(_write(analysis, output, force=force, full=full, artist=artist))
-                for sentence in said if not how.quiet else ():
-                    click.echo(sentence, err=True)
-    except UsageError as error:
-        raise click.UsageError(str(error)) from error
+        check_folder(output, force=force)
+    with _artist(captures, output) as artist:
+        analysis = read(captures, how)
+        _print(analysis, as_json=as_json, full=full)
+        if output is not None:
+            said = list(_write(analysis, output, force=force, full=full, artist=artist))
+            for sentence in said if not how.quiet else ():
+                click.echo(sentence, err=True)
     open_ = {each["severity"] for each in analysis.document["findings"] if not each.get("accepted")}
     if open_ & {*_RANKS.get(fail_on or "", ())}:
         raise SystemExit(exit_status(analysis) or EXIT_FINDINGS)

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import click
 
-from analyzer.errors import UsageError
+from analyzer.cli.ending import Command
 
 
-@click.command("capture-command", short_help="Print the tcpdump command for a capture that can be judged.")
+@click.command("capture-command", cls=Command, short_help="Print the tcpdump command for a capture that can be judged.")
 @click.option("-i", "--interface", default="any", show_default=True, help="Network interface.")
 @click.option(
     "--host", "hosts", metavar="ADDRESS", multiple=True, help="Only this address; give those of both families."
@@ -45,9 +45,6 @@ def capture_command(
     from analyzer.capture.command import capture_command as command_of
 
     wanted = Wanted(interface, hosts, ports, handshakes, vlan, filename, megabytes, files)
-    try:
-        click.echo(command_of(wanted))
-        for sentence in () if quiet else advice(wanted):
-            click.echo(sentence, err=True)
-    except UsageError as error:
-        raise click.UsageError(str(error)) from error
+    click.echo(command_of(wanted))
+    for sentence in () if quiet else advice(wanted):
+        click.echo(sentence, err=True)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import click
 
+from analyzer.cli.ending import Command
 from analyzer.cli.reading import EXIT_FINDINGS, HowToRead, exit_status, read, reading_options
-from analyzer.errors import UsageError
 
 EXIT_UNDECIDED = 3
 
 
-@click.command(short_help="Hold a capture against expectations; for pipelines.")
+@click.command(cls=Command, short_help="Hold a capture against expectations; for pipelines.")
 @click.option(
     "--expect",
     "expected",
@@ -46,10 +46,7 @@ def check(
     from analyzer.reports.checks import expectations
     from analyzer.reports.text import visible
 
-    try:
-        wanted = [expectations.read_expectation(text) for text in expected or ("no error",)]
-    except UsageError as error:
-        raise click.UsageError(str(error)) from error
+    wanted = [expectations.read_expectation(text) for text in expected or ("no error",)]
     analysis = read(captures, how)
     results = [expectations.check(analysis, each) for each in wanted]
     for result in results:

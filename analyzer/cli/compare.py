@@ -7,13 +7,14 @@ from pathlib import Path
 
 import click
 
+from analyzer.cli.ending import Command
 from analyzer.cli.reading import EXIT_FINDINGS, EXIT_UNREADABLE, HowToRead, how_to_read, read
 
 #: Names of captures in a folder: server.pcap, trace.pcapng.gz, ring.pcap17.
 _CAPTURES = "*cap*"
 
 
-@click.command(short_help="Say what changed between two captures.")
+@click.command(cls=Command, short_help="Say what changed between two captures.")
 @click.argument("captures", nargs=-1, metavar="BEFORE AFTER", type=click.Path(readable=False, allow_dash=True))
 @click.option("--before", "befores", multiple=True, metavar="PATH", help="A capture of the time before; repeatable.")
 @click.option("--after", "afters", multiple=True, metavar="PATH", help="A capture of the time after; repeatable.")

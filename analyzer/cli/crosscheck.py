@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import click
 
+from analyzer.cli.ending import Command
 from analyzer.cli.reading import EXIT_FINDINGS, HowToRead, exit_status, read, reading_options
-from analyzer.errors import UsageError
 
 
-@click.command(short_help="Ask Wireshark about the connections of each finding.")
+@click.command(cls=Command, short_help="Ask Wireshark about the connections of each finding.")
 @click.option(
     "--finding", "wanted", metavar="ID", multiple=True, help="F1, F2, ... or the id of a pattern; all if not given."
 )
@@ -39,12 +39,9 @@ def crosscheck(
     from analyzer.patterns.words import counted
     from analyzer.reports.text import json_text, visible
 
-    try:
-        analysis = read(captures, how)
-        findings = analysis.document["findings"]
-        told = compared(analysis, chosen_findings(findings, wanted) if wanted else findings, keylog=how.keylog)
-    except UsageError as error:
-        raise click.UsageError(str(error)) from error
+    analysis = read(captures, how)
+    findings = analysis.document["findings"]
+    told = compared(analysis, chosen_findings(findings, wanted) if wanted else findings, keylog=how.keylog)
     patterns = {finding["id"]: finding["pattern"] for finding in findings}
     if as_json:
         fields = ("connection", "field", "ours", "theirs", "verdict")

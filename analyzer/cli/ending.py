@@ -14,14 +14,24 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 from types import FrameType
-from typing import BinaryIO
+from typing import Any, BinaryIO
 
 import click
 
-from analyzer.errors import OutputError
+from analyzer.errors import OutputError, UsageError
 
 EXIT_INTERRUPTED, EXIT_PIPE_CLOSED, EXIT_NOT_WRITTEN = 130, 141, 2
 _SIGNALS = (signal.SIGTERM, signal.SIGHUP)
+
+
+class Command(click.Command):
+    """A command in which a ``UsageError`` of ours ends as click's own do: its usage, one line, status 2."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except UsageError as error:
+            raise click.UsageError(str(error), ctx) from error
 
 
 @contextlib.contextmanager
@@ -111,25 +121,18 @@ def _throw_away_stdout() -> None:
 def written(path: Path) -> Iterator[BinaryIO]:
     """A binary file that stands at ``path`` when the block ends, and does not when it raises.
 
-    It is made beside its place under a name that did not exist, with the user's umask, and renamed; through a symbolic
-    link, beside what the link names. A pipe or a device is written to as it is. Raises OutputError where the file
-    system does not let us write.
+    Through a symbolic link, what the link names is replaced. A pipe or a device is written to as it is. Raises
+    OutputError where the file system does not let us write.
     """
     try:
         if path.exists() and not path.is_file():
             with path.open("wb") as file:
                 yield file
             return
-        place = path.resolve()
-        partial = place.with_name(f".{place.name[:200]}.partial-{os.getpid()}")
-        with partial.open("xb") as file:
-            try:
-                yield file
-                file.flush()
-                partial.replace(place)
-            except BaseException:
-                partial.unlink(missing_ok=True)
-                raise
+        from analyzer.packed import written_whole
+
+        with written_whole(path.resolve()) as file:
+            yield file
     except BrokenPipeError:
         raise
     except (OSError, ValueError) as error:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from analyzer.cli.ending import written
+from analyzer.cli.ending import Command, written
 from analyzer.cli.reading import HowToRead, anonymizing, exit_status, read, reading_options
 from analyzer.errors import UsageError, did_you_mean
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from analyzer.reports.evidence.copy import Evidence
 
 
-@click.command(short_help="Copy the records that prove a finding into a capture.")
+@click.command(cls=Command, short_help="Copy the records that prove a finding into a capture.")
 @click.option(
     "--finding",
     "wanted",
@@ -57,13 +57,10 @@ def excerpt(
     """
     from analyzer.reports.evidence.copy import check_paths
 
-    try:
-        check_paths([path for path in captures if path == "-" or os.path.exists(path)])
-        _check_output(output, captures)
-        analysis = read(captures, how)
-        evidence = _write(output, analysis, chosen_findings(analysis.document["findings"], wanted))
-    except UsageError as error:
-        raise click.UsageError(str(error)) from error
+    check_paths([path for path in captures if path == "-" or os.path.exists(path)])
+    _check_output(output, captures)
+    analysis = read(captures, how)
+    evidence = _write(output, analysis, chosen_findings(analysis.document["findings"], wanted))
     if not how.quiet:
         click.echo(f"{evidence.records:,} records written to {click.format_filename(output)}", err=True)
         for sentence in evidence.notes():

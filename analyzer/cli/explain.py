@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import click
 
+from analyzer.cli.ending import Command
 from analyzer.cli.words import incident_ids, pattern_ids, words
-from analyzer.errors import UsageError
 
 
-@click.command(short_help="Say what a pattern means, how it decides and what to do.")
+@click.command(cls=Command, short_help="Say what a pattern means, how it decides and what to do.")
 @click.argument("pattern", required=False, metavar="[PATTERN]", shell_complete=words(pattern_ids))
 @click.option(
     "--incident",
@@ -31,10 +31,7 @@ def explain(pattern: str | None, incident: str | None, incidents: bool) -> None:
     """
     if incident is not None and (pattern is not None or incidents):
         raise click.UsageError("--incident goes with neither PATTERN nor --incidents")
-    try:
-        click.echo(_page(pattern, incident, listed=incidents))
-    except UsageError as error:
-        raise click.UsageError(str(error)) from error
+    click.echo(_page(pattern, incident, listed=incidents))
 
 
 def _page(pattern: str | None, incident: str | None, *, listed: bool) -> str:

@@ -8,16 +8,15 @@ from pathlib import Path
 
 import click
 
-from analyzer.cli.ending import written
+from analyzer.cli.ending import Command, written
 from analyzer.cli.reading import HowToRead, exit_status, read, reading_options
 from analyzer.cli.words import Word
-from analyzer.errors import UsageError
 
 _TABLES = ("connections", "sockets", "exchanges", "resolutions", "packets", "findings")
 _FORMATS = ("csv", "json", "jsonl", "parquet")
 
 
-@click.command(short_help="Write a table as CSV, JSON, JSON lines or Parquet.")
+@click.command(cls=Command, short_help="Write a table as CSV, JSON, JSON lines or Parquet.")
 @click.argument("table", type=Word(_TABLES), metavar="TABLE")
 @click.option("--format", "file_format", type=Word(_FORMATS), default="csv", help="csv if not given.")
 @click.option("--columns", metavar="NAME,NAME...", help="These columns alone, in this order.")
@@ -40,10 +39,7 @@ def export(
     """
     from analyzer.reports.export import with_columns, write_table
 
-    try:
-        schema = with_columns(table, columns.split(",") if columns is not None else None)
-    except UsageError as error:
-        raise click.UsageError(str(error)) from error
+    schema = with_columns(table, columns.split(",") if columns is not None else None)
     analysis = read(captures, how)
     chosen = replace(getattr(analysis, table), schema=schema)
     if output is None:

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from analyzer.cli.work import WORK_OPTIONS, work_of_user
+from analyzer.cli.work import WORK_OPTIONS
 from analyzer.errors import UsageError
 
 if TYPE_CHECKING:
@@ -70,13 +70,18 @@ def reading_options(command: F) -> F:
 
 @dataclass(frozen=True, slots=True)
 class HowToRead:
-    """What the options of every command that reads captures say."""
+    """What the options of every command that reads captures say, and those of ``anonymizing`` where it has them."""
 
     keylog: str | None
     vantages: Mapping[str, str]
     looked_at: Filter | None
     allowed: Sequence[Accepted]
     quiet: bool
+    jobs: int | None
+    max_memory: int
+    cluster: str | None
+    anonymize: bool = False
+    anonymize_key: str | None = None
 
 
 def how_to_read(command: F) -> F:
@@ -84,7 +89,8 @@ def how_to_read(command: F) -> F:
 
     @functools.wraps(command)
     def with_how(**options: Any) -> Any:
-        how = HowToRead(**{field.name: options.pop(field.name) for field in fields(HowToRead)})
+        names = [field.name for field in fields(HowToRead) if field.name in options]
+        how = HowToRead(**{name: options.pop(name) for name in names})
         return command(**options, how=how)
 
     for decorate in (
@@ -157,15 +163,11 @@ def anonymizing(command: F) -> F:
             "--anonymize-key",
             metavar="FILE",
             type=click.Path(exists=True, dir_okay=False, readable=True),
-            expose_value=False,
-            callback=_keep,
             help="--anonymize with this key, 32 bytes or 64 hexadecimal digits, so that reports fit together.",
         ),
         click.option(
             "--anonymize",
             is_flag=True,
-            expose_value=False,
-            callback=_keep,
             help="Replace names and addresses, so that the result may be attached to a public ticket.",
         ),
     ):
@@ -173,21 +175,14 @@ def anonymizing(command: F) -> F:
     return command
 
 
-def _keep(context: click.Context, parameter: click.Parameter, given: Any) -> None:
-    """For ``read``, whichever command it is of."""
-    context.meta[f"halfshake.{parameter.name}"] = given
-
-
-def _anonymizer() -> Anonymizer | None:
+def _anonymizer(how: HowToRead) -> Anonymizer | None:
     """Made of the key in a file, or of a new one where only ``--anonymize`` is given."""
-    kept = click.get_current_context().meta
-    path = kept.get("halfshake.anonymize_key")
-    if path is None and not kept.get("halfshake.anonymize"):
+    if how.anonymize_key is None and not how.anonymize:
         return None
     from analyzer.anonymize.anonymizer import Anonymizer
     from analyzer.anonymize.key import new_key, read_key
 
-    return Anonymizer(new_key() if path is None else _or_bad_parameter(read_key, Path(path)))
+    return Anonymizer(new_key() if how.anonymize_key is None else _or_bad_parameter(read_key, Path(how.anonymize_key)))
 
 
 def _vantages(_context: click.Context, _parameter: click.Parameter, given: tuple[str, ...]) -> dict[str, str]:
@@ -206,14 +201,14 @@ def read(names: Sequence[str], how: HowToRead) -> Analysis:
     # Reference cycles are few here and live objects many: looking for garbage among them costs more than it frees.
     gc.disable()
     from analyzer.analysis import analyse
+    from analyzer.fleet.work import Work
     from analyzer.reports.text import visible
 
-    anonymizer = _anonymizer()
+    anonymizer = _anonymizer(how)
+    work = Work(how.jobs, how.cluster or "", how.max_memory)
     progress = Progress(shown=sys.stderr.isatty() and not how.quiet)
     try:
-        analysis = analyse(names, keylog=how.keylog, vantages=how.vantages, progress=progress, work=work_of_user())
-    except UsageError as error:
-        raise click.UsageError(str(error)) from error
+        analysis = analyse(names, keylog=how.keylog, vantages=how.vantages, progress=progress, work=work)
     finally:
         progress.clear()
     for _, failure in analysis.failures:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from analyzer.errors import UsageError
+from analyzer.cli.ending import Command
 
 if TYPE_CHECKING:
     from analyzer.watch.serve import Page
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _POLL_SECONDS = 1.0
 
 
-@click.command(short_help="Watch a folder of rotated captures; for Prometheus.")
+@click.command(cls=Command, short_help="Watch a folder of rotated captures; for Prometheus.")
 @click.argument("folder", metavar="DIR", type=click.Path(exists=True, file_okay=False, path_type=Path))
 @click.option("--state", metavar="DIR", type=click.Path(path_type=Path), help="DIR/.halfshake if not given.")
 @click.option("--metrics", metavar="FILE", type=click.Path(path_type=Path), help="Write OpenMetrics text to this file.")
@@ -62,17 +62,14 @@ def watch(
 
     gc.disable()
     settings = Settings(folder, pattern, round(window * 1e9), round(settle * 1e9), severity)
-    try:
-        watcher = Watcher(
-            settings,
-            Store(state or folder / ".halfshake"),
-            lambda sentence: click.echo(f"halfshake: {visible(sentence)}", err=True),
-        )
-        page = Page()
-        if where is not None:
-            listen(where, page)
-    except UsageError as error:
-        raise click.UsageError(str(error)) from error
+    watcher = Watcher(
+        settings,
+        Store(state or folder / ".halfshake"),
+        lambda sentence: click.echo(f"halfshake: {visible(sentence)}", err=True),
+    )
+    page = Page()
+    if where is not None:
+        listen(where, page)
     _go_on(watcher, _Out(watcher, page, metrics, as_json=as_json), once=once)
 
 

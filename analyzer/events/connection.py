@@ -145,7 +145,6 @@ class FlowRows(NamedTuple):
     """The selected rows of one flow in the order of their records, duplicates of the capture left out."""
 
     row: list[int]
-    time: list[int]
     cid_digest: list[int]
     direction: list[int]
     quic: list[int]
@@ -171,7 +170,7 @@ class Flows:
         begin = rows.start + np.maximum(rows.header, 0)
         end = np.where(rows.header >= 0, rows.start + rows.kept, begin)
         narrow = (rows.direction, rows.quic, rows.payload_length, self.scan.chunk, begin, end)
-        self._wide = np.stack([order, *(column[order] for column in (rows.time, rows.cid_digest))])
+        self._wide = np.stack([order, rows.cid_digest[order]])
         self._narrow = np.stack([column[order].astype(np.int32) for column in narrow])
         state = self.scan.table.state.reshape(-1, 2, fl.STATE_COLUMNS)
         counts = state[:, :, fl.RECORDS] - state[:, :, fl.DUPLICATES], state[:, :, fl.BYTES]

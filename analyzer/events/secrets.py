@@ -15,11 +15,10 @@ from collections.abc import Mapping
 
 from analyzer.events.connection import Connection, Flows, Socket
 from analyzer.events.quic.attempt import server_hello_of
-from analyzer.events.requests.opened import open_tls
+from analyzer.events.requests.opened import note_handshake, open_tls
 from analyzer.events.story.paths import TOKEN, has_token, join_paths
 from analyzer.events.story.story import tell
 from analyzer.wire import keylog
-from analyzer.wire.certificates import CERTIFICATE, ENCRYPTED_EXTENSIONS, read_certificates, read_encrypted_extensions
 from analyzer.wire.codes import close_name
 from analyzer.wire.quic.crypto_stream import CryptoStream
 from analyzer.wire.quic.frames import ConnectionClose, Crypto, NewConnectionId, read_frames
@@ -28,7 +27,6 @@ from analyzer.wire.quic.protection import Keys, Protection, open_packet
 from analyzer.wire.quic.secrets import AES_128_GCM, AES_256_GCM, CHACHA20_POLY1305, keys_of_secret, updated
 from analyzer.wire.quic.split import HANDSHAKE, SHORT, Flaw
 from analyzer.wire.quic.transport_parameters import STATELESS_RESET_TOKEN, read_transport_parameters
-from analyzer.wire.tls import handshake_messages
 from analyzer.wire.tls_hello import ServerHello
 
 _LABELS = {
@@ -120,15 +118,8 @@ class _Opened:
 
     def finish(self) -> None:
         """What the server's Handshake messages say."""
-        stream = self.stream.prefix()
-        for message in handshake_messages(stream):
-            if message.kind == ENCRYPTED_EXTENSIONS:
-                extensions = read_encrypted_extensions(stream, message)
-                self.connection.chosen_alpn = (extensions.alpn or b"").decode("utf-8", "backslashreplace")
-                parameters = read_transport_parameters(extensions.transport_parameters or b"")
-                self.tokens.add(parameters.values.get(STATELESS_RESET_TOKEN, b""))
-            elif message.kind == CERTIFICATE:
-                self.connection.certificates = read_certificates(stream, message)
+        parameters = read_transport_parameters(note_handshake(self.connection, self.stream.prefix()))
+        self.tokens.add(parameters.values.get(STATELESS_RESET_TOKEN, b""))
         self.connection.reset_tokens = tuple(sorted(token for token in self.tokens if len(token) == TOKEN))
 
 

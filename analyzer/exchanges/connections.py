@@ -18,8 +18,7 @@ from analyzer.events.conversations import Conversations
 from analyzer.events.quic.attempt import server_hello_of
 from analyzer.events.requests.reader import Requests
 from analyzer.events.tcp.facts import NO_FACTS, TcpFacts, tcp_facts
-from analyzer.events.tcp.reader import ACK, RST
-from analyzer.events.tcp.states import STATE_WORDS
+from analyzer.events.tcp.states import ACK, RST, STATE_WORDS
 from analyzer.exchanges.history import histories_of
 from analyzer.exchanges.hosts import Hosts
 from analyzer.exchanges.judge import ANSWERED, REFUSED, SILENT, Context, Verdict, judge

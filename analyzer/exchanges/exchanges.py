@@ -43,8 +43,6 @@ def exchanges_table(judge: Judge, found: Conversations, connections: Table) -> T
     def made(column: Column) -> NDArray[Any]:
         none, maker = none_of(column), columns.get(column.name)
         values = array_of(column, maker() if maker is not None else [none] * len(began))
-        if len(values) == len(places):
-            return values
         others_values = array_of(column, [row.get(column.name, none) for _, row in others])
         return np.concatenate([values, others_values, inside.column(column)])[order]
 

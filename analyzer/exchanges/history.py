@@ -18,7 +18,7 @@ from collections.abc import Iterable, Iterator, Sequence
 import numpy as np
 
 from analyzer.events.connection import Connection, Flows
-from analyzer.events.tcp.reader import ACK, FIN, RST, SYN
+from analyzer.events.tcp.states import ACK, FIN, RST, SYN
 from analyzer.wire.quic.split import HANDSHAKE, INITIAL, OTHER_LONG, RETRY, VERSION_NEGOTIATION, ZERO_RTT
 from analyzer.wire.quic.summary import SHORT_BIT
 

@@ -13,7 +13,7 @@ from analyzer.columns import Table
 from analyzer.events.connection import Connection
 from analyzer.events.flows import IS_DUPLICATE
 from analyzer.events.selected import Selected
-from analyzer.events.tcp.reader import ACK, FIN, RST, SYN
+from analyzer.events.tcp.states import ACK, FIN, RST, SYN
 from analyzer.exchanges.connections import Judge
 from analyzer.exchanges.history import is_from_client
 from analyzer.exchanges.schemas import PACKETS

@@ -78,11 +78,7 @@ class View:
     #: Where a filter was applied: its text, how many connections it left, of how many.
     filtered: tuple[str, int, int] | None = None
     ends: Ends | None = None  # where packets were seen more than once, and connections at several places
-    _host_of: dict[str, int] = field(default_factory=dict, repr=False)
     _answers: dict[Callable[..., Any], Any] = field(default_factory=dict, init=False, repr=False, compare=False)
-
-    def __post_init__(self) -> None:
-        self._host_of.update({address: row for row, address in enumerate(self.hosts["address"])})
 
     @cached_property
     def outcomes_at(self) -> dict[str, set[tuple[str, str, int, str]]]:
@@ -110,6 +106,11 @@ class View:
     def row_of(self) -> dict[str, int]:
         """The row of each connection in the table of connections."""
         return {name: row for row, name in enumerate(self.connections["connection"].tolist())}
+
+    @cached_property
+    def _host_of(self) -> dict[str, int]:
+        """The row of each address in the table of hosts."""
+        return {address: row for row, address in enumerate(self.hosts["address"].tolist())}
 
     def once(self, question: Callable[[View], T]) -> T:
         """The answer to a question about this view, worked out when it is first asked; it must be left as it is."""

@@ -131,10 +131,11 @@ class _Run:
         ranks = ranks_of(spans)
         scans = []
         for group in groups(spans):
-            alone = [self._submit(place, pieces[k], k, len(pieces)) for k in group]
-            woven = tree(alone, lambda one, other: self._submit(weave_two, one, other, ranks))
-            orderly = len(group) == 1 or all(spans[k].orderly for k in group)
-            if not orderly or (len(group) > 1 and not self._submit(is_scan, woven).result()):
+            woven = None
+            if len(group) == 1 or all(spans[k].orderly for k in group):
+                alone = [self._submit(place, pieces[k], k, len(pieces)) for k in group]
+                woven = tree(alone, lambda one, other: self._submit(weave_two, one, other, ranks))
+            if woven is None or (len(group) > 1 and not self._submit(is_scan, woven).result()):
                 job = TogetherJob(tuple(paths[k] for k in group), self._how)
                 woven = self._submit(scan_together, job, group, len(pieces))
             scans.append(woven)

@@ -66,7 +66,7 @@ def groups(spans: Sequence[Span]) -> list[list[int]]:
     """Indices of captures in order of time; those of a group overlap, and each group ends before the next begins."""
     found: list[list[int]] = []
     end = -1
-    for index in sorted(range(len(spans)), key=lambda k: (spans[k].first, k)):
+    for index in _by_time(spans):
         span = spans[index]
         if found and span.first < end:
             found[-1].append(index)
@@ -79,8 +79,12 @@ def groups(spans: Sequence[Span]) -> list[list[int]]:
 def ranks_of(spans: Sequence[Span]) -> NDArray[np.int64]:
     """Which capture goes first where records have the same time."""
     ranks = np.zeros(len(spans), np.int64)
-    ranks[sorted(range(len(spans)), key=lambda k: (spans[k].first, k))] = np.arange(len(spans))
+    ranks[_by_time(spans)] = np.arange(len(spans))
     return ranks
+
+
+def _by_time(spans: Sequence[Span]) -> list[int]:
+    return sorted(range(len(spans)), key=lambda k: (spans[k].first, k))
 
 
 def weave(first: Scan, second: Scan, ranks: NDArray[np.int64]) -> Scan:
@@ -99,14 +103,15 @@ def weave(first: Scan, second: Scan, ranks: NDArray[np.int64]) -> Scan:
     flow = rows.flow.copy()
     flow[tracked] = number[flow[tracked]]
     return Scan(
-        _in_order(joined.table, by_age), rows._replace(flow=flow), joined.chunk[order], joined.chunks, joined.ledger
+        flows_of(joined.table, by_age), rows._replace(flow=flow), joined.chunk[order], joined.chunks, joined.ledger
     )
 
 
-def _in_order(table: FlowTable, order: NDArray[np.intp]) -> FlowTable:
-    keys = table.keys.reshape(-1, KEY_WORDS)[order].reshape(-1)
-    state = table.state.reshape(-1, 2, fl.STATE_COLUMNS)[order].reshape(-1, fl.STATE_COLUMNS)
-    return table._replace(keys=keys, state=np.ascontiguousarray(state))
+def flows_of(table: FlowTable, flows: NDArray[np.intp]) -> FlowTable:
+    """The table with these flows alone, in their order."""
+    keys = table.keys.reshape(-1, KEY_WORDS)[flows].reshape(-1)
+    state = table.state.reshape(-1, 2, fl.STATE_COLUMNS)[flows].reshape(-1, fl.STATE_COLUMNS)
+    return table._replace(size=np.array([len(flows)]), keys=keys, state=np.ascontiguousarray(state))
 
 
 def _shared_follow(first: Scan, second: Scan) -> bool | None:
@@ -116,14 +121,14 @@ def _shared_follow(first: Scan, second: Scan) -> bool | None:
     if not shared:
         return True
     mine, theirs = (np.array(side) for side in zip(*shared, strict=True))
-    begins, ends = _times(first.table)
-    other_begins, other_ends = _times(second.table)
+    begins, ends = times_of(first.table)
+    other_begins, other_ends = times_of(second.table)
     if np.all(ends[mine] < other_begins[theirs]):
         return True
     return False if np.all(other_ends[theirs] < begins[mine]) else None
 
 
-def _times(table: FlowTable) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def times_of(table: FlowTable) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Of each flow: the times of its first and its last record."""
     state = table.state.reshape(-1, 2, fl.STATE_COLUMNS)
     seen = state[:, :, fl.RECORDS] > 0

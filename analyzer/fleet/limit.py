@@ -22,9 +22,10 @@ from numpy.typing import NDArray
 from analyzer.capture.records import Batch, part
 from analyzer.errors import UsageError
 from analyzer.events import flows as fl
-from analyzer.events.flows import KEY_WORDS, FlowTable
+from analyzer.events.flows import KEY_WORDS
 from analyzer.events.scan import LEDGER, Scan, merge, scan, settle
 from analyzer.events.selected import each_column
+from analyzer.fleet.combine import flows_of, times_of
 from analyzer.fleet.pieces import How
 
 #: Of the process with nothing in it and what its allocator holds besides, which varies by 20 MB from run to run; per
@@ -110,7 +111,7 @@ def summarized(found: Scan, target: float) -> Scan:
     """The scan without so many flows that it costs ``target`` at most; the ledger counts them."""
     if _cost(found) <= target:
         return found
-    order = np.lexsort((_last_times(found), _stays(found)))
+    order = np.lexsort((times_of(found.table)[1], _stays(found)))
     rows = found.rows
     tracked = rows.flow >= 0
     flows = int(found.table.size[0])
@@ -125,15 +126,9 @@ def summarized(found: Scan, target: float) -> Scan:
     return _without(found, gone)
 
 
-def _last_times(found: Scan) -> NDArray[np.int64]:
-    state = found.table.state.reshape(-1, 2, fl.STATE_COLUMNS)
-    times: NDArray[np.int64] = np.where(state[:, :, fl.RECORDS] > 0, state[:, :, fl.LAST_TIME], -1).max(axis=1)
-    return times
-
-
 def _stays(found: Scan) -> NDArray[np.int64]:
     """Of each flow how much it is wanted: 0 ended, 1 among the first of its socket, 2 open."""
-    last, rows = _last_times(found), found.rows
+    last, rows = times_of(found.table)[1], found.rows
     ended = last < last.max(initial=0) - IDLE_NS
     closing = (rows.flow >= 0) & (rows.tcp_flags & _FIN_RST > 0)
     ended[rows.flow[closing]] = True
@@ -189,13 +184,7 @@ def _without(found: Scan, gone: NDArray[np.bool_]) -> Scan:
     kept = each_column(lambda column: column[left], rows)
     kept = kept._replace(flow=np.where(kept.flow >= 0, number[kept.flow], -1).astype(np.int32))
     start, chunk, chunks = _repacked(found, left)
-    return Scan(_table_without(found.table, gone), kept._replace(start=start), chunk, chunks, ledger)
-
-
-def _table_without(table: FlowTable, gone: NDArray[np.bool_]) -> FlowTable:
-    keys = table.keys.reshape(-1, KEY_WORDS)[~gone].reshape(-1)
-    state = table.state.reshape(-1, 2, fl.STATE_COLUMNS)[~gone].reshape(-1, fl.STATE_COLUMNS)
-    return table._replace(size=np.array([int((~gone).sum())]), keys=keys, state=np.ascontiguousarray(state))
+    return Scan(flows_of(found.table, np.flatnonzero(~gone)), kept._replace(start=start), chunk, chunks, ledger)
 
 
 def _repacked(found: Scan, left: NDArray[np.intp]) -> tuple[NDArray[np.int64], NDArray[np.int32], tuple[bytes, ...]]:

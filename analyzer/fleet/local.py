@@ -109,10 +109,10 @@ def combined(pieces: Sequence[Piece], together: Callable[[list[int]], Scan]) -> 
     ranks = ranks_of(spans)
     scans = []
     for group in groups(spans):
-        alone = [placed(pieces[k].scan, [k], len(pieces)) for k in group]
         try:
             if len(group) > 1 and not all(spans[k].orderly for k in group):
                 raise Interleaved("times step back")
+            alone = [placed(pieces[k].scan, [k], len(pieces)) for k in group]
             scans.append(tree(alone, lambda one, other: weave(one, other, ranks)))
         except Interleaved:
             scans.append(placed(together(group), group, len(pieces)))

@@ -111,6 +111,20 @@ class _Opened:
         blocks = blocks_of(self._raw, self.facts, size=-1, block_bytes=_HEAD_BYTES)
         self.reader = reader_of(blocks, self.facts, index=0, compiled=compiled)
 
+    def begin(self) -> int:
+        """Where the first record or block with packets lies; -1 where the file cannot be read from the middle."""
+        begin, _ = self.reader.head()
+        return begin if self.facts.format in ("pcap", "pcapng") else -1
+
+    def record_after(self, at: int, begin: int, size: int) -> int:
+        """Where the first record seems to begin in the ``LOOK_BYTES`` from ``at`` on; -1 if none does."""
+        at += (begin - at) % 4  # blocks of pcapng are multiples of four bytes
+        blocks = self.window(at, min(at + LOOK_BYTES, size))
+        blocks.fill(LOOK_BYTES)
+        find = _pcap_begin if self.facts.format == "pcap" else _pcapng_begin
+        found = find(blocks.buffer[: len(blocks)], self.facts)
+        return at + found if found >= 0 else -1
+
     def window(self, begin: int, end: int) -> Blocks:
         """The bytes of the file between two positions, to be read."""
         blocks = Blocks(Window(self._raw.source, begin, end), block_bytes=BLOCK_BYTES, size=end)
@@ -128,18 +142,14 @@ def cuts_of(path: str, size: int, parts: int) -> Plan | None:
     """Where to cut a file into about so many ranges; None where it is compressed or has no place to cut."""
     try:
         with _Opened(path, compiled=False) as opened:
-            begin, _ = opened.reader.head()
-            if begin < 0 or opened.facts.format not in ("pcap", "pcapng"):
+            begin = opened.begin()
+            if begin < 0:
                 return None
             cuts = [begin]
             for k in range(1, parts):
-                at = begin + (size - begin) * k // parts
-                at += (begin - at) % 4  # blocks of pcapng are multiples of four bytes
-                blocks = opened.window(at, min(at + LOOK_BYTES, size))
-                blocks.fill(LOOK_BYTES)
-                found = _begin_in(blocks, opened.facts)
-                if found >= 0 and at + found > cuts[-1]:
-                    cuts.append(at + found)
+                found = opened.record_after(begin + (size - begin) * k // parts, begin, size)
+                if found > cuts[-1]:
+                    cuts.append(found)
     except CaptureError:
         return None
     return Plan(tuple(cuts), size) if len(cuts) > 1 else None
@@ -149,25 +159,14 @@ def last_time_of(path: str, size: int) -> int:
     """The latest time in the last ``LOOK_BYTES`` of a file (ns); -1 where it is compressed or nothing is found."""
     try:
         with _Opened(path, compiled=False) as opened:
-            begin, _ = opened.reader.head()
-            if begin < 0 or opened.facts.format not in ("pcap", "pcapng"):
-                return -1
-            at = max(begin, size - LOOK_BYTES)
-            at += (begin - at) % 4
-            blocks = opened.window(at, size)
-            blocks.fill(LOOK_BYTES)
-            found = _begin_in(blocks, opened.facts)
+            begin = opened.begin()
+            found = opened.record_after(max(begin, size - LOOK_BYTES), begin, size) if begin >= 0 else -1
             if found < 0:
                 return -1
-            opened.reader.resume(opened.window(at + found, size), 0)
+            opened.reader.resume(opened.window(found, size), 0)
             return max((int(batch.records.time.max()) for batch in opened.reader.batches()), default=-1)
     except CaptureError:
         return -1
-
-
-def _begin_in(blocks: Blocks, facts: CaptureFacts) -> int:
-    find = _pcap_begin if facts.format == "pcap" else _pcapng_begin
-    return find(blocks.buffer[: len(blocks)], facts)
 
 
 def _words(view: NDArray[np.uint8], facts: CaptureFacts, step: int) -> NDArray[np.int64]:

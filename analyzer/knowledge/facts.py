@@ -34,12 +34,7 @@ class Facts:
 
     def __init__(self, finding: Finding, view: View) -> None:
         self.finding, self.view = finding, view
-        names = view.connections["connection"]
-        # C1 is the first row, unless somebody typed the table.
-        rows = [row for row in (int(name[1:]) - 1 for name in finding.connections) if 0 <= row < len(names)]
-        if any(names[row] != name for row, name in zip(rows, finding.connections, strict=False)):
-            rows = np.flatnonzero(np.isin(names.astype(str), finding.connections)).tolist()
-        self.rows = np.array(rows, np.int64)
+        self.rows = np.array([view.row_of[name] for name in finding.connections if name in view.row_of], np.int64)
         self._known: dict[str, Value] = {}
 
     def __getitem__(self, name: str) -> Value:

@@ -258,13 +258,13 @@ def without_scans(groups: Sequence[Attempts]) -> tuple[list[Attempts], list[Atte
     kept: list[Attempts] = []
     scans: dict[tuple[str, str], list[Attempts]] = {}
     for group in groups:
-        clients = np.array(group.column("client_address"), dtype=object)
-        scanners = [client for client in sorted(group.clients) if (client, group.address) in scanning]
-        for client in scanners:
-            scans.setdefault((client, group.address), []).append(group.of(group.rows[clients == client]))
-        rest = group.rows[~np.isin(clients.astype(str), scanners)] if scanners else group.rows
-        if len(rest):
-            kept.append(group.of(rest))
+        clients, rest = np.array(group.column("client_address"), dtype=object), np.ones(len(group), np.bool_)
+        for client in sorted(client for client in group.clients if (client, group.address) in scanning):
+            is_scan = clients == client
+            scans.setdefault((client, group.address), []).append(group.of(group.rows[is_scan]))
+            rest &= ~is_scan
+        if rest.any():
+            kept.append(group.of(group.rows[rest]))
     return kept, [_together(parts) for parts in scans.values()]
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from typing import Any
 
@@ -35,7 +35,6 @@ class Asked:
     client: str
     name: str
     rows: NDArray[np.int64]
-    places: Mapping[str, int] = field(repr=False)  # connection -> row of ``view.connections``
 
     def column(self, name: str) -> list[Any]:
         """A column of these resolutions as plain Python values."""
@@ -62,7 +61,7 @@ class Asked:
     def tries(self) -> list[int]:
         """Rows of ``view.connections`` that tried or used an address, in order."""
         names = dict.fromkeys(name for cell in self.column("connections") for name in cell.split(",") if name)
-        return sorted(self.places[name] for name in names if name in self.places)
+        return sorted(self.view.row_of[name] for name in names if name in self.view.row_of)
 
     def of_tries(self, name: str) -> list[Any]:
         """A column of the connections that tried an address."""
@@ -88,10 +87,7 @@ def asked_names(view: View) -> list[Asked]:
     groups: dict[tuple[str, str], list[int]] = {}
     for row, key in enumerate(zip(table["client_address"].tolist(), table["name"].tolist(), strict=True)):
         groups.setdefault(key, []).append(row)
-    if not groups:
-        return []
-    places = {name: row for row, name in enumerate(view.connections["connection"].tolist())}
-    asked = [Asked(view, *key, np.array(rows, np.int64), places) for key, rows in groups.items()]
+    asked = [Asked(view, *key, np.array(rows, np.int64)) for key, rows in groups.items()]
     return [each for each in asked if not each.has("is_resolver")]
 
 
@@ -164,29 +160,40 @@ def record_words(asked: Asked) -> str:
     return f"record {record} of {names[0]}" if len(asked.view.captures) > 1 and names else f"record {record}"
 
 
-def _of_client(asked: Asked) -> NDArray[np.bool_]:
-    """Which connections the client's host began; in the other family, those whose host is not known to be another."""
-    view, host = asked.view, asked.view.host(asked.client)
-    sources: dict[str, bool] = {}
-    for address in set(view.connections["client_address"].tolist()):
-        other_family = (":" in address) != (":" in asked.client)
-        unknown = not view.host_row(address).get("host_reason")
-        sources[address] = view.host(address) == host or (other_family and unknown)
-    return np.array([sources[address] for address in view.connections["client_address"].tolist()], np.bool_)
+def _rows_to(view: View) -> dict[str, list[int]]:
+    """The rows of the connections by server address."""
+    rows: dict[str, list[int]] = {}
+    for row, address in enumerate(view.connections["server_address"].tolist()):
+        rows.setdefault(address, []).append(row)
+    return rows
+
+
+def _is_of_client(asked: Asked, address: str) -> bool:
+    """Whether the client's host has an address; in the other family, whether its host is not known to be another."""
+    view = asked.view
+    if view.host(address) == view.host(asked.client):
+        return True
+    return (":" in address) != (":" in asked.client) and not view.host_row(address).get("host_reason")
+
+
+def _ports_tried(asked: Asked, family: str) -> Iterator[int]:
+    """The server ports of the connections that the client began, at any time, to addresses of the name in a family."""
+    table, rows = asked.view.connections, asked.view.once(_rows_to)
+    for row in (row for address in asked.addresses(family) for row in rows.get(address, ())):
+        if _is_of_client(asked, table["client_address"][row]):
+            yield int(table["server_port"][row])
 
 
 def tried_in(asked: Asked, family: str) -> bool:
     """Whether the client began a connection, at any time, to an address of the name in a family."""
-    to_name = np.isin(asked.view.connections["server_address"].astype(str), asked.addresses(family))
-    return bool((to_name & _of_client(asked)).any())
+    return any(True for _ in _ports_tried(asked, family))
 
 
 def never_tried(asked: Asked) -> bool:
     """Whether the client sent none of the name's addresses a packet in the whole capture."""
-    is_dns = asked.view.connections["server_port"] == 53
-    addresses = [*asked.addresses("ipv4"), *asked.addresses("ipv6")]
-    to_name = np.isin(asked.view.connections["server_address"].astype(str), addresses)
-    return not (asked.tries or asked.has("touched") or (to_name & ~is_dns & _of_client(asked)).any())
+    if asked.tries or asked.has("touched"):
+        return False
+    return all(port == 53 for family in ("ipv4", "ipv6") for port in _ports_tried(asked, family))
 
 
 def is_ocsp(name: str) -> bool:

@@ -42,6 +42,7 @@ from analyzer.patterns.evidence import (
     SMALLEST_INITIAL,
     WAIT,
     Attempts,
+    answered,
     by_host_and_family,
     finding_of,
     first_request,
@@ -82,10 +83,10 @@ def find(view: View) -> Iterator[Finding]:
 
 def _usable(quic: Attempts, tcp: Attempts) -> Attempts:
     """Answered TCP connections that could serve in place of QUIC: on one of its ports, or with TLS."""
-    table = tcp.view.connections
-    tls = (table["sni"] != "") | (table["alpn"] != "") | (table["tls_version"] != "")
-    stands_in = tls | np.isin(table["server_port"], quic.column("server_port"))
-    return tcp.where(np.asarray((table["outcome"] == "answered") & stands_in, dtype=np.bool_))
+    works, ports = tcp.where(answered(tcp.view)), set(quic.column("server_port"))
+    columns = (works.column(name) for name in ("server_port", "sni", "alpn", "tls_version"))
+    stands_in = [port in ports or any(tls) for port, *tls in zip(*columns, strict=True)]
+    return works.of(works.rows[np.array(stands_in, np.bool_)])
 
 
 def _delays(fails: Attempts, works: Attempts) -> list[int]:

@@ -48,9 +48,9 @@ def denials(view: View) -> dict[str, Denial]:
 
 def is_denied(view: View, found: Mapping[str, Denial]) -> Mask:
     """Which connections these are."""
-    if not found:
-        return np.zeros(len(view.connections), np.bool_)
-    return np.isin(view.connections["connection"].astype(str), list(found))
+    mask = np.zeros(len(view.connections), np.bool_)
+    mask[[view.row_of[name] for name in found if name in view.row_of]] = True
+    return mask
 
 
 def denied(attempts: Attempts, found: Mapping[str, Denial]) -> Argument:

@@ -66,21 +66,19 @@ def count_requests(exchanges: Table, counted: list[set[int]], counters: Counters
         if digest not in counted[capture] and (outcomes[row] != "undetermined" or capture in last):
             counted[capture].add(digest)
             fresh.append(row)
-    known = {json.dumps(json.loads(key)[1:]) for key in counters if key.startswith('["attempts"')}
-    known = {_socket_of(text) for text in known}
+    known = {_socket_of(**dict(json.loads(key)[1:])) for key in counters if key.startswith('["attempts"')}
     for values in zip(*(exchanges.at(name, np.array(fresh, np.int64)) for name in _COLUMNS), strict=True):
         _count(counters, known, *values)
 
 
-def _socket_of(labels: str) -> str:
-    pairs = dict(json.loads(labels))
-    return json.dumps([pairs["family"], pairs["server"], pairs["port"]])
+def _socket_of(family: str, server: str, port: str, **_: str) -> tuple[str, str, str]:
+    return family, server, port
 
 
-def _count(counters: Counters, known: set[str], *values: Any) -> None:
+def _count(counters: Counters, known: set[tuple[str, str, str]], *values: Any) -> None:
     kind, family, address, port, outcome, latency = values
     server, door = address, str(port) if port >= 0 else ""
-    socket = json.dumps([family, server, door])
+    socket = family, server, door
     if socket not in known:
         if len(known) >= MOST_SOCKETS:
             server, door = _OTHER

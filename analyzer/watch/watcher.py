@@ -25,7 +25,6 @@ from analyzer.exchanges.build import Given, exchanges
 from analyzer.exchanges.judge import REPLY_WAIT_NS
 from analyzer.fleet.combine import placed, tree
 from analyzer.fleet.pieces import FileJob, How, Piece
-from analyzer.knowledge.incidents import with_causes
 from analyzer.patterns.catalogue import run
 from analyzer.patterns.finding import ERROR, INFO, WARNING, Finding
 from analyzer.watch import metrics
@@ -155,13 +154,10 @@ class Watcher:
         if before is None:
             metrics.add(counters, metrics.key_of("files", result="cut" if piece.facts.cut else "taken"))
         else:
-            fresh -= self._scan_of(before)[1].records
+            fresh -= self.store.scan(before.number)[1].records
         metrics.add(counters, metrics.key_of("records"), fresh)
         if piece.facts.cut:
             self._complain(piece.facts.cut)
-
-    def _scan_of(self, taken: Taken) -> Any:
-        return self.store.scan(taken.number)
 
     def _analyse(self, name: str, series: Series, *, final: bool = False) -> None:
         """Count what the window decides, note what it shows, and let go of old files, or of all if ``final``."""
@@ -170,13 +166,13 @@ class Watcher:
             return
         oldest = series.last_time - self.settings.window_ns
         leaving = [k for k, taken in enumerate(window) if final or taken.last_time < oldest]
-        scans, facts = zip(*(self._scan_of(taken) for taken in window), strict=True)
+        scans, facts = zip(*(self.store.scan(taken.number) for taken in window), strict=True)
         merged = tree([placed(scan, [k], len(scans)) for k, scan in enumerate(scans)], merge)
         found = exchanges(settle(merged), facts, Given())
         counted = [taken.counted for taken in window]
         metrics.count_requests(found.view.exchanges, counted, self.state.counters, final=leaving)
         if not final:
-            for finding in with_causes(run(found.view), found.view):
+            for finding in run(found.view):
                 self._note(name, series, finding)
         for key in [key for key, finding in series.open.items() if finding["seen"] < oldest]:
             del series.open[key]
@@ -187,7 +183,7 @@ class Watcher:
         window = []
         for taken in series.window:
             try:
-                self._scan_of(taken)
+                self.store.scan(taken.number)
                 window.append(taken)
             except CaptureError as error:
                 self._complain(f"{taken.name}: left out of the window: {error}")

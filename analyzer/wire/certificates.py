@@ -15,9 +15,9 @@ from typing import NamedTuple
 from cryptography import x509
 
 from analyzer.wire.tls import Message
+from analyzer.wire.tls_hello import ALPN, QUIC_TRANSPORT_PARAMETERS
 
-ENCRYPTED_EXTENSIONS, CERTIFICATE = 8, 11
-_STATUS_REQUEST, _ALPN, _TRANSPORT_PARAMETERS = 5, 16, 0x39
+_STATUS_REQUEST = 5  # an extension
 
 #: Chains are a handful of certificates; what lists more is not read further.
 MOST_CERTIFICATES = 16
@@ -108,9 +108,9 @@ def read_encrypted_extensions(stream: bytes, message: Message) -> ServerExtensio
         content = body[at + 4 : at + 4 + size]
         if len(content) < size:
             break
-        if kind == _ALPN and len(content) > 3:
+        if kind == ALPN and len(content) > 3:
             alpn = content[3 : 3 + content[2]]
-        elif kind == _TRANSPORT_PARAMETERS:
+        elif kind == QUIC_TRANSPORT_PARAMETERS:
             parameters = content
         at += 4 + size
     return ServerExtensions(alpn, parameters)

@@ -20,6 +20,12 @@ HEARTBEAT = 24
 
 CLIENT_HELLO = 1
 SERVER_HELLO = 2
+ENCRYPTED_EXTENSIONS = 8
+CERTIFICATE = 11
+CERTIFICATE_STATUS = 22
+
+#: Level of an alert (RFC 8446 §6).
+FATAL = 2
 
 #: RFC 5246 §6.2.3: a protected record is at most 2^14 + 2048 bytes long (RFC 8446 §5.2 allows less).
 MAX_FRAGMENT = (1 << 14) + 2048

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import os
 from pathlib import Path
 
 import numpy as np
@@ -136,6 +137,7 @@ def test_a_file_appears_whole_or_not_at_all(small: tuple[Scan, list[CaptureFacts
         file.write(b"some")
         raise RuntimeError
     assert [(each.name, each.read_bytes()) for each in tmp_path.iterdir()] == [("server.scan", b"earlier")]
+    (tmp_path / f".server.scan.partial-{os.getpid()}").write_bytes(b"of one that was killed")
     with written_whole(path) as file:
         scan_to_file(file, *small)
     assert [each.name for each in tmp_path.iterdir()] == ["server.scan"]

@@ -124,6 +124,17 @@ def test_connections_are_numbered_by_their_first_records(tmp_path: Path) -> None
     ]
 
 
+def test_requests_are_told_in_their_own_order(tmp_path: Path) -> None:
+    """A reply may be recorded before its request: the columns of an exchange stay together all the same."""
+    late, other = (Play(("192.0.2.10", port)).s(S | A, ack=8).c(S, seq=7) for port in (5001, 5002))
+    captured = [late.captured[0], other.captured[1], late.captured[1]]
+    captured = [one._replace(time=START + MS * k) for k, one in enumerate(captured)]
+    assert [row["client_port"] for row in rows(tmp_path, captured)] == [5001, 5002]
+    asked = rows(tmp_path, captured, "exchanges")
+    told = [(row["exchange"], row["client_port"], row["request_record"], row["request_time"]) for row in asked]
+    assert told == [("E1", 5002, 2, START + MS), ("E2", 5001, 3, START + 2 * MS)]
+
+
 def test_lists_of_records_are_capped(tmp_path: Path) -> None:
     play = Play(step=100)
     for _ in range(MOST_RECORDS + 50):

@@ -19,6 +19,7 @@ from analyzer.exchanges.build import exchanges
 from benchmarks.hostile import files, flows, streams
 from benchmarks.hostile.cases import CASES, Case
 from benchmarks.limits import bound_mb, bound_s
+from benchmarks.measuring import peak_bytes
 
 SMALL = {
     "giant-lengths": 100,
@@ -56,12 +57,6 @@ SMALL = {
 }
 
 
-def peak_mb() -> float:
-    """The largest resident set of this process since the last call with ``clear_refs``."""
-    status = Path("/proc/self/status").read_text()
-    return next(int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM:")) / 1e3
-
-
 def analysed(path: Path) -> Analysis:
     """The analysis, with everything that a report of it asks for."""
     analysis = analyse([str(path)])
@@ -81,10 +76,10 @@ def test_a_capture_takes_what_its_size_allows(case: Case, tmp_path: Path) -> Non
     path = tmp_path / "hostile"
     case.make(path, SMALL[case.name])
     size = path.stat().st_size
-    Path("/proc/self/clear_refs").write_text("5")
-    before, began = peak_mb(), time.process_time()
+    Path("/proc/self/clear_refs").write_text("5")  # the peak is that from now on
+    before, began = peak_bytes(), time.process_time()
     analysis = analysed(path)
-    taken, grown = time.process_time() - began, peak_mb() - before
+    taken, grown = time.process_time() - began, (peak_bytes() - before) / 1e6
     assert not analysis.failures
     assert taken < bound_s(size)
     assert grown < bound_mb(size)

@@ -12,13 +12,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from analyzer.wire.certificates import (
-    CERTIFICATE,
-    ENCRYPTED_EXTENSIONS,
     read_certificate,
     read_certificates,
     read_encrypted_extensions,
 )
-from analyzer.wire.tls import handshake_messages
+from analyzer.wire.tls import CERTIFICATE, ENCRYPTED_EXTENSIONS, handshake_messages
 
 BEGIN, END = datetime.datetime(2026, 1, 1), datetime.datetime(2027, 1, 1)
 

@@ -13,10 +13,18 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from analyzer.events.connection import Connection, Flows
-from analyzer.events.tcp.streams import Stream
+from analyzer.events.tcp.streams import Stream, streams_of
 from analyzer.wire import keylog
-from analyzer.wire.certificates import CERTIFICATE, ENCRYPTED_EXTENSIONS, read_certificates, read_encrypted_extensions
-from analyzer.wire.tls import ALERT, APPLICATION, HANDSHAKE, handshake_messages, record_headers
+from analyzer.wire.certificates import read_certificates, read_encrypted_extensions
+from analyzer.wire.tls import (
+    ALERT,
+    APPLICATION,
+    CERTIFICATE,
+    ENCRYPTED_EXTENSIONS,
+    HANDSHAKE,
+    handshake_messages,
+    record_headers,
+)
 from analyzer.wire.web.protected import Clear, RecordKey, key_of_secret
 
 _PHASES = (
@@ -46,9 +54,7 @@ def open_tls(flows: Flows, connection: Connection, secrets: Mapping[str, bytes])
     if connection.server_hello is None:
         return
     suite, handshake, alerts = connection.server_hello.cipher_suite, b"", list[OpenedAlert]()
-    for side, labels in enumerate(_PHASES):
-        stream = Stream(flows, connection, connection.client_direction ^ side)
-        stream.begin = connection.proxy.length if connection.proxy is not None and not side else 0
+    for side, (stream, labels) in enumerate(zip(streams_of(flows, connection), _PHASES, strict=True)):
         keys = [key for label in labels if (key := key_of_secret(suite, secrets.get(label, b""))) is not None]
         for row, clear in _opened(stream, keys):
             if clear.kind == HANDSHAKE and side:
@@ -56,12 +62,20 @@ def open_tls(flows: Flows, connection: Connection, secrets: Mapping[str, bytes])
             elif clear.kind == ALERT and len(clear.content) == 2:
                 alerts.append(OpenedAlert("server" if side else "client", row, *clear.content))
     connection.opened = OpenedTls(handshake, tuple(alerts))
+    note_handshake(connection, handshake)
+
+
+def note_handshake(connection: Connection, handshake: bytes) -> bytes:
+    """Note what a server's protected messages say: ALPN and certificates; returns its transport parameters."""
+    parameters = b""
     for message in handshake_messages(handshake):
         if message.kind == ENCRYPTED_EXTENSIONS:
-            chosen = read_encrypted_extensions(handshake, message).alpn or b""
-            connection.chosen_alpn = chosen.decode("utf-8", "backslashreplace")
+            extensions = read_encrypted_extensions(handshake, message)
+            connection.chosen_alpn = (extensions.alpn or b"").decode("utf-8", "backslashreplace")
+            parameters = extensions.transport_parameters or b""
         elif message.kind == CERTIFICATE:
             connection.certificates = read_certificates(handshake, message)
+    return parameters
 
 
 def _opened(stream: Stream, keys: list[RecordKey]) -> list[tuple[int, Clear]]:

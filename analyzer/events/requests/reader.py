@@ -14,12 +14,11 @@ import numpy as np
 from analyzer.events.connection import Connection, Flows
 from analyzer.events.requests.request import Request
 from analyzer.events.requests.tls import plain_tls_request, server_handshake, tls_request
-from analyzer.events.tcp.streams import Stream
-from analyzer.wire.tls import handshake_messages
+from analyzer.events.tcp.streams import Stream, streams_of
+from analyzer.wire.tls import CERTIFICATE, handshake_messages
 from analyzer.wire.web import openings
 from analyzer.wire.web.responders import responder_hosts
 
-_CERTIFICATE = 11
 _TLS_1_3 = 0x0304
 
 #: Requests of one reading. A hostile capture may hold one in every 27 bytes that were kept.
@@ -66,9 +65,9 @@ class Requests:
             if hello is None or hello.tls_version >= _TLS_1_3 or connection.server in seen:
                 continue
             seen.add(connection.server)
-            handshake = server_handshake(self._streams(connection)[1])
+            handshake = server_handshake(streams_of(self._flows, connection)[1])
             for message in handshake_messages(handshake):
-                if message.kind == _CERTIFICATE:
+                if message.kind == CERTIFICATE:
                     hosts |= responder_hosts(handshake[message.start : message.start + 4 + message.length])
             if len(seen) == MOST_SERVERS:
                 break
@@ -77,23 +76,17 @@ class Requests:
     def _read_tls(self, connection: Connection) -> None:
         request = plain_tls_request(self._flows, connection)
         if request is None:
-            client, server = self._streams(connection)
+            client, server = streams_of(self._flows, connection)
             request = tls_request(self._flows, connection, client, server)
             if request is not None:
                 _note_proxy(request, client)
         if request is not None:
             self.found.append(request)
 
-    def _streams(self, connection: Connection) -> tuple[Stream, Stream]:
-        """The client's and the server's."""
-        client, server = (Stream(self._flows, connection, connection.client_direction ^ side) for side in (0, 1))
-        client.begin = connection.proxy.length if connection.proxy is not None else 0
-        return client, server
-
     def _read_http(self, connection: Connection) -> None:
         from analyzer.events.requests.http import http_requests
 
-        client, server = self._streams(connection)
+        client, server = streams_of(self._flows, connection)
         read = http_requests(self._flows, connection, client, server, is_responder=self._is_responder)
         self.found += read.requests
         if read.requests:

@@ -20,18 +20,26 @@ from typing import TYPE_CHECKING
 from analyzer.events.connection import Connection, Flows
 from analyzer.events.requests.request import TLS, Details, Request
 from analyzer.events.requests.status import tell_response
-from analyzer.events.tcp.streams import Stream
+from analyzer.events.tcp.streams import Stream, streams_of
 from analyzer.wire.codes import alert_name, group_name, tls_version_name
-from analyzer.wire.tls import ALERT, APPLICATION, handshake_messages, is_record, read_records, record_headers
+from analyzer.wire.tls import (
+    ALERT,
+    APPLICATION,
+    CERTIFICATE,
+    CERTIFICATE_STATUS,
+    FATAL,
+    handshake_messages,
+    is_record,
+    read_records,
+    record_headers,
+)
 from analyzer.wire.tls_hello import ClientHello, HelloFlaw, read_client_hello, read_server_hello
 from analyzer.wire.web.openings import is_http_message
 
 if TYPE_CHECKING:
     from analyzer.events.requests.opened import OpenedTls
 
-_CERTIFICATE, _CERTIFICATE_STATUS = 11, 22
 _ALERT_BYTES = 19  # a protected alert of TLS 1.3: level, description, content type and tag (RFC 8446 §5.2)
-_FATAL = 2
 _SHAPE = "record of an alert's size before the end"
 
 
@@ -61,8 +69,7 @@ def plain_tls_request(flows: Flows, connection: Connection) -> Request | None:
 
 
 def _details(flows: Flows, connection: Connection) -> Details:
-    client, server = (Stream(flows, connection, connection.client_direction ^ side) for side in (0, 1))
-    request = tls_request(flows, connection, client, server)
+    request = tls_request(flows, connection, *streams_of(flows, connection))
     return request.details if request is not None else Details()
 
 
@@ -124,7 +131,7 @@ def _read_reply(request: Request, came: bytes) -> None:
     records = read_records(came)
     hello = read_server_hello(records.handshake)
     if hello is None:
-        fatal = [alert for alert in records.alerts if alert.level == _FATAL and alert.description >= 0]
+        fatal = [alert for alert in records.alerts if alert.level == FATAL and alert.description >= 0]
         if fatal and not records.handshake:
             request.refusal = alert_name(fatal[0].description)
         return
@@ -138,7 +145,7 @@ def _read_reply(request: Request, came: bytes) -> None:
     details.replied = ", then ".join(words)
     details.notes.append((request.reply_row, details.replied))
     for message in handshake_messages(stream):
-        if message.kind == _CERTIFICATE_STATUS and not message.missing:
+        if message.kind == CERTIFICATE_STATUS and not message.missing:
             _read_stapled(request, stream[message.start + 4 : message.start + 4 + message.length])
 
 
@@ -158,13 +165,13 @@ def _read_opened(request: Request, opened: OpenedTls) -> None:
     from analyzer.wire.certificates import stapled_status
 
     for message in handshake_messages(opened.handshake):
-        if message.kind == _CERTIFICATE and not message.missing:
+        if message.kind == CERTIFICATE and not message.missing:
             _read_stapled(request, stapled_status(opened.handshake, message))
     for alert in opened.alerts:
         words = f"alert {alert_name(alert.description)}"
         request.details.notes = [note for note in request.details.notes if note != (alert.row, _SHAPE)]
         request.details.notes.append((alert.row, words))
-        if alert.level == _FATAL and alert.description:
+        if alert.level == FATAL and alert.description:
             request.details.replied += f", {words} of the {alert.side}"
 
 
@@ -176,7 +183,7 @@ def _read_ending(flows: Flows, request: Request, side: str, stream: Stream) -> N
         if header.kind == ALERT and not header.missing:
             words = f"alert {alert_name(content[header.start + 6])}" if header.length == 2 else "protected alert"
             details.notes.append((stream.rows_at(stream.begin + header.start)[0], words))
-            if header.length == 2 and content[header.start + 5] == _FATAL:
+            if header.length == 2 and content[header.start + 5] == FATAL:
                 details.replied = ", ".join(filter(None, [details.replied, f"{words} of the {side}"]))
     last = headers[-1] if headers else None
     if last is None or last.kind != APPLICATION or last.missing or last.length != _ALERT_BYTES:

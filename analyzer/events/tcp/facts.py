@@ -21,10 +21,10 @@ from typing import NamedTuple
 
 from analyzer.events.connection import Connection, Flows
 from analyzer.events.tcp.options import NO_OPTIONS, Options, read_options
-from analyzer.events.tcp.reader import ACK, FIN, RST, SYN
 from analyzer.events.tcp.runs import Sent, round_trip_of, runs_of, sent_of
 from analyzer.events.tcp.segments import DATA_TIME, JUMPS, last_segment
 from analyzer.events.tcp.sides import Segment, Side, distance, sides_of
+from analyzer.events.tcp.states import ACK, FIN, RST, SYN
 from analyzer.events.tcp.words import CLIENT, SERVER, Words
 
 #: A SYN/ACK that comes again sooner is a copy: servers wait 1 s or more (RFC 6298 §2.1).
@@ -52,7 +52,7 @@ class TcpFacts:
     alert_by: str = ""
     alert_code: int = -1
     hello_segments: int = 0
-    owed: int = 0  # bytes of a body that the server announced and did not send
+    owed: int = 0  # bytes of a body that the server announced and did not send, -1: several requests, not known
     zero_window_by: str = ""
     zero_window_ns: int = 0
     stuck_by: str = ""
@@ -85,16 +85,24 @@ def tcp_facts(flows: Flows, connections: Sequence[Connection]) -> list[TcpFacts]
             facts.append(NO_FACTS)
             continue
         following = followed.get(c.flow)
-        is_plain = following is None and _is_plain(flows, c)
-        told = _plain_facts(flows, c) if is_plain else _facts(flows, c, is_last=following is None)
-        facts.append(_with_runs(flows, c, told, following) if jumps[c.flow] else told)
+        sides = None
+        if following is None and _is_plain(flows, c):
+            told = _plain_facts(flows, c)
+        else:
+            sides = sides_of(flows, c, is_last=following is None)
+            told = _facts(flows, c, *sides)
+        if jumps[c.flow]:
+            told = _with_runs(told, *sent_by_both(flows, c, following, sides))
+        facts.append(told)
         followed[c.flow] = c
     return facts[::-1]
 
 
-def sent_by_both(flows: Flows, connection: Connection, following: Connection | None) -> tuple[Sent, Sent]:
+def sent_by_both(
+    flows: Flows, connection: Connection, following: Connection | None, sides: tuple[Side, Side] | None = None
+) -> tuple[Sent, Sent]:
     """What client and server sent; ``following`` is the next connection on the same sockets."""
-    client, server = sides_of(flows, connection, is_last=following is None)
+    client, server = sides or sides_of(flows, connection, is_last=following is None)
     round_trip = round_trip_of(flows, connection)
     return (
         sent_of(runs_of(flows, connection, client, following), server, round_trip),
@@ -102,9 +110,8 @@ def sent_by_both(flows: Flows, connection: Connection, following: Connection | N
     )
 
 
-def _with_runs(flows: Flows, connection: Connection, facts: TcpFacts, following: Connection | None) -> TcpFacts:
+def _with_runs(facts: TcpFacts, client: Sent, server: Sent) -> TcpFacts:
     """The facts of a connection in which some data did not follow the data before it."""
-    client, server = sent_by_both(flows, connection, following)
     return replace(
         facts,
         client_retransmitted=client.retransmitted,
@@ -152,8 +159,7 @@ def _is_plain(flows: Flows, connection: Connection) -> bool:
     return took > _MUCH and bool((is_reset | (rows.window[c.rows] > 0)).all())
 
 
-def _facts(flows: Flows, connection: Connection, *, is_last: bool) -> TcpFacts:
-    client, server = sides_of(flows, connection, is_last=is_last)
+def _facts(flows: Flows, connection: Connection, client: Side, server: Side) -> TcpFacts:
     resets, fins = [side.first(RST) for side in (client, server)], [side.first(FIN) for side in (client, server)]
     zero_by, zero_ns, zero_rows = _zero_window(connection, client, server)
     stuck = max((_stuck(flows, a, b) for a, b in ((client, server), (server, client))), key=lambda s: s.repeats)

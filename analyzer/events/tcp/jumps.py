@@ -13,13 +13,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analyzer.events.tcp.segments import DATA_END, DATA_TIME, FIRST_DATA, JUMPS
+from analyzer.events.tcp.states import RST
 from analyzer.kernels import Matrix
 from analyzer.wire.packets import TCP
 
 if TYPE_CHECKING:
     from analyzer.events.selected import Selected
 
-RST = 4
 _END = 0xFFFFFFFF
 
 

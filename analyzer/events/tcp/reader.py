@@ -13,13 +13,11 @@ got is told by the table in ``tcp.states``.
 from __future__ import annotations
 
 from analyzer.events.connection import Connection, Flows, client_by_port
-from analyzer.events.tcp.states import kind_of, next_state
+from analyzer.events.tcp.states import ACK, FIN, RST, SYN, kind_of, next_state
 from analyzer.events.tcp.streams import first_bytes
 from analyzer.wire.tls import read_records
 from analyzer.wire.tls_hello import read_client_hello, read_server_hello
 from analyzer.wire.web.openings import TLS, opening_of
-
-FIN, SYN, RST, ACK = 1, 2, 4, 16
 
 
 class _FlowReader:

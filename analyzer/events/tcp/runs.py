@@ -28,9 +28,9 @@ import numpy as np
 from analyzer.events.connection import Connection, Flows
 from analyzer.events.flows import PAYLOADS, SILENCE_NS
 from analyzer.events.tcp.jumps import data_begins
-from analyzer.events.tcp.reader import ACK, RST, SYN
 from analyzer.events.tcp.segments import DATA_END, JUMPS, JUMPS_KEPT
 from analyzer.events.tcp.sides import Side, distance
+from analyzer.events.tcp.states import ACK, RST, SYN
 
 #: Assumed where the handshake was not seen; tshark takes the same for the reordering of segments.
 SHORT_ROUND_TRIP_NS = 3_000_000

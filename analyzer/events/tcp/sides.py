@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analyzer.events.connection import Connection, Flows
-from analyzer.events.tcp.reader import ACK, RST, SYN
 from analyzer.events.tcp.segments import LastSegment, last_segment
+from analyzer.events.tcp.states import ACK, RST, SYN
 
 _NO_LAST = LastSegment(-1, -1, -1, -1)
 

@@ -29,7 +29,8 @@ from __future__ import annotations
 from enum import Enum, auto
 
 CLIENT, SERVER = False, True
-_FIN, _SYN, _RST, _ACK = 1, 2, 4, 16
+
+FIN, SYN, RST, ACK = 1, 2, 4, 16  # RFC 9293 §3.1
 
 
 class Kind(Enum):
@@ -107,11 +108,11 @@ STATE_WORDS = {
 
 def kind_of(flags: int, length: int) -> Kind:
     """The kind of a segment, by its flags and the length of its payload."""
-    if flags & _RST:
+    if flags & RST:
         return Kind.RST
-    if flags & _SYN:
-        return Kind.SYN_ACK if flags & _ACK else Kind.SYN
-    if flags & _FIN:
+    if flags & SYN:
+        return Kind.SYN_ACK if flags & ACK else Kind.SYN
+    if flags & FIN:
         return Kind.FIN
     return Kind.DATA if length else Kind.ACK
 

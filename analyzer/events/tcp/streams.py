@@ -10,11 +10,11 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from analyzer.events.connection import Connection, Flows
+from analyzer.events.tcp.states import SYN
 
 _ROWS = 6  # rows with payload that are joined: as many as the selection keeps whole of a flow's beginning
 _MOST_PIECES = 256  # rows of one direction that are put in order; those that are kept whole are fewer
 MOST_BYTES = 1 << 20
-_SYN = 2
 
 
 class Place(NamedTuple):
@@ -57,6 +57,13 @@ class Stream:
         return sorted(place.row for place in self.places if place.begin <= offset < place.end)
 
 
+def streams_of(flows: Flows, connection: Connection) -> tuple[Stream, Stream]:
+    """Those of client and server; the client's begins behind a PROXY header."""
+    client, server = (Stream(flows, connection, connection.client_direction ^ side) for side in (0, 1))
+    client.begin = connection.proxy.length if connection.proxy is not None else 0
+    return client, server
+
+
 def _beginning(flows: Flows, connection: Connection, direction: int) -> int:
     """The sequence number of the first byte, -1 where neither SYN nor SYN/ACK tells it."""
     opening = connection.request_rows if direction == connection.client_direction else connection.syn_ack_rows
@@ -70,7 +77,7 @@ def _pieces(flows: Flows, connection: Connection, direction: int) -> Iterator[tu
         length = int(rows.payload_length[row])
         if rows.direction[row] != direction or length == 0 or rows.header[row] < 0:
             continue
-        number = int(rows.sequence[row]) + (int(rows.tcp_flags[row]) & _SYN > 0)
+        number = int(rows.sequence[row]) + (int(rows.tcp_flags[row]) & SYN > 0)
         begin = begin if begin >= 0 else number
         offset = (number - begin) & 0xFFFFFFFF
         offset -= (offset >> 31) << 32
@@ -107,7 +114,7 @@ def first_bytes(flows: Flows, connection: Connection, direction: int) -> bytes:
     pieces: dict[int, bytes] = {}
     for row in connection.rows:
         if rows.direction[row] == direction and rows.payload_length[row] > 0 and rows.header[row] >= 0:
-            number = int(rows.sequence[row]) + (int(rows.tcp_flags[row]) & _SYN > 0)  # RFC 7413: data in the SYN
+            number = int(rows.sequence[row]) + (int(rows.tcp_flags[row]) & SYN > 0)  # RFC 7413: data in the SYN
             begin = begin if begin >= 0 else number
             pieces.setdefault((number - begin) & 0xFFFFFFFF, flows.payload(row))
             if len(pieces) == _ROWS:

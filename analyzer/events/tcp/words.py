@@ -6,12 +6,11 @@ from analyzer.events.connection import Connection, Flows
 from analyzer.events.requests.status import is_status_target
 from analyzer.events.tcp.sides import Side
 from analyzer.wire.dns import PORT as DNS_PORT
-from analyzer.wire.tls import ALERT, is_record, read_records
+from analyzer.wire.tls import ALERT, FATAL, is_record, read_records
+from analyzer.wire.web.openings import is_http_request
 
 CLIENT, SERVER = "client", "server"
-FATAL = 2  # RFC 8446 §6
 _ALERT_BYTES = 7  # a TLS record with one alert
-_METHODS = (b"GET ", b"POST ", b"HEAD ", b"PUT ", b"DELETE ", b"OPTIONS ", b"PATCH ", b"CONNECT ", b"PRI * HTTP/2")
 _LENGTH = b"\ncontent-length:"
 
 
@@ -56,7 +55,7 @@ class Words:
 
 def _protocol(sent: bytes, connection: Connection) -> str:
     """What a client's first bytes are."""
-    if sent.startswith(_METHODS):
+    if is_http_request(sent):
         is_status = b"application/ocsp-request" in sent.lower() or is_status_target(_target(sent))
         return "ocsp" if is_status else "http"
     if sent and is_record(sent):

@@ -36,7 +36,7 @@ def joined(views: Sequence[View], judges: Sequence[Judge], places: Sequence[Plac
     first_time = [view.connections["first_time"] for view in views]
     groups.sort(key=lambda group: (int(first_time[group[0].place][group[0].row]), group[0]))
     numbers = {where: f"C{n}" for n, group in enumerate(groups, start=1) for where in group}
-    chosen = {group[0]: group for group in groups}
+    chosen = {group[0] for group in groups}
     names = [
         {old: numbers[Where(place, row)] for row, old in enumerate(view.connections["connection"].tolist())}
         for place, view in enumerate(views)
@@ -255,7 +255,6 @@ def _renamed(view: View, names: Mapping[str, str]) -> View:
         exchanges=rename(view.exchanges, "connection"),
         stories=rename(view.stories, "connection"),
         resolutions=rename(view.resolutions, "connections"),
-        _host_of={},
     )
 
 

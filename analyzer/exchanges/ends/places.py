@@ -2,7 +2,8 @@
 
 Captures that do not overlap in time are pieces of one, as rotated files are. Captures of the same minutes with packets
 in common were made at different places; without, at one place on several interfaces. A clock that is wrong by more than
-the length of a capture makes two places look like pieces: packets that nothing else can be alike tell.
+the length of a capture makes two places look like pieces: packets that nothing else can be alike tell. They also tell
+a clock that is wrong by more than packets lie in networks from a request that was repeated later, by another way.
 """
 
 from __future__ import annotations
@@ -13,12 +14,12 @@ from typing import NamedTuple
 
 from analyzer.capture.records import CaptureFacts
 from analyzer.events.scan import Scan
-from analyzer.exchanges.ends.clock import MOST_PACKETS, Clock, compare, contents
+from analyzer.exchanges.ends.clock import LONGEST_WAY_NS, MOST_PACKETS, Clock, compare, contents
 
 #: Packets without a random number in them that must agree before they count as the same.
 LEAST_ALIKE = 3
 
-#: Packets that cannot be repeats in common to two captures that do not overlap.
+#: Packets that cannot be repeats, or SYNs of both directions, in common to two captures whose clocks are far apart.
 LEAST_UNREPEATABLE = 3
 
 #: Pieces of one capture whose records are not in order overlap by moments.
@@ -71,10 +72,13 @@ def _are_views(a: CaptureFacts, b: CaptureFacts, clock: Clock) -> bool:
     """Whether two captures with packets in common were made at two places."""
     overlap = min(a.last_time, b.last_time) - max(a.first_time, b.first_time)
     shorter = min(a.last_time - a.first_time, b.last_time - b.first_time)
-    if overlap > 0 and overlap >= LEAST_OVERLAP * shorter:
+    is_common = overlap > 0 and overlap >= LEAST_OVERLAP * shorter
+    if is_common and abs(clock.ahead) <= LONGEST_WAY_NS:
         return clock.certain > 0 or clock.packets >= LEAST_ALIKE
-    # Without a common minute: the clock is wrong, and by as much for most of what they have in common.
-    return clock.unrepeatable >= LEAST_UNREPEATABLE and clock.ahead != 0
+    # The clock is wrong, and by as much for most of what they have in common, or that was repeated after so long: then
+    # the requests are there again, and hardly their replies.
+    of_both_sides = is_common and clock.within >= 0 and clock.certain >= LEAST_UNREPEATABLE
+    return (clock.unrepeatable >= LEAST_UNREPEATABLE or of_both_sides) and clock.ahead != 0
 
 
 def _ordered(

@@ -11,9 +11,8 @@ from typing import TYPE_CHECKING
 from analyzer.events.connection import Connection, Flows
 from analyzer.events.tcp.facts import options_of, sent_by_both
 from analyzer.events.tcp.options import Options
-from analyzer.events.tcp.reader import ACK, SYN
 from analyzer.events.tcp.runs import Sent, round_trip_of
-from analyzer.events.tcp.states import State
+from analyzer.events.tcp.states import ACK, SYN, State
 
 MOST_NAMES = 4  # of a certificate
 _SECOND = 1_000_000_000

@@ -29,15 +29,28 @@ def keys_of_secret(version: int, suite: int, secret: bytes) -> Keys | None:
     if version < 0:
         return None
     known = version_of(version)
-    if suite not in _KEY_LENGTHS or not known.salt or len(secret) != _hash(suite).digest_size:
+    if not known.salt:
         return None
     key_label, iv_label, hp_label = known.labels
-    key = expand_label(suite, secret, key_label, _KEY_LENGTHS[suite])
-    iv = int.from_bytes(expand_label(suite, secret, iv_label, 12), "big")
+    sealing = sealing_of_secret(suite, secret, key_label, iv_label)
+    if sealing is None:
+        return None
+    aead, iv = sealing
     hp = expand_label(suite, secret, hp_label, _KEY_LENGTHS[suite])
     if suite == CHACHA20_POLY1305:
-        return Keys(ChaCha20Poly1305(key), iv, lambda sample: _chacha_mask(hp, sample))
-    return Keys(AESGCM(key), iv, Cipher(AES(hp), ECB()).encryptor().update)
+        return Keys(aead, iv, lambda sample: _chacha_mask(hp, sample))
+    return Keys(aead, iv, Cipher(AES(hp), ECB()).encryptor().update)
+
+
+def sealing_of_secret(
+    suite: int, secret: bytes, key_label: str, iv_label: str
+) -> tuple[AESGCM | ChaCha20Poly1305, int] | None:
+    """AEAD and IV; None for a cipher suite that is not known, or a secret of another length."""
+    if suite not in _KEY_LENGTHS or len(secret) != _hash(suite).digest_size:
+        return None
+    key = expand_label(suite, secret, key_label, _KEY_LENGTHS[suite])
+    aead = ChaCha20Poly1305(key) if suite == CHACHA20_POLY1305 else AESGCM(key)
+    return aead, int.from_bytes(expand_label(suite, secret, iv_label, 12), "big")
 
 
 def updated(version: int, suite: int, secret: bytes, keys: Keys) -> tuple[bytes, Keys] | None:

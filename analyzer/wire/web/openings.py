@@ -24,6 +24,11 @@ def opening_of(stream: bytes) -> tuple[str, ProxyHeader | None]:
     return HTTP if is_http_message(stream) else "", header
 
 
+def is_http_request(stream: bytes) -> bool:
+    """Whether bytes begin like a request with one of the usual methods, or like the preface of HTTP/2."""
+    return stream.startswith(_METHODS)
+
+
 def is_http_message(stream: bytes) -> bool:
-    """Whether bytes begin like a request with one of the usual methods, or like a response."""
-    return stream.startswith(_METHODS) or stream.startswith(b"HTTP/1.")
+    """Whether bytes begin like such a request, or like a response."""
+    return is_http_request(stream) or stream.startswith(b"HTTP/1.")

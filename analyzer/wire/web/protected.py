@@ -16,10 +16,8 @@ from typing import NamedTuple
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM, ChaCha20Poly1305
 
-from analyzer.wire.quic.secrets import AES_128_GCM, AES_256_GCM, CHACHA20_POLY1305, expand_label
+from analyzer.wire.quic.secrets import sealing_of_secret
 
-_KEY_LENGTHS = {AES_128_GCM: 16, AES_256_GCM: 32, CHACHA20_POLY1305: 32}
-_SECRET_LENGTHS = {AES_128_GCM: 32, AES_256_GCM: 48, CHACHA20_POLY1305: 32}
 _HEADER = 5
 _TAG = 16
 
@@ -34,16 +32,14 @@ class Clear(NamedTuple):
 class RecordKey:
     """The key of one direction in one phase, and how many records it opened."""
 
-    def __init__(self, suite: int, secret: bytes) -> None:
-        key, self._iv = expand_label(suite, secret, "key", _KEY_LENGTHS[suite]), expand_label(suite, secret, "iv", 12)
-        self._aead = ChaCha20Poly1305(key) if suite == CHACHA20_POLY1305 else AESGCM(key)
-        self._number = 0
+    def __init__(self, aead: AESGCM | ChaCha20Poly1305, iv: int) -> None:
+        self._aead, self._iv, self._number = aead, iv, 0
 
     def open(self, record: bytes) -> Clear | None:
         """The next record, its header included; None if this key does not open it."""
         if len(record) < _HEADER + _TAG + 1:
             return None
-        nonce = (int.from_bytes(self._iv, "big") ^ self._number).to_bytes(12, "big")
+        nonce = (self._iv ^ self._number).to_bytes(12, "big")
         try:
             clear = self._aead.decrypt(nonce, record[_HEADER:], record[:_HEADER]).rstrip(b"\0")
         except InvalidTag:
@@ -54,4 +50,5 @@ class RecordKey:
 
 def key_of_secret(suite: int, secret: bytes) -> RecordKey | None:
     """The key that a secret gives; None for a cipher suite that is not known, or a secret of another length."""
-    return RecordKey(suite, secret) if _SECRET_LENGTHS.get(suite) == len(secret) else None
+    sealing = sealing_of_secret(suite, secret, "key", "iv")
+    return RecordKey(*sealing) if sealing is not None else None

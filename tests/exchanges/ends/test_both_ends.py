@@ -15,7 +15,7 @@ import pytest
 from analyzer.analysis import Analysis, analyse
 from analyzer.patterns.catalogue import run
 from tests.conftest import ROOT
-from tests.crafted import MS, SECOND, Captured, batches_of, captured_of, joined, write_pcap
+from tests.crafted import MS, SECOND, START, Captured, batches_of, captured_of, ip, joined, tcp, write_pcap
 
 CAPTURES = ROOT / "captures"
 SILENT, LOST = "02-caddy-ipv4-silent/nft-output-drop", "02-caddy-ipv4-silent/path-drop"
@@ -284,3 +284,33 @@ def test_packets_that_a_capture_lost_itself_are_a_limit() -> None:
     captures = (view.captures[0], replace(view.captures[1], dropped=3))
     [found] = [f for f in run(replace(view, captures=captures)) if f.pattern == "quic-initial-no-reply"]
     assert any(limit.startswith("server.pcap lost 3 packets by its own count") for limit in found.limitations)
+
+
+def tcp_attempt(at: int, server: str, port: int, *, replied: bool = True) -> list[Captured]:
+    """A SYN without timestamp and its SYN-ACK 10 ms later; the port stands for random numbers."""
+    client, isn = "192.0.2.1", 1_000_003 * port
+    request = ip(client, server, 6, tcp((port, 443), 0x02, seq=isn % 2**32))
+    reply = ip(server, client, 6, tcp((443, port), 0x12, seq=isn * 7 % 2**32, ack=(isn + 1) % 2**32))
+    sent = [Captured(request, START + at), Captured(reply, START + at + 10 * MS)]
+    return sent if replied else sent[:1]
+
+
+def test_a_syn_that_was_repeated_a_minute_later_is_no_wrong_clock(tmp_path: Path) -> None:
+    """Near miss: two interfaces in the same minutes; behind a balancer, a repeat went out by the other one."""
+    one, other = "198.51.100.1", "198.51.100.2"
+    first = tcp_attempt(0, one, 50000, replied=False) + tcp_attempt(90 * SECOND, one, 50001)
+    second = tcp_attempt(1 * SECOND, other, 50002) + tcp_attempt(63 * SECOND, other, 50000)
+    files = [write_pcap(tmp_path / "a.pcap", first), write_pcap(tmp_path / "b.pcap", second)]
+    analysis = analyse([str(file) for file in files])
+    assert "capture-duplicates" not in {each["pattern"] for each in analysis.document["findings"]}
+    assert [capture.clock for capture in analysis.view.captures] == [0, 0]
+    assert len(analysis.connections) == 4
+
+
+def test_a_wrong_clock_is_seen_without_timestamps(tmp_path: Path) -> None:
+    packets = [each for n in range(3) for each in tcp_attempt(40 * n * SECOND, "198.51.100.1", 50000 + n)]
+    client = write_pcap(tmp_path / "a.pcap", packets)
+    server = write_pcap(tmp_path / "b.pcap", [later(37 * SECOND)(each) for each in packets])
+    analysis = analyse([str(client), str(server)])
+    assert [capture.clock for capture in analysis.view.captures] == [0, 37 * SECOND]
+    assert len(analysis.connections) == 3

@@ -9,7 +9,7 @@ import pytest
 from scapy.layers.inet import UDP
 from scapy.utils import rdpcap
 
-from analyzer.wire.certificates import CERTIFICATE, read_certificates
+from analyzer.wire.certificates import read_certificates
 from analyzer.wire.keylog import CLIENT_HANDSHAKE, SERVER_HANDSHAKE, read_keylog
 from analyzer.wire.quic.crypto_stream import CryptoStream
 from analyzer.wire.quic.frames import Crypto, read_frames
@@ -18,7 +18,7 @@ from analyzer.wire.quic.protection import Protection, initial_keys, open_packet
 from analyzer.wire.quic.secrets import AES_128_GCM, AES_256_GCM, CHACHA20_POLY1305, keys_of_secret, updated
 from analyzer.wire.quic.split import HANDSHAKE, INITIAL
 from analyzer.wire.quic.versions import V1
-from analyzer.wire.tls import handshake_messages
+from analyzer.wire.tls import CERTIFICATE, handshake_messages
 from analyzer.wire.tls_hello import read_client_hello, read_server_hello
 
 CASE = Path(__file__).parents[3] / "captures/01-caddy-http3-ok/caddy-2.6.2"

@@ -22,7 +22,7 @@ from analyzer.exchanges.view import CaptureView, View
 
 #: Ids, words of ours, numbers in hexadecimal digits: they tell nothing of who was recorded.
 _SAME = """
-alert_by answer_code client_acked client_dcid client_scid client_sent close_side code_a code_aaaa connection
+alert_by answer_code client_acked client_dcid client_scid client_sent close_side connection
 connections direction exchange family first_tried_family flaw hello_missing history hole_by host host_reason
 icmp ja4 kind notes ocsp_status outcome outcome_reason protocol question_type quic_version quic_version_negotiated
 resets_side resolution roles_from server_acked server_scid server_sent server_version silent_side state stuck_by

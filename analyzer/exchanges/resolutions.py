@@ -198,12 +198,10 @@ def _asked(episode: Episode) -> dict[str, Any]:
     columns: dict[str, Any] = {}
     for kind, name in (("A", "a"), ("AAAA", "aaaa")):
         lookups = episode.of(kind)
-        answers = [lookup.answer for lookup in lookups if lookup.answer is not None]
         columns |= {
             f"asked_{name}": bool(lookups),
-            f"answered_{name}": bool(answers),
+            f"answered_{name}": any(lookup.answer is not None for lookup in lookups),
             f"addresses_{name}": ",".join(episode.addresses(kind)),
-            f"code_{name}": answers[-1].code if answers else "",
         }
     return columns
 

@@ -197,8 +197,6 @@ RESOLUTIONS: Schema = (
     _c("outcome", "text", "", "answered, refused, silent, undetermined, not-tried, or unresolved: no address came"),
     _c("addresses_a", "text", "", "IPv4 addresses answered, joined by commas", public=False),
     _c("addresses_aaaa", "text", "", "IPv6 addresses answered, joined by commas", public=False),
-    _c("code_a", "text", "", "response code to the A question in words", public=False),
-    _c("code_aaaa", "text", "", "response code to the AAAA question in words", public=False),
     _c("question_records", "records", "", "the questions and their repeats", public=False),
     _c("answer_records", "records", "", "the answers", public=False),
     _c("first_question_time", "time", "ns", "time of the first question", public=False),

@@ -26,7 +26,7 @@ ANSWERED_PROTOCOLS = {
 
 
 def tcp_connections(view: View) -> Mask:
-    """TCP connections whose three-way handshake was completed, or that had begun before the capture."""
+    """TCP connections that are not silent, of servers whose packets can be seen here."""
     table = view.connections
     return np.asarray((table["transport"] == "tcp") & (table["outcome"] != "silent") & ~table["one_way"], np.bool_)
 

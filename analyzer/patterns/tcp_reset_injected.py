@@ -63,13 +63,14 @@ def _injected(attempts: Attempts) -> Argument:
     family, gap = FAMILIES[attempts.family], max(attempts.column("reset_ttl_gap"))
     pairs = zip(attempts.column("last_server_data"), attempts.column("server_rst"), strict=True)
     went_on = sum(data > reset for data, reset in pairs)
+    told = f" whose TTL differs by up to {gap} from the server's other segments" * (gap > TTL.value)
     return Argument(
         severity=WARNING,
         confidence=LIKELY if went_on else POSSIBLE,
         title=f"TCP {attempts.words} over {family}: RSTs that do not fit the server",
         because=sentence(
             f"In {share(len(attempts), len(attempts.socket_rows), 'TCP connection')} to {attempts.words} over {family} "
-            f"a RST came whose TTL differs by up to {gap} from the server's other segments; "
+            f"a RST of the server came{told}; "
             f"{counted(went_on, 'connection')} got data of the server after it; the first is {first_request(attempts)}"
         ),
         limitations=("A load balancer or another path of the same server has another TTL as well.",),

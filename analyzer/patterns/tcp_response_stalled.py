@@ -81,9 +81,8 @@ def _repeated(view: View) -> Mask:
 def _stalled(attempts: Attempts, severity: str) -> Argument:
     family = FAMILIES[attempts.family]
     owed = [owed for owed in attempts.column("owed") if owed > 0]
-    repeated = [
-        n for n, side in zip(attempts.column("stuck_repeats"), attempts.column("stuck_by"), strict=True) if side
-    ]
+    stuck = zip(attempts.column("stuck_repeats"), attempts.column("stuck_by"), strict=True)
+    repeated = [repeats for repeats, side in stuck if side == "server"]
     seen = []
     if owed:
         seen.append(f"{counted(len(owed), 'response')} lacked up to {max(owed):,} bytes of the announced length")

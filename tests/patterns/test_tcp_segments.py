@@ -208,6 +208,9 @@ def test_responses_that_stop() -> None:
     [finding] = found("tcp-response-stalled", view(served(1, **owing)))
     assert finding.severity == "error"
     assert "1 response lacked up to 5,000 bytes of the announced length" in finding.because
+    of_client = owing | {"stuck_by": "client", "stuck_repeats": 5, "stuck_length": 700}
+    [finding] = found("tcp-response-stalled", view(served(1, **of_client)))
+    assert "server segment" not in finding.because
     assert severities("tcp-response-stalled", served(1, **(owing | {"client_fin": 5.0}))) == []  # too soon to say
     assert severities("tcp-response-stalled", served(1, **(owing | {"owed": -1}))) == []  # several requests
     assert severities("tcp-response-stalled", served(1, **(owing | {"server_fin": 6.0}))) == []
@@ -235,6 +238,9 @@ def test_resets_that_do_not_fit_the_server() -> None:
     later = {"first_server_data": 0.3, "last_server_data": 0.3}
     assert severities("tcp-reset-injected", opened(1, server_rst=0.1, **later)) == [("warning", "likely")]
     assert severities("tcp-reset-injected", opened(1, server_rst=0.1, client_fin=0.05, reset_ttl_gap=9)) == []
+    for gap in (0, 5):
+        [finding] = found("tcp-reset-injected", view(opened(1, server_rst=0.1, reset_ttl_gap=gap, **later)))
+        assert ("TTL differs by up to 5" in finding.because) is (gap > 0)
 
 
 def test_split_hellos_that_fail() -> None:

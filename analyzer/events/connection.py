@@ -79,7 +79,6 @@ class Connection:
     reply_row: int = -1
     last_time: int = -1
     counters: Counters = NO_COUNTERS
-    history: str = ""
     icmp_rows: tuple[int, ...] = ()  # ICMP errors that quote a packet of the client
     misquoted: int = 0  # of them, those whose packet is none that the client was seen to send, though all were seen
     elsewhere_rows: tuple[int, ...] = ()  # rows that belong here but lie in another flow
@@ -119,7 +118,6 @@ class Connection:
     left_closed: bytes = b""  # the DCID that opens the server's Initials, where nothing in them could change a verdict
     close_code: int = -1
     close_reason: str = ""
-    close_space: str = ""  # initial, handshake or 1-rtt: where CONNECTION_CLOSE was read
     chosen_alpn: str = ""  # what the server chose, with a key log
     certificates: tuple[Certificate, ...] = ()  # of the server, with a key log
     reset_tokens: tuple[bytes, ...] = ()  # of stateless resets of either side, with a key log

@@ -19,7 +19,7 @@ from analyzer.events.requests.opened import note_handshake, open_tls
 from analyzer.events.story.paths import TOKEN, has_token, join_paths
 from analyzer.events.story.story import tell
 from analyzer.wire import keylog
-from analyzer.wire.codes import close_name
+from analyzer.wire.codes import close_words
 from analyzer.wire.quic.crypto_stream import CryptoStream
 from analyzer.wire.quic.frames import ConnectionClose, Crypto, NewConnectionId, read_frames
 from analyzer.wire.quic.header import QuicPacket, read_datagram
@@ -91,7 +91,7 @@ class _Opened:
                 self.tokens.add(frame.reset_token)
                 self.issued += [frame.cid] if from_server else []
             elif type(frame) is ConnectionClose and not self.connection.close_side:
-                self._close(frame, space, from_server=from_server)
+                self._close(frame, from_server=from_server)
 
     def _open(self, packet: bytes, number: int, version: int, place: tuple[str, bool]) -> bytes:
         side = self.sides.get(place)
@@ -109,12 +109,10 @@ class _Opened:
                 return clear
         return b""
 
-    def _close(self, frame: ConnectionClose, space: str, *, from_server: bool) -> None:
+    def _close(self, frame: ConnectionClose, *, from_server: bool) -> None:
         connection = self.connection
-        connection.close_side, connection.close_space = "server" if from_server else "client", space
-        connection.close_code = frame.code
-        reason, words = frame.reason.decode("utf-8", "replace"), close_name(frame.by_application, frame.code)
-        connection.close_reason = f"{words}: {reason}" if reason else words
+        connection.close_side, connection.close_code = "server" if from_server else "client", frame.code
+        connection.close_reason = close_words(frame.by_application, frame.code, frame.reason)
 
     def finish(self) -> None:
         """What the server's Handshake messages say."""

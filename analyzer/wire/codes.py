@@ -152,6 +152,12 @@ def close_name(by_application: bool, code: int, alpn: str = "h3") -> str:
     return application_error_name(code, alpn) if by_application else transport_error_name(code)
 
 
+def close_words(by_application: bool, code: int, reason: bytes) -> str:
+    """The same, and the reason that the sender gave."""
+    name, given = close_name(by_application, code), reason.decode("utf-8", "replace")
+    return f"{name}: {given}" if given else name
+
+
 def tls_version_name(version: int) -> str:
     """A TLS version, such as "TLS 1.3"."""
     return TLS_VERSIONS.get(version, f"0x{version:04x}")

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from analyzer.events.connection import Connection, Flows
 from analyzer.events.gquic import note_chlo
-from analyzer.wire.codes import close_name
+from analyzer.wire.codes import close_words
 from analyzer.wire.quic.crypto_stream import CryptoStream
 from analyzer.wire.quic.frames import ConnectionClose, Crypto, message_in_front
 from analyzer.wire.quic.gquic import GQUIC_FRAMES, find_chlo, initial_frames
@@ -147,10 +147,7 @@ class Attempt:
                 connection.server_hello = read_server_hello(stream.prefix())
             elif type(frame) is ConnectionClose and not connection.close_side:
                 connection.close_side, connection.close_code = "server", frame.code
-                connection.close_space = "initial"
-                reason = frame.reason.decode("utf-8", "replace")
-                words = close_name(frame.by_application, frame.code)
-                connection.close_reason = f"{words}: {reason}" if reason else words
+                connection.close_reason = close_words(frame.by_application, frame.code, frame.reason)
 
     def read_retry(self, payload: bytes, packet: QuicPacket) -> None:
         """A Retry: the client's next Initials carry its SCID, and keys come from that (RFC 9001 §5.2)."""

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from analyzer.events.connection import Connection, Flows
 from analyzer.events.story.steps import Step
-from analyzer.wire.codes import close_name
+from analyzer.wire.codes import close_words
 from analyzer.wire.quic.crypto_stream import CryptoStream
 from analyzer.wire.quic.frames import Ack, ConnectionClose, Crypto
 from analyzer.wire.quic.gquic import initial_frames
@@ -156,9 +156,7 @@ class InitialsReader:
                 facts.acked_hello.add(piece.offset, piece.piece)
 
     def _close(self, side: str, frame: ConnectionClose, step: Step) -> None:
-        words = close_name(frame.by_application, frame.code)
-        reason = frame.reason.decode("utf-8", "replace")
-        words = f"{words}: {reason}" if reason else words
+        words = close_words(frame.by_application, frame.code, frame.reason)
         close = Close(side, frame.by_application, frame.code, words, step.row, step.time)
         self.read_so_far.closes.append(close)
 

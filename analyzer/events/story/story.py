@@ -203,4 +203,4 @@ def tell_all(flows: Flows, connections: list[Connection]) -> None:
         connection.story = story = tell(flows, connection)
         if story.close is not None and not connection.close_side:
             connection.close_side, connection.close_code = story.close.side, story.close.code
-            connection.close_reason, connection.close_space = story.close.words, "initial"
+            connection.close_reason = story.close.words

@@ -63,7 +63,7 @@ def read_message(b: bytes) -> tuple[int, Message] | None:
 def _read_question(b: bytes) -> Message | None:
     """A query for a usual type and a name of letters, digits and hyphens, as ``_read`` reads it but ten times faster.
 
-    None for any other, and where records other than one of EDNS follow, which dnspython then opens.
+    None for any other, and where records other than one of EDNS without options follow: dnspython opens those.
     """
     if b[6:10] != b"\0\0\0\0" or b[10] or b[11] > 1:
         return None
@@ -73,12 +73,10 @@ def _read_question(b: bytes) -> Message | None:
         at += 1 + b[at]
     kind = _KINDS.get(b[at + 1 : at + 5])
     rest = b[at + 5 :]
-    # RFC 6891 §6.1.2: root name, type 41, size, extended rcode and flags, length of the options
-    is_whole = (
-        not rest if not b[11] else rest[:3] == b"\0\0\x29" and len(rest) == 11 + int.from_bytes(rest[9:11], "big")
-    )
+    # RFC 6891 §6.1.2: root name, type 41, size (16), extended rcode and flags (32), length of the options: none
+    is_whole = len(rest) == 11 and rest[:3] == b"\0\0\x29" and rest[9:] == b"\0\0" if b[11] else not rest
     name = b".".join(labels)
-    if kind is None or b[at] or not is_whole or not _PLAIN.fullmatch(name) or len(name) > 253 or rest[9:11] > b"\0\0":
+    if kind is None or b[at] or not is_whole or not _PLAIN.fullmatch(name) or len(name) > 253:
         return None
     return Message(False, bool(b[2] & 2), bool(b[2] & 1), "", name.decode("ascii").lower(), kind)
 

@@ -27,9 +27,10 @@ from analyzer.reports.export import document_json  # noqa: E402
 from analyzer.watch.state import Store  # noqa: E402
 from tests.running import COMMAND  # noqa: E402
 from tests.watch.rotated import Watched, result, rotate  # noqa: E402
-from tests.watch.test_kills import about, command, findings_of  # noqa: E402
+from tests.watch.test_kills import about, findings_of, killed_runs  # noqa: E402
 
 FILES = 8
+IN_A_ROW = 5  # kills of a watcher before it is left alone
 
 
 def workers(kills: int, chance: random.Random, folder: Path) -> None:
@@ -61,20 +62,11 @@ def watchers(kills: int, chance: random.Random, folder: Path) -> None:
     rotate(source, FILES)
     straight = Watched(source, folder / "straight")
     straight.steps()
-    began = time.perf_counter()
-    subprocess.run(command(source, folder / "timed"), check=True, capture_output=True)
-    takes, done = time.perf_counter() - began, 0
-    while done < kills:
-        state, printed = folder / f"state{done}", ""
-        for _ in range(5):
-            process = subprocess.Popen(command(source, state), stdout=subprocess.PIPE)
-            time.sleep(chance.uniform(0.1, 1.0) * takes)
-            process.kill()
-            printed += process.communicate()[0].decode()
-            done += 1
-        printed += subprocess.run(command(source, state), check=True, capture_output=True, text=True).stdout
+    for first in range(0, kills, IN_A_ROW):
+        state = folder / f"state{first}"
+        printed = findings_of(killed_runs(source, state, IN_A_ROW, chance))
         same = result(Store(state).load()) == result(straight.state)
-        say("watcher", done - 1, same and about(findings_of(printed)) == about(straight.said))
+        say("watcher", first + IN_A_ROW - 1, same and about(printed) == about(straight.said))
 
 
 def analyses(kills: int, chance: random.Random, folder: Path) -> None:

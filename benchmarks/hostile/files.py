@@ -45,12 +45,10 @@ def bomb_gz(path: Path, size: int) -> None:
     """gzip, 1,000 to 1."""
 
     def compress(pieces: Iterator[bytes]) -> Iterator[bytes]:
-        for first, rest in ((next(pieces), pieces),):
-            yield gzip.compress(first)
-            block = next(rest, b"")
-            packed = gzip.compress(block * 16, 9)
-            for _ in range(max(size // 16, 1)):
-                yield packed
+        yield gzip.compress(next(pieces))
+        packed = gzip.compress(next(pieces) * 16, 9)
+        for _ in range(max(size // 16, 1)):
+            yield packed
 
     _bomb(path, size, compress)
 
@@ -121,7 +119,7 @@ def pcapng_options(path: Path, size: int) -> None:
 
 
 def pcapng_blocks(path: Path, size: int) -> None:
-    """``size`` interfaces, host names, secrets and statistics in turn, and as many sections."""
+    """``size`` interfaces, host names, secrets and statistics in turn, a section for each thousand of them."""
     with path.open("wb") as file:
         for number in range(size):
             if number % 1000 == 0:

@@ -7,7 +7,7 @@ import struct
 from collections.abc import Iterator
 from pathlib import Path
 
-from benchmarks.hostile.making import CLIENT, CLIENT_6, SERVER, SERVER_6, START_S, address, ip4, ip6, pcap, tcp, udp
+from benchmarks.hostile.making import CLIENT, CLIENT_6, ETHERNET, SERVER, SERVER_6, address, ip4, ip6, pcap, tcp, udp
 
 
 def distinct_flows(path: Path, size: int) -> None:
@@ -122,12 +122,9 @@ def icmp_of_many(path: Path, size: int) -> None:
 
 def arp_questions(path: Path, size: int) -> None:
     """``size`` ARP questions for as many addresses."""
-    with path.open("wb", buffering=1 << 20) as file:
-        file.write(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 262144, 1))
-        for n in range(size):
-            arp = struct.pack(">HHBBH", 1, 0x800, 6, 4, 1) + b"\2\0\0\0\0\1" + CLIENT + bytes(6) + address(n)
-            raw = b"\xff" * 6 + b"\2\0\0\0\0\1\x08\x06" + arp
-            file.write(struct.pack("<IIII", START_S + n // 1000, n % 1000 * 1000, len(raw), len(raw)) + raw)
+    client = b"\2\0\0\0\0\1"
+    head = b"\xff" * 6 + client + b"\x08\x06" + struct.pack(">HHBBH", 1, 0x800, 6, 4, 1) + client + CLIENT + bytes(6)
+    pcap(path, (head + address(n) for n in range(size)), count=size, link_type=ETHERNET)
 
 
 def dns_loops(path: Path, size: int) -> None:
@@ -145,15 +142,15 @@ def dns_loops(path: Path, size: int) -> None:
 
 
 def dns_pointer_chain(path: Path, size: int) -> None:
-    """``size`` DNS answers with 1,000 records whose names take 120 pointers each."""
-    labels = b"".join(b"\x01a" + struct.pack(">H", 0xC00C + 4 * k) for k in range(120))
+    """``size`` DNS answers with 1,000 records whose names take 100 pointers each, to labels in a record before them."""
     question = b"\x01a\0\0\1\0\1"
-    records = (struct.pack(">H", 0xC000 | 12 + len(question) + 4 * 100) + b"\0\1\0\1\0\0\0\0\0\4\x7f\0\0\1") * 1000
-    head = struct.pack(">HHHHHH", 7, 0x8180, 1, 1000, 0, 0)
+    begin = 12 + len(question) + 11  # of the labels, behind the fixed part of their record
+    labels = b"\x01a\xc0\x0c" + b"".join(b"\x01a" + struct.pack(">H", 0xC000 | begin + 4 * k) for k in range(98))
+    chain = b"\0" + struct.pack(">HHIH", 0xFF00, 1, 0, len(labels)) + labels  # of a type for private use
+    records = (struct.pack(">H", 0xC000 | begin + 4 * 98) + b"\0\1\0\1\0\0\0\0\0\4\x7f\0\0\1") * 1000
+    head = struct.pack(">HHHHHH", 7, 0x8180, 1, 1001, 0, 0)
     sent = (
-        ip4(
-            SERVER, CLIENT, 17, udp((53, 50000), struct.pack(">H", n & 0xFFFF) + head[2:] + question + labels + records)
-        )
+        ip4(SERVER, CLIENT, 17, udp((53, 50000), struct.pack(">H", n & 0xFFFF) + head[2:] + question + chain + records))
         for n in range(size)
     )
     pcap(path, sent, count=size)

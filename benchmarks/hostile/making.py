@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 START_S = 1_700_000_000
-RAW_IP = 101
+ETHERNET, RAW_IP = 1, 101
 CLIENT, SERVER = b"\xc0\x00\x02\x01", b"\xc6\x33\x64\x50"
 CLIENT_6, SERVER_6 = b"\x20\x01\x0d\xb8" + bytes(11) + b"\x01", b"\x20\x01\x0d\xb8" + bytes(11) + b"\x50"
 
@@ -37,11 +37,11 @@ def tcp(ports: tuple[int, int], flags: int, payload: bytes = b"", *, seq: int = 
     return struct.pack(">HHIIBBHHH", *ports, seq & 0xFFFFFFFF, ack, 0x50, flags, 65000, 0, 0) + payload
 
 
-def pcap(path: Path, packets: Iterable[bytes], *, count: int = 1000) -> None:
-    """A pcap file of about ``count`` IP packets, a millisecond apart, or less where they would take over an hour."""
+def pcap(path: Path, packets: Iterable[bytes], *, count: int = 1000, link_type: int = RAW_IP) -> None:
+    """A pcap file of about ``count`` packets, a millisecond apart, or less where they would take over an hour."""
     step = min(1000, max(3_600_000_000 // max(count, 1), 1))
     with path.open("wb", buffering=1 << 20) as file:
-        file.write(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 262144, RAW_IP))
+        file.write(struct.pack("<IHHiIII", 0xA1B2C3D4, 2, 4, 0, 0, 262144, link_type))
         for number, raw in enumerate(packets):
             seconds, micros = divmod(number * step, 1_000_000)
             file.write(struct.pack("<IIII", START_S + seconds, micros, len(raw), len(raw)) + raw)

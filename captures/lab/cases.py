@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -11,7 +10,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from captures.lab.namespaces import SERVER, Lab, found
+from captures.lab.namespaces import SERVER, Lab, openssl, program
 from captures.lab.ocsp import fetch, responder
 
 HERE = Path(__file__).parent
@@ -55,25 +54,22 @@ def _attempts(lab: Lab, kind: str, address: str, count: int, timeout: float, eve
     return [json.loads(line) for line in written.splitlines()]
 
 
-def certificate(folder: Path, name: str = "example.com") -> tuple[str, str]:
-    """A self-signed certificate and its key as files."""
-    files = folder / "certificate.pem", folder / "key.pem"
-    subprocess.run(
-        [found("openssl") or "openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "3650",
-         "-subj", f"/CN={name}", "-addext", f"subjectAltName=DNS:{name}",
-         "-out", str(files[0]), "-keyout", str(files[1])],
-        check=True, capture_output=True,
+def certificate(folder: Path) -> tuple[str, str]:
+    """A self-signed certificate of example.com and its key as files."""
+    certified, key = str(folder / "certificate.pem"), str(folder / "key.pem")
+    openssl(
+        "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "3650", "-subj", "/CN=example.com",
+        "-addext", "subjectAltName=DNS:example.com", "-out", certified, "-keyout", key,
     )  # fmt: skip
-    return str(files[0]), str(files[1])
+    return certified, key
 
 
-def workers(lab: Lab, count: int, *options: str) -> list[subprocess.Popen[bytes]]:
-    """Processes of aioquic that share UDP port 443 of both addresses."""
+def workers(lab: Lab, count: int, *options: str) -> None:
+    """``lab.workers``: processes of aioquic that share UDP port 443 of both addresses."""
     files = certificate(lab.folder)
     command = [sys.executable, str(HERE / "quic_server.py"), *files, V4, V6, *options]
-    started = [lab.start("server", *command) for _ in range(count)]
+    lab.workers = [lab.start("server", *command) for _ in range(count)]
     time.sleep(1.5)
-    return started
 
 
 def caddy(lab: Lab) -> None:
@@ -85,19 +81,16 @@ def caddy(lab: Lab) -> None:
         encoding="utf-8",
     )
     home = {"HOME": str(lab.folder), "XDG_DATA_HOME": str(lab.folder), "XDG_CONFIG_HOME": str(lab.folder)}
-    program = found("caddy")
-    assert program is not None
-    lab.start("server", program, "run", "--config", str(config), "--adapter", "caddyfile", env=home)
+    lab.start("server", program("caddy"), "run", "--config", str(config), "--adapter", "caddyfile", env=home)
     time.sleep(2.5)
 
 
 def ngtcp2(lab: Lab) -> None:
     """Servers of ngtcp2, one per address, which answer first with Retry."""
     certified, key = certificate(lab.folder)
-    program = found("gtlsserver")
-    assert program is not None
+    gtlsserver = program("gtlsserver")
     for address in SERVER:
-        lab.start("server", program, "--quiet", "--validate-addr", address, "443", key, certified)
+        lab.start("server", gtlsserver, "--quiet", "--validate-addr", address, "443", key, certified)
     time.sleep(1.0)
 
 
@@ -146,11 +139,11 @@ def stopped(before: int, after: int) -> Callable[[Lab], list[dict[str, Any]]]:
 
 
 def _start_one(lab: Lab) -> None:
-    lab.workers = workers(lab, 1)
+    workers(lab, 1)
 
 
 def _start_four(lab: Lab) -> None:
-    lab.workers = workers(lab, 4)
+    workers(lab, 4)
 
 
 def _tcp_families(lab: Lab) -> list[dict[str, Any]]:

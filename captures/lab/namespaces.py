@@ -22,6 +22,19 @@ class Unavailable(Exception):
     """What the lab cannot do here, and why."""
 
 
+def program(name: str) -> str:
+    """The path of a program; raises Unavailable where it is not here."""
+    path = found(name)
+    if path is None:
+        raise Unavailable(f"{name} not found")
+    return path
+
+
+def openssl(*arguments: str) -> None:
+    """Run openssl, which must end well."""
+    subprocess.run([program("openssl"), *arguments], check=True, capture_output=True)
+
+
 def needed(programs: Sequence[str]) -> None:
     """Raise Unavailable unless we are root and all programs are here."""
     if os.geteuid() != 0:
@@ -93,12 +106,9 @@ class Lab:
         return process
 
     def drop(self, end: str, rule: str) -> None:
-        """Drop what a rule matches: on the bridge (path), or where the server's own packets go out or come in."""
+        """Drop what a rule matches: on the bridge (path), or where the server's own packets go out."""
         family, hook = ("bridge", "forward") if end == "path" else ("inet", "output")
-        if rule.startswith("input "):
-            hook, rule = "input", rule.removeprefix("input ")
-        nft = found("nft")
-        assert nft is not None
+        nft = program("nft")
         self.run(end, nft, f"add table {family} lab")
         self.run(end, nft, f"add chain {family} lab c {{ type filter hook {hook} priority 0; }}")
         self.run(end, nft, f"add rule {family} lab c {rule} counter drop")
@@ -121,8 +131,7 @@ class Lab:
     @contextlib.contextmanager
     def recording(self) -> Iterator[None]:
         """Record both ends while the block runs; Unavailable if someone else lets a stopped process go on."""
-        tcpdump = found("tcpdump")
-        assert tcpdump is not None
+        tcpdump = program("tcpdump")
         dumps = [
             self.start(end, tcpdump, "-i", "eth0", "-U", "-n", "-w", str(self.folder / f"{end}.pcap"))
             for end in ("client", "server")
@@ -138,10 +147,7 @@ class Lab:
                 raise Unavailable("another program let the stopped server go on")
 
     def _build(self) -> None:
-        ip = found("ip")
-        if ip is None:
-            raise Unavailable("ip (iproute2) not found")
-        self._ip = ip
+        self._ip = ip = program("ip")
         for name in self.names.values():
             made = subprocess.run([ip, "netns", "add", name], capture_output=True, text=True)
             if made.returncode:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
 import time
 from pathlib import Path
 from typing import Any
 
-from captures.lab.namespaces import SERVER, Lab, found
+from captures.lab.namespaces import SERVER, Lab, openssl, program
 
 SITES = 2  # certificates, each of which is one fetch
 STARTS = 3  # HAProxy fetches at once when it starts, and after a failure once a minute only
@@ -20,15 +19,15 @@ def responder(lab: Lab) -> None:
     _certificates(lab.folder)
     files = [str(lab.folder / name) for name in ("index.txt", "ca.pem", "ca.key")]
     lab.start(
-        "server", _program("openssl"), "ocsp", "-port", "80", "-index", files[0], "-CA", files[1],
+        "server", program("openssl"), "ocsp", "-port", "80", "-index", files[0], "-CA", files[1],
         "-rsigner", files[1], "-rkey", files[2], "-ndays", "1",
     )  # fmt: skip
     lab.start(
-        "server", _program("dnsmasq"), "--keep-in-foreground", "--conf-file=/dev/null", "--no-resolv", "--no-hosts",
+        "server", program("dnsmasq"), "--keep-in-foreground", "--conf-file=/dev/null", "--no-resolv", "--no-hosts",
         "--user=root", "--pid-file=", f"--listen-address={SERVER[0]}", "--bind-interfaces",
         f"--host-record={NAME},{','.join(SERVER)}",
     )  # fmt: skip
-    lab.run("client", _program("ip"), "-6", "address", "flush", "dev", "eth0")
+    lab.run("client", program("ip"), "-6", "address", "flush", "dev", "eth0")
     lab.note("the client's host has no IPv6 address and no route")
     time.sleep(1.0)
 
@@ -49,7 +48,7 @@ def fetch(lab: Lab, *settings: str) -> list[dict[str, Any]]:
     )
     for _ in range(STARTS):
         lab.note("haproxy start", settings=list(settings))
-        process = lab.start("client", _program("haproxy"), "-db", "-f", str(config))
+        process = lab.start("client", program("haproxy"), "-db", "-f", str(config))
         time.sleep(2.0)
         if process.poll() is not None:
             raise RuntimeError(f"haproxy ended with {process.returncode}")
@@ -64,11 +63,11 @@ def _certificates(folder: Path) -> None:
     """An authority, certificates of SITES names with their keys and issuer, and the authority's index of them."""
     authority = str(folder / "ca.pem"), str(folder / "ca.key")
     new = ("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "30")
-    _openssl(*new, "-subj", "/CN=Lab CA", "-out", authority[0], "-keyout", authority[1])
+    openssl(*new, "-subj", "/CN=Lab CA", "-out", authority[0], "-keyout", authority[1])
     index = []
     for number in range(SITES):
         name, pem, key = f"site{number}.example.com", folder / f"site{number}.pem", folder / f"site{number}.key"
-        _openssl(
+        openssl(
             *new, "-subj", f"/CN={name}", "-addext", _RESPONDER, "-addext", "basicConstraints=CA:FALSE",
             "-set_serial", f"0x{0x10 + number:X}", "-CA", authority[0], "-CAkey", authority[1],
             "-out", str(pem), "-keyout", str(key),
@@ -77,13 +76,3 @@ def _certificates(folder: Path) -> None:
         pem.write_text("".join(part.read_text(encoding="ascii") for part in parts), encoding="ascii")
         index.append(f"V\t491231235959Z\t\t{0x10 + number:X}\tunknown\t/CN={name}\n")
     (folder / "index.txt").write_text("".join(index), encoding="ascii")
-
-
-def _openssl(*arguments: str) -> None:
-    subprocess.run([_program("openssl"), *arguments], check=True, capture_output=True)
-
-
-def _program(name: str) -> str:
-    path = found(name)
-    assert path is not None
-    return path

@@ -1,4 +1,4 @@
-"""A QUIC server of aioquic, one process: python quic_server.py CERTIFICATE KEY ADDRESS... [--retry] [--keys FILE].
+"""A QUIC server of aioquic, one process: python quic_server.py CERTIFICATE KEY ADDRESS... [--retry].
 
 Each address gets a socket of its own with SO_REUSEPORT, so that several such processes are a group.
 """

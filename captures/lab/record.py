@@ -37,9 +37,8 @@ def record(name: str, folder: Path) -> Path:
     with tempfile.TemporaryDirectory(prefix="halfshake-lab-") as scratch:
         work = Path(scratch)
         work.chmod(0o755)  # tcpdump gives up root before it writes
-        (work / "client.pcap").touch(mode=0o666)
-        (work / "server.pcap").touch(mode=0o666)
         for file in KEPT:
+            (work / file).touch()
             (work / file).chmod(0o666)
         with Lab(work) as lab:
             case.prepare(lab)

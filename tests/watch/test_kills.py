@@ -31,15 +31,15 @@ def about(findings: list[dict[str, Any]]) -> set[tuple[str, ...]]:
     return {(each["pattern"], each["family"], each["server"], each["port"], each["name"]) for each in findings}
 
 
-def killed_runs(folder: Path, state: Path, kills: int, seed: int) -> str:
+def killed_runs(folder: Path, state: Path, kills: int, chance: random.Random) -> str:
     """What a watcher printed in all, killed so many times after a random time and then left alone."""
-    chance, printed = random.Random(seed), ""
+    printed = ""
     began = time.perf_counter()
-    subprocess.run(command(folder, state.with_name("timed")), check=True, capture_output=True)
+    subprocess.run(command(folder, state.with_name(f"{state.name}-timed")), check=True, capture_output=True)
     takes = time.perf_counter() - began
     for _ in range(kills):
         process = subprocess.Popen(command(folder, state), stdout=subprocess.PIPE)
-        time.sleep(chance.uniform(0.2, 1) * takes)
+        time.sleep(chance.uniform(0.1, 1) * takes)
         process.kill()
         printed += process.communicate()[0].decode()
     return printed + subprocess.run(command(folder, state), check=True, capture_output=True, text=True).stdout
@@ -50,6 +50,6 @@ def test_killed_at_random_points(seed: int, tmp_path: Path) -> None:
     rotate(tmp_path / "in", 8)
     straight = Watched(tmp_path / "in", tmp_path / "straight")
     straight.steps()
-    printed = findings_of(killed_runs(tmp_path / "in", tmp_path / "state", KILLS, seed))
+    printed = findings_of(killed_runs(tmp_path / "in", tmp_path / "state", KILLS, random.Random(seed)))
     assert result(Store(tmp_path / "state").load()) == result(straight.state)
     assert about(printed) == about(straight.said)

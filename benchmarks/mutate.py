@@ -1,130 +1,159 @@
-"""Mutated datagrams against every decoder: none may raise, and the kernel must equal the plain reader.
+"""Mutated inputs over every file reader and decoder: none may raise or take long, and kernels must equal plain readers.
 
-    python benchmarks/mutate.py [--count 10000000] [--seed 1]
+    python benchmarks/mutate.py [--count 10000000] [--seed 1] [--target NAME]...
 
-The originals are the packets of ``captures/``. A mutation flips bits, cuts, repeats a part, or writes a length that
-lies. Each mutated packet goes through the QUIC headers (plain and, in batches, compiled), the keys of its own DCID,
-frames, TLS records and hellos, ICMP quotes, ARP and NDP, checksums, key logs. What an authenticated packet would
-hide from mutation, frames and hellos, is mutated in the clear as well.
+The inputs are shared out evenly over the targets of ``fuzz/targets.py`` but ``program`` (``fuzz/run.py --whole``), in
+rounds, each input one to four changes of a seed (``fuzz/seeds.py``, ``fuzz/mutation.py``). After each round the
+compiled kernels take the same inputs in one batch and must give what the interpreted ones give: the split of
+datagrams, packets and flows, records of files. Prints a table: inputs and slowest input of each target, and memory.
 """
 
 from __future__ import annotations
 
 import argparse
 import random
+import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).parents[1]))
 
+from analyzer.capture.records import Batch
 from analyzer.capture.source import open_captures
-from analyzer.events.scan import scan
-from analyzer.wire.certificates import read_certificate
-from analyzer.wire.keylog import read_keylog
-from analyzer.wire.neighbours import read_ndp
+from analyzer.events.scan import Scan, scan
 from analyzer.wire.quic.header import read_datagram
 from analyzer.wire.quic.split import Datagrams, quic_packets
-from analyzer.wire.tls import read_records
-from fuzz.targets import CAPTURES, clear_initials, control, frames, hello
+from benchmarks.measuring import resident_bytes
+from fuzz.mutation import mutated
+from fuzz.seeds import seeds
+from fuzz.targets import TARGETS, Target, file_of, record_of
+from tests.crafted import batch_of
 
-BATCH = 2000
-ALPHABET = (0, 1, 0x3F, 0x40, 0x7F, 0x80, 0xBF, 0xC0, 0xFF)
-
-
-def originals() -> tuple[list[bytes], list[bytes]]:
-    """Packets from the IP header on, and clear payloads of Initials, of all captures."""
-    packets: set[bytes] = set()
-    clear: set[bytes] = set()
-    for capture in sorted(CAPTURES.rglob("*.pcap*")):
-        opened = open_captures([str(capture)])
-        scanned = scan(opened.batches(False), 1, compiled=False, with_secrets=True)
-        for row in range(len(scanned.rows.time)):
-            packet = scanned.row_bytes(row)
-            packets.add(packet)
-            payload = packet[max(int(scanned.rows.header[row]), 0) :]
-            clear.update(each.rstrip(b"\0") for each in clear_initials(payload))
-    return sorted(packets), sorted(clear - {b""})
+ROUND = 1000  # inputs of a target in one round
+MOST_S, MOST_ROUND_S, MOST_MB = 1.0, 600, 700.0
 
 
-def mutated(original: bytes, chance: random.Random) -> bytes:
-    """One to four changes."""
-    b = bytearray(original)
-    for _ in range(chance.randint(1, 4)):
-        if not b:
-            break
-        at = chance.randrange(len(b)) if chance.random() < 0.5 else chance.randrange(min(len(b), 64))
-        what = chance.randrange(5)
-        if what == 0:
-            b[at] ^= 1 << chance.randrange(8)
-        elif what == 1:
-            b[at] = chance.choice(ALPHABET)
-        elif what == 2:
-            del b[at:]
-        elif what == 3:
-            b[at:at] = b[at : at + chance.randrange(1, 32)]
-        else:
-            b[at : at + 2] = chance.choice((b"\xff\xff", b"\x00\x00", b"\x40\x00", b"\x7f\xff"))
-    return bytes(b)
-
-
-def read_packet(packet: bytes) -> None:
-    """What reads packets as they are on the wire, at a few places where a header may begin."""
-    control(packet)
-    for header in (20, 28, 40, 48, 60):
-        payload = packet[header:]
-        read_ndp(135, "::", payload)
-        hello(read_records(payload).handshake)
-    for header in (28, 48):
-        for clear in clear_initials(packet[header:]):
-            frames(clear)
-    read_keylog(packet)
-    if packet[:1] == b"\x30":
-        read_certificate(packet)
-
-
-def same_from_the_kernel(batch: list[bytes]) -> None:
-    """The compiled splitting of a batch of datagrams has a row for each packet that the plain reader finds."""
-    joined = np.frombuffer(bytearray(b"".join(batch)), np.uint8)
-    ends = np.cumsum([len(b) for b in batch])
-    starts = ends - np.array([len(b) for b in batch])
+def same_split(inputs: Sequence[bytes]) -> None:
+    """The compiled splitting of datagrams has a row for each packet that the plain reader finds."""
+    joined = np.frombuffer(bytearray(b"".join(inputs)), np.uint8)
+    ends = np.cumsum([len(b) for b in inputs])
+    starts = ends - np.array([len(b) for b in inputs])
     table = quic_packets(joined, Datagrams(starts, ends, ends), compiled=True)
-    expected = [packet for b in batch for packet in read_datagram(b, 0, len(b), len(b))]
+    expected = [packet for b in inputs for packet in read_datagram(b, 0, len(b), len(b))]
     assert table.kind.tolist() == [packet.kind for packet in expected]
     assert table.version.tolist() == [packet.version for packet in expected]
     assert (table.end - table.start).tolist() == [packet.end - packet.start for packet in expected]
 
 
-def main() -> None:
+def same_scan(inputs: Sequence[bytes]) -> None:
+    """Compiled and interpreted kernels find the same flows, rows and kept bytes in one batch of records."""
+    batch = batch_of([record_of(b) for b in inputs if b])
+
+    def found(one: Scan) -> list[object]:
+        columns = [column.tolist() for column in one.rows]
+        return [*columns, [one.row_bytes(row) for row in range(len(one.rows.time))], one.ledger.tolist()]
+
+    one, other = (found(scan([batch], 1, compiled=compiled, with_secrets=True)) for compiled in (True, False))
+    assert one == other
+
+
+def same_records(inputs: Sequence[bytes]) -> None:
+    """Compiled and interpreted kernels walk the records of files alike; one in four files."""
+
+    def found(path: str, compiled: bool) -> list[object]:
+        captures = open_captures([path], block_bytes=1 << 14)
+        return [_values(batch) for batch in captures.batches(compiled=compiled)]
+
+    for b in inputs[::4]:
+        path = file_of(b)
+        assert found(path, True) == found(path, False)
+
+
+def _values(batch: Batch) -> list[object]:
+    ends = batch.records.offset + batch.records.captured_length
+    pieces = zip(batch.records.offset.tolist(), ends.tolist(), strict=True)
+    return [*(column.tolist() for column in batch.records), [batch.buffer[a:b].tobytes() for a, b in pieces]]
+
+
+SAME: dict[str, Callable[[Sequence[bytes]], None]] = {
+    "datagram": same_split,
+    "packets": same_scan,
+    "capture": same_records,
+}
+
+
+@dataclass(slots=True)
+class Tally:
+    """What became of the inputs of one target."""
+
+    run: Target
+    sources: list[bytes]
+    done: int = 0
+    seconds: float = 0.0
+    slowest: float = 0.0
+
+    def round(self, name: str, count: int, chance: random.Random) -> None:
+        """So many inputs more."""
+        sources, run, clock = self.sources, self.run, time.thread_time
+        inputs = [mutated(sources[int(chance.random() * len(sources))], chance, sources) for _ in range(count)]
+        last = begun = clock()
+        b = b""
+        try:
+            for b in inputs:
+                run(b)
+                now = clock()
+                if now - last > self.slowest:
+                    self.slowest = now - last
+                last = now
+            b = b""
+            if name in SAME:
+                SAME[name](inputs)
+        except BaseException:
+            print(f"{name}: raised on {b.hex()}" if b else f"{name}: compiled kernels and plain readers differ")
+            raise
+        self.done += count
+        self.seconds += clock() - begun
+
+
+def main() -> int:
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--count", type=int, default=10_000_000)
     options.add_argument("--seed", type=int, default=1)
+    options.add_argument("--target", action="append", choices=[name for name in TARGETS if name != "program"])
     given = options.parse_args()
     chance = random.Random(given.seed)
-    packets, clear = originals()
-    kinds: list[tuple[list[bytes], Callable[[bytes], None]]] = [(packets, read_packet), (clear, frames)]
-    print(f"{len(packets)} packets and {len(clear)} clear payloads to mutate, seed {given.seed}")
-    begun, done = time.monotonic(), 0
+    names = given.target or [name for name in TARGETS if name != "program"]
+    tallies = {name: Tally(TARGETS[name], [*seeds(name)]) for name in names}
+    share, done, began, said = -(-given.count // len(names)), 0, time.monotonic(), 0
     while done < given.count:
-        batch: list[bytes] = []
-        for _ in range(min(BATCH, given.count - done)):
-            sources, read = chance.choice(kinds)
-            b = mutated(chance.choice(sources), chance)
-            try:
-                read(b)
-            except Exception:
-                print(f"raised on {b.hex()}")
-                raise
-            batch.append(b[28:] if sources is packets else b)
-        same_from_the_kernel(batch)
-        done += len(batch)
-        if done % 100_000 < BATCH:
-            print(f"{done:,} in {time.monotonic() - begun:,.0f} s", flush=True)
-    print(f"{done:,} mutated datagrams, no exception, {time.monotonic() - begun:,.0f} s")
+        signal.alarm(MOST_ROUND_S)  # what hangs ends here, with a traceback of its place
+        for name, tally in tallies.items():
+            count = min(ROUND, share - tally.done, given.count - done)
+            tally.round(name, count, chance)
+            done += count
+        if done - said >= 100_000 or done == given.count:
+            said = done
+            print(f"{done:,} in {time.monotonic() - began:,.0f} s, {resident_bytes() / 1e6:.0f} MB", flush=True)
+    signal.alarm(0)
+    return told(tallies)
+
+
+def told(tallies: dict[str, Tally]) -> int:
+    """Print the table; 1 where an input took too long or memory is over its bound."""
+    print("\n| target | seeds | inputs | slowest | processor time |\n| --- | ---: | ---: | ---: | ---: |")
+    for name, tally in tallies.items():
+        cells = f"{len(tally.sources)} | {tally.done:,} | {tally.slowest * 1e3:.1f} ms | {tally.seconds:,.0f} s"
+        print(f"| `{name}` | {cells} |")
+    slowest, memory = max(tally.slowest for tally in tallies.values()), resident_bytes() / 1e6
+    print(f"\n{sum(t.done for t in tallies.values()):,} inputs, no exception; {memory:.0f} MB at the end")
+    return int(slowest > MOST_S or memory > MOST_MB)
 
 
 if __name__ == "__main__":
-    main()
+    signal.signal(signal.SIGALRM, lambda *_: (_ for _ in ()).throw(TimeoutError("a round took too long")))
+    sys.exit(main())

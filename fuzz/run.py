@@ -26,10 +26,11 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from benchmarks.measuring import resident_bytes  # noqa: E402  (the folders are no installed packages)
-from benchmarks.mutate import mutated  # noqa: E402
-from fuzz.targets import TARGETS, is_little_pcap, program, seeds, small_captures  # noqa: E402
+from fuzz.mutation import mutated, mutated_capture  # noqa: E402
+from fuzz.seeds import seeds, small_captures  # noqa: E402
+from fuzz.targets import TARGETS, program  # noqa: E402
 
-CORPUS, CRASHES = ROOT / "fuzz" / "corpus", ROOT / "fuzz" / "crashes"
+CRASHES = ROOT / "fuzz" / "crashes"
 _MOST_BYTES = 20_000
 
 
@@ -41,18 +42,12 @@ def keep(target: str, data: bytes) -> Path:
     return path
 
 
-def corpus(target: str) -> list[bytes]:
-    """Seeds, and what was found before."""
-    found = sorted((CORPUS / target).glob("*")) if (CORPUS / target).is_dir() else []
-    return [*dict.fromkeys([*seeds(target), *(path.read_bytes() for path in found)])]
-
-
 def blindly(target: str, seconds: float) -> bool:
     """Mutate the corpus for so long; whether the target stood."""
-    chance, sources, run = random.Random(target), corpus(target), TARGETS[target]
+    chance, sources, run = random.Random(target), [*seeds(target)], TARGETS[target]
     ends, count = time.monotonic() + seconds, 0
     while time.monotonic() < ends:
-        data = mutated(chance.choice(sources), chance)
+        data = mutated(chance.choice(sources), chance, sources)
         count += 1
         try:
             run(data)
@@ -67,7 +62,7 @@ def blindly(target: str, seconds: float) -> bool:
 def guided(target: str, seconds: float) -> bool:
     """The same under libFuzzer, in a process of its own."""
     with tempfile.TemporaryDirectory() as folder:
-        for number, data in enumerate(corpus(target)):
+        for number, data in enumerate(seeds(target)):
             (Path(folder) / str(number)).write_bytes(data[:_MOST_BYTES])
         CRASHES.mkdir(exist_ok=True)
         command = [sys.executable, __file__, "--atheris", target, folder, f"-max_total_time={int(seconds)}"]
@@ -88,22 +83,6 @@ def under_atheris(target: str, arguments: list[str]) -> None:
     atheris.instrument_all()
     atheris.Setup([sys.argv[0], *arguments], TARGETS[target])
     atheris.Fuzz()
-
-
-def mutated_capture(whole: bytes, chance: random.Random) -> bytes:
-    """A capture with one in four records damaged inside, its file sound; one in ten has its file damaged as well."""
-    if not is_little_pcap(whole):
-        return mutated(whole, chance)
-    out, at = bytearray(whole[:24]), 24
-    while at + 16 <= len(whole):
-        size = int.from_bytes(whole[at + 8 : at + 12], "little")
-        raw = whole[at + 16 : at + 16 + size]
-        if chance.random() < 0.25 and len(raw) > 14:
-            raw = raw[:14] + mutated(raw[14:], chance)
-        lengths = len(raw).to_bytes(4, "little") + max(len(raw), size).to_bytes(4, "little")
-        out += whole[at : at + 8] + lengths + raw
-        at += 16 + size
-    return mutated(bytes(out), chance) if chance.random() < 0.1 else bytes(out)
 
 
 def whole_program(count: int, seed: int) -> bool:

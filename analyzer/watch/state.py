@@ -80,11 +80,12 @@ class Store:
             if plain["schema"] != SCHEMA:
                 raise UsageError(f"{page}: written by another version of halfshake; give another folder, or remove it")
             state = _state(plain)
+            self._remove_unnamed(state)
         except FileNotFoundError:
             state = State()
-        except (OSError, ValueError, KeyError, TypeError) as error:
+            self._remove_unnamed(state)
+        except (OSError, ValueError, LookupError, TypeError, AttributeError, RecursionError, zlib.error) as error:
             raise UsageError(f"{page}: cannot be read ({error}); give another folder, or remove it") from error
-        self._remove_unnamed(state)
         return state
 
     def save(self, state: State) -> None:

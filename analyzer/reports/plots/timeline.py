@@ -8,6 +8,7 @@ bin instead, so that a flood costs as much as a handful.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -81,14 +82,14 @@ def _draw(analysis: Analysed, ax: Axes, lines: list[SocketLine], *, left_out: in
     rows = _rows(analysis, lines, first)
     span = max((last - first) / 1e9, 1e-3)
     highest = _highest(rows, span)
+    _background(ax, lines)
+    handles = _marks(ax, rows)
+    _bars(ax, rows, span=span, highest=highest)
     for number, row in enumerate(rows):
-        _background(ax, row.line, -number)
-        _attempts(ax, row, -number, span=span, highest=highest)
         _onset(ax, row, -number, moment=(row.onset - first) / 1e9, span=span)
     _frame(ax, rows, span=span, first=first)
     titled(ax, "Attempts and answers per server socket", _notes(highest, span, left_out))
-    present = {str(outcome) for row in rows for outcome in np.unique(row.outcome)}
-    legend(ax, [ax.scatter([], [], label=WORDS[name], **MARKS[name]) for name in OUTCOMES if name in present])
+    legend(ax, handles)
     if not rows:
         empty(ax, "no connection attempt in this capture")
 
@@ -132,40 +133,68 @@ def _highest(rows: list[_Row], span: float) -> int:
     return tallest
 
 
-def _background(ax: Axes, line: SocketLine, y: int) -> None:
-    if line.failed_share > 0:
-        tint: dict[str, Any] = {"color": COLOURS["silent"], "alpha": 0.05 + 0.09 * line.failed_share}
-        ax.axhspan(y - 0.5, y + 0.5, linewidth=0, zorder=0, **tint)
-    ax.axhline(y, color=INK, linewidth=0.6, alpha=0.45, zorder=1)
-    ax.axhline(y - 0.5, color=INK, linewidth=0.5, alpha=0.15, zorder=1)
+def _background(ax: Axes, lines: Sequence[SocketLine]) -> None:
+    """Each row's line, what divides the rows, and a tint for those that fail, the stronger the more."""
+    from matplotlib.collections import LineCollection, PolyCollection
+
+    across = ax.get_yaxis_transform()
+    places = [-float(number) for number in range(len(lines))]
+    tinted = [(y, line.failed_share) for y, line in zip(places, lines, strict=True) if line.failed_share > 0]
+    boxes = [[(0.0, y - 0.5), (0.0, y + 0.5), (1.0, y + 0.5), (1.0, y - 0.5)] for y, _ in tinted]
+    shades = [(COLOURS["silent"], 0.05 + 0.09 * share) for _, share in tinted]
+    style: dict[str, Any] = {"transform": across, "colors": INK}
+    drawn = [LineCollection([[(0.0, y), (1.0, y)] for y in places], linewidths=0.6, alpha=0.45, zorder=1, **style)]
+    between = [[(0.0, y - 0.5), (1.0, y - 0.5)] for y in places]
+    drawn.append(LineCollection(between, linewidths=0.5, alpha=0.15, zorder=1, **style))
+    tint = PolyCollection(boxes, facecolors=shades, linewidths=0, zorder=0, transform=across, snap=True)
+    for collection in (*drawn, tint):
+        ax.add_collection(collection, autolim=False)
 
 
-def _attempts(ax: Axes, row: _Row, y: int, *, span: float, highest: int) -> None:
-    if _is_dense(row):
-        _bars(ax, row, y, span=span, highest=highest)
-        return
-    silent = row.outcome == "silent"
-    low = y + _PLACES["silent"]
-    lows = np.full(silent.sum(), low)
-    ax.hlines(lows, row.asked[silent], row.repeated[silent], COLOURS["silent"], linewidth=1, alpha=0.6)
-    for outcome, mark in MARKS.items():
-        moments = row.asked[row.outcome == outcome]
-        ax.scatter(moments, np.full(len(moments), y + _PLACES[outcome]), zorder=3, clip_on=False, **mark)
+def _marks(ax: Axes, rows: Sequence[_Row]) -> list[Any]:
+    """The attempts of the rows that are not dense, those of one outcome at once; what the legend names."""
+    few = [(-number, row) for number, row in enumerate(rows) if not _is_dense(row)]
+    y = np.repeat([float(place) for place, _ in few], [len(row.asked) for _, row in few])
+    asked, repeated, outcome = (
+        np.concatenate([np.empty(0), *(getattr(row, name) for _, row in few)])
+        for name in ("asked", "repeated", "outcome")
+    )
+    silent = outcome == "silent"
+    low = y[silent] + _PLACES["silent"]
+    ax.hlines(low, asked[silent], repeated[silent], COLOURS["silent"], linewidth=1, alpha=0.6)
+    present = set().union(*(row.outcome.tolist() for row in rows))
+    handles = []
+    for name in OUTCOMES:
+        if name in present:
+            mine = outcome == name
+            style: dict[str, Any] = {"label": WORDS[name], "zorder": 3, "clip_on": False, **MARKS[name]}
+            handles.append(ax.scatter(asked[mine], y[mine] + _PLACES[name], **style))
+    return handles
 
 
-def _bars(ax: Axes, row: _Row, y: int, *, span: float, highest: int) -> None:
-    edges = np.linspace(0, span, BINS + 1)
-    below = np.zeros(BINS)
-    for outcome, sign in (("answered", 1), ("silent", -1), ("refused", -1)):
-        counts = _counts(row, outcome, span)
-        # One attempt among thousands must still be seen.
-        heights = np.where(counts > 0, np.maximum(counts / max(highest, 1) * _HIGHEST, 0.05), 0.0)
-        base = y + (below if sign < 0 else np.zeros(BINS))
-        tops = base + sign * heights
-        style: dict[str, Any] = {"facecolor": COLOURS[outcome], "linewidth": 0, "edgecolor": "white", "zorder": 2}
+def _bars(ax: Axes, rows: Sequence[_Row], *, span: float, highest: int) -> None:
+    """The counts of the dense rows, those of one outcome at once: silent below the line, refused below silent."""
+    from matplotlib.collections import PolyCollection
+
+    x = np.repeat(np.linspace(0, span, BINS + 1), 2)[1:-1]
+    dense = [(-float(number), row) for number, row in enumerate(rows) if _is_dense(row)]
+    shapes: dict[str, list[NDArray[np.float64]]] = {"answered": [], "silent": [], "refused": []}
+    for y, row in dense:
+        below = np.full(BINS, y)
+        for outcome, sign in (("answered", 1), ("silent", -1), ("refused", -1)):
+            counts = _counts(row, outcome, span)
+            # One attempt among thousands must still be seen.
+            heights = np.where(counts > 0, np.maximum(counts / max(highest, 1) * _HIGHEST, 0.05), 0.0)
+            base = below if sign < 0 else np.full(BINS, y)
+            outline = np.concatenate([np.repeat(base + sign * heights, 2), np.repeat(base, 2)[::-1]])
+            if counts.any():
+                shapes[outcome].append(np.column_stack([np.concatenate([x, x[::-1]]), outline]))
+            below = below - heights if sign < 0 else below
+    for outcome, outlines in shapes.items():
+        style: dict[str, Any] = {"facecolors": COLOURS[outcome], "linewidths": 0, "edgecolors": "white", "zorder": 2}
         style |= {"hatch": "/////"} if outcome == "refused" else {}
-        ax.fill_between(edges, np.append(base, base[-1]), np.append(tops, tops[-1]), step="post", **style)
-        below = below - heights if sign < 0 else below
+        if outlines:
+            ax.add_collection(PolyCollection(outlines, **style), autolim=False)
 
 
 def _onset(ax: Axes, row: _Row, y: int, *, moment: float, span: float) -> None:

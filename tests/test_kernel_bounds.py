@@ -19,6 +19,7 @@ from analyzer.capture.source import open_captures
 from analyzer.events.flows import insert_keys, new_flow_table
 from analyzer.events.scan import merge, scan, settle
 from analyzer.kernels import KERNEL_MODULES, kernel, runner
+from analyzer.wire.packets import decode_packets, new_packets
 from analyzer.wire.quic.split import Datagrams, quic_packets
 from tests.conftest import ROOT
 from tests.crafted import START, batch_of, batches_of, captured_of, joined
@@ -49,6 +50,8 @@ def main() -> None:
         captures = open_captures([str(ROOT / name)], block_bytes=64 << 10)
         scan(captures.batches(True), 1, compiled=True, with_secrets=True)
     broken = damaged(3000)
+    batch = batch_of(broken)
+    assert runner(decode_packets, True)(batch.buffer, batch.records, new_packets(3000)) == 3000
     pieces = [scan([batch_of(half)], 1, compiled=True) for half in (broken[:1500], broken[1500:])]
     whole = settle(merge(*pieces))
     flows = int(whole.table.size[0])

@@ -21,6 +21,7 @@ from analyzer.capture.source import open_captures
 from analyzer.events.flows import KEY_WORDS, insert_keys, new_flow_table
 from analyzer.events.scan import scan
 from analyzer.kernels import runner
+from analyzer.wire.packets import decode_packets, new_packets
 from tests.conftest import ROOT
 from tests.crafted import batch_of
 from tests.test_kernel_bounds import CHOSEN, kernel_names, read_pcapng, split_datagrams
@@ -126,7 +127,9 @@ def work(folder: Path) -> None:
     for name in CHOSEN[::4]:
         captures = open_captures([str(ROOT / name)], block_bytes=1 << 14)
         scan(captures.batches(True), 1, compiled=True, with_secrets=True)
-    scan([batch_of(damaged(300), between=b"\x45" * 48)], 1, compiled=True, with_secrets=True)
+    batch = batch_of(damaged(300), between=b"\x45" * 48)
+    scan([batch], 1, compiled=True, with_secrets=True)
+    runner(decode_packets, True)(batch.buffer, batch.records, new_packets(300))
     read_pcapng(every=401)
     split_datagrams()
     runner(insert_keys, True)(np.arange(40, dtype=np.uint32), 3, new_flow_table(4), np.empty(5, np.int64))

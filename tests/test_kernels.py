@@ -27,20 +27,19 @@ from tests.wire.test_packets import SAMPLES
 CAPTURES = sorted(str(path.relative_to(ROOT)) for path in (ROOT / "captures").rglob("*.pcap*"))
 
 
-def both_ways(batch: Batch) -> list[tuple[Matrix, fl.FlowTable, Matrix, NDArray[np.uint8], NDArray[np.int64]]]:
+def both_ways(batch: Batch) -> list[tuple[Matrix, fl.FlowTable, Matrix, NDArray[np.uint8], Matrix, NDArray[np.int64]]]:
     """All that the kernels of wire and events write about a batch: interpreted, then compiled."""
     results = []
     count = len(batch.records.time)
     for compiled in (False, True):
-        packets, table = new_packets(count), fl.new_flow_table(1024)
-        rows = np.zeros((count, len(Selected._fields)), np.int64)
-        arena, cursor = np.zeros(len(batch.buffer) + 1, np.uint8), np.zeros(4, np.int64)
+        packets, packet, table = new_packets(count), new_packets(1), fl.new_flow_table(1024)
+        rows, ledger = np.zeros((count, len(Selected._fields)), np.int64), np.zeros((1, len(LEDGER)), np.int64)
+        arena, cursor = np.zeros(len(batch.buffer) + 1, np.uint8), np.zeros(3, np.int64)
         buffer: Any = batch.buffer if compiled else batch.buffer.data
         assert runner(decode_packets, compiled)(buffer, batch.records, packets) == count
-        assert (
-            runner(fl.track_flows, compiled)(batch.buffer, batch.records, packets, table, rows, arena, cursor, 1) == 0
-        )
-        results.append((packets, table, rows, arena, cursor))
+        track = runner(fl.track_flows, compiled)
+        assert track(buffer, batch.records, packet, table, rows, arena, ledger, cursor, 1) == 0
+        results.append((packets, table, rows, arena, ledger, cursor))
     return results
 
 

@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 
 from analyzer.capture.records import Records
 from analyzer.events import selected as sel
-from analyzer.events.selected import write_packet
+from analyzer.events.selected import count_record, write_packet
 from analyzer.events.story.endings import FIRST_TAIL, TAILS_KEPT, count_tail, count_unanswered, tail_of
 from analyzer.events.tcp.heads import HEADS_KEPT, count_head
 from analyzer.events.tcp.segments import count_segment, is_kept_jump
@@ -68,6 +68,7 @@ from analyzer.wire.packets import (
     TCP_FLAGS,
     UDP,
     UNREAD_LINK,
+    decode_packet,
 )
 from analyzer.wire.quic.summary import datagram_kinds, initial_bytes_end, quic_cid_digest
 
@@ -315,41 +316,44 @@ def track_flows(
     table: FlowTable,
     out: Matrix,
     arena: NDArray[np.uint8],
+    ledger: Matrix,
     cursor: NDArray[np.int64],
     with_secrets: int,
 ) -> int:
-    """Continue at row ``cursor[0]`` of a batch; ``cursor[1]`` rows and ``cursor[2]`` arena bytes are written so far.
+    """Continue at record ``cursor[0]`` of a batch; ``cursor[1]`` rows and ``cursor[2]`` arena bytes are written so far.
 
-    ``cursor[3 + capture]`` counts the duplicates of each capture. Returns 0 when the batch is done, 1 when the flow
-    table is full: the caller enlarges it and calls again. ``out`` must have room for all records of the batch,
-    ``arena`` for all its bytes.
+    Returns 0 when the batch is done, 1 when the flow table is full: the caller enlarges it and calls again. ``out``
+    must have room for all records of the batch, ``arena`` for all its bytes, ``p`` for one packet: each is decoded
+    where the one before was, in the processor's nearest memory.
     """
     offset, captured, original, times = records.offset, records.captured_length, records.original_length, records.time
-    captures, numbers, positions = records.capture, records.number, records.position
+    captures, numbers, positions, link_types = records.capture, records.number, records.position, records.link_type
     size, slots, keys, state, key = table.size, table.slots, table.keys, table.state, table.key
     rows, used = cursor[1], cursor[2]
     for r in range(cursor[0], len(offset)):
-        kind = p[r, KIND]
-        if kind == UNREAD_LINK or kind == NOT_IP:
-            continue
-        flow, direction, d = -1, 0, 0
-        reason, quic, cid, gap, tail, repeat, head, jump = ALWAYS, 0, 0, -1, 0, 0, 0, 0
-        if kind != ARP:
-            forward = a_is_source(p, r)
-            flow = find_flow(size, slots, keys, key, write_key(p, r, forward, key))
+        decode_packet(b, offset[r], captured[r], original[r], link_types[r], p, 0)
+        kind, flow, direction, d = p[0, KIND], -1, 0, 0
+        is_ip = kind != UNREAD_LINK and kind != NOT_IP and kind != ARP
+        if is_ip:
+            direction = 0 if a_is_source(p, 0) else 1
+            flow = find_flow(size, slots, keys, key, write_key(p, 0, direction == 0, key))
             if flow < 0:
                 cursor[0], cursor[1], cursor[2] = r, rows, used
                 return 1
-            direction = 0 if forward else 1
             d = 2 * flow + direction
+        count_record(p, 0, captured[r] < original[r], ledger, captures[r])
+        if kind == UNREAD_LINK or kind == NOT_IP:
+            continue
+        reason, quic, cid, gap, tail, repeat, head, jump = ALWAYS, 0, 0, -1, 0, 0, 0, 0
+        if is_ip:
             if state[d, RECORDS] > 0:
                 gap = times[r] - state[d, LAST_TIME]
-            reason = count_packet(p, r, times[r], state, d)
+            reason = count_packet(p, 0, times[r], state, d)
             count_unanswered(state, d, times[r])
             if kind == TCP:
-                jump = count_segment(p, r, times[r], state, d, reason & IS_DUPLICATE > 0)
-                head = count_head(b, p, r, state, d)
-            tail = tail_of(b, p, r)
+                jump = count_segment(p, 0, times[r], state, d, reason & IS_DUPLICATE > 0)
+                head = count_head(b, p, 0, state, d)
+            tail = tail_of(b, p, 0)
             if tail:
                 repeat = count_tail(tail, state, d)
             if (
@@ -358,23 +362,23 @@ def track_flows(
                 or (head and abs(head) <= HEADS_KEPT and reason != IS_DUPLICATE)
             ):
                 reason |= WHOLE
-            quic = long_header_kinds(b, p, r)
+            quic = long_header_kinds(b, p, 0)
             if quic:
-                cid = quic_cid_digest(b, p[r, PAYLOAD_OFFSET], p[r, PAYLOAD_OFFSET] + p[r, PAYLOAD_CAPTURED])
+                cid = quic_cid_digest(b, p[0, PAYLOAD_OFFSET], p[0, PAYLOAD_OFFSET] + p[0, PAYLOAD_CAPTURED])
                 reason = count_long_header(cid, reason, state, d)
             if reason & IS_DUPLICATE:
-                cursor[3 + captures[r]] += 1
+                ledger[captures[r], sel.DUPLICATES] += 1
             wanted = reason & (ALWAYS | WHOLE) or since_syn(state, d) <= HEAD or gap >= SILENCE_NS or is_kept_jump(jump)
             if not wanted and not (reason & IS_DUPLICATE and state[d, DUPLICATES] <= DUPLICATES_KEPT):
                 continue
-        begin = p[r, IP_OFFSET]
-        end = min(bytes_kept_until(b, p, r, reason, with_secrets), offset[r] + captured[r])
+        begin = p[0, IP_OFFSET]
+        end = min(bytes_kept_until(b, p, 0, reason, with_secrets), offset[r] + captured[r])
         copy_bytes(b, begin, end, arena, used)
         out[rows, sel.CAPTURE], out[rows, sel.RECORD], out[rows, sel.POSITION] = captures[r], numbers[r], positions[r]
         out[rows, sel.TIME], out[rows, sel.FLOW] = times[r], flow
         out[rows, sel.DIRECTION], out[rows, sel.REASON] = direction, reason
         out[rows, sel.ORIGINAL_LENGTH], out[rows, sel.CAPTURED_LENGTH] = min(original[r], MOST_BYTES), captured[r]
-        write_packet(p, r, out, rows)
+        write_packet(p, 0, out, rows)
         out[rows, sel.QUIC], out[rows, sel.CID_DIGEST], out[rows, sel.GAP] = quic, cid, gap
         out[rows, sel.TAIL], out[rows, sel.TAIL_REPEAT] = tail, repeat
         out[rows, sel.HEAD], out[rows, sel.JUMP] = head, jump

@@ -42,8 +42,7 @@ from analyzer.events.tcp.heads import HEADS_KEPT, add_heads, join_heads
 from analyzer.events.tcp.jumps import join_jumps
 from analyzer.events.tcp.segments import join_segments, kept_jumps
 from analyzer.kernels import Matrix, runner
-from analyzer.wire import packets as pk
-from analyzer.wire.packets import LATER_FRAGMENT, NO_FLAW, NOT_IP, UDP, UNREAD_LINK, decode_packets, new_packets
+from analyzer.wire.packets import UDP, new_packets
 from analyzer.wire.quic.split import INITIAL
 
 LEDGER = (
@@ -135,50 +134,28 @@ def scan(
 
     With the ``facts`` of the captures reading stops where too much would have to be remembered, and they say so.
     """
-    decode, track = runner(decode_packets, compiled), runner(fl.track_flows, compiled)
+    track = runner(fl.track_flows, compiled)
     table, collector = fl.new_flow_table(1024), _Collector()
-    cursor = np.zeros(3 + captures, np.int64)
+    cursor, packet = np.zeros(3, np.int64), new_packets(1)
     ledger = np.zeros((captures, len(LEDGER)), np.int64)
-    matrix = new_packets(0)
     for batch in batches:
         count = len(batch.records.time)
         if count == 0:
             continue
-        if count > len(matrix):
-            matrix = new_packets(2 * count)
-        packets = matrix[:count]
         buffer: Any = batch.buffer if compiled else batch.buffer.data  # a memoryview: its items cost half as much
-        decode(buffer, batch.records, packets)
         collector.make_room(cursor, count, len(batch.buffer))
         before = int(cursor[1])
         cursor[0] = 0
         while track(
-            batch.buffer, batch.records, packets, table, collector.rows, collector.arena, cursor, int(with_secrets)
+            *(buffer, batch.records, packet, table, collector.rows, collector.arena, ledger, cursor, int(with_secrets))
         ):
             table = _grow(table, compiled)
-        _count(ledger, batch, packets)
         if facts and (reason := collector.full(table, cursor, before)):
             for index, of in enumerate(facts):
                 of.stop(int(ledger[index, 0]), int(batch.records.time.max()), reason)
             break
     collector.close(cursor)
-    ledger[:, LEDGER.index("duplicates")] = cursor[3:]
     return _assemble(_trim(table), collector, ledger)
-
-
-def _count(ledger: NDArray[np.int64], batch: Batch, packets: Matrix) -> None:
-    """Add a batch to the ledger: each record is decoded, not IP, a fragment, flawed or of an unread link type."""
-    kind, flaw = packets[:, pk.KIND], packets[:, pk.FLAW]
-    records = batch.records
-    unread, not_ip = kind == UNREAD_LINK, (kind == NOT_IP) & (flaw == NO_FLAW)
-    fragments, flawed = (kind == LATER_FRAGMENT) & (flaw == NO_FLAW), flaw != NO_FLAW
-    truncated = records.captured_length < records.original_length
-    for capture in np.unique(records.capture):
-        mine = records.capture == capture
-        counts = [np.count_nonzero(mine & column) for column in (not_ip, fragments, truncated, flawed, unread)]
-        total = np.count_nonzero(mine)
-        decoded = total - counts[0] - counts[1] - counts[3] - counts[4]
-        ledger[capture] += (total, decoded, counts[0], counts[1], 0, *counts[2:], 0, 0, 0)
 
 
 def _assemble(table: FlowTable, collector: _Collector, ledger: NDArray[np.int64]) -> Scan:

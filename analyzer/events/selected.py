@@ -75,10 +75,30 @@ ORDINAL, PAYLOAD_ORDINAL, DUPLICATE_ORDINAL, BYTES_SO_FAR = 23, 24, 25, 26
 OTHER_RECORDS, OTHER_DUPLICATES, OTHER_BYTES, SYN_AT, GAP = 27, 28, 29, 30, 31
 TAIL, TAIL_REPEAT, HEAD, JUMP, START, KEPT, TRANSPORT, HEADER = 32, 33, 34, 35, 36, 37, 38, 39
 
+# Columns of the ledger that the kernel counts: the first of ``scan.LEDGER`` (a test compares them).
+RECORDS, DECODED, NOT_IP, FRAGMENTS, DUPLICATES, TRUNCATED, FLAWED, UNREAD_LINK_TYPE = 0, 1, 2, 3, 4, 5, 6, 7
+
 
 def each_column(function: Callable[..., NDArray[Any]], *rows: Selected) -> Selected:
     """The result of a function over each column."""
     return Selected(*(function(*columns) for columns in zip(*rows, strict=True)))
+
+
+@helper
+def count_record(p: Any, r: int, is_truncated: bool, ledger: Any, capture: int) -> None:
+    """Add packet ``r`` to the ledger: it is decoded, not IP, a fragment, flawed or of an unread link type."""
+    kind, what = p[r, pk.KIND], DECODED
+    if p[r, pk.FLAW] != pk.NO_FLAW:
+        what = FLAWED
+    elif kind == pk.UNREAD_LINK:
+        what = UNREAD_LINK_TYPE
+    elif kind == pk.NOT_IP:
+        what = NOT_IP
+    elif kind == pk.LATER_FRAGMENT:
+        what = FRAGMENTS
+    ledger[capture, RECORDS] += 1
+    ledger[capture, what] += 1
+    ledger[capture, TRUNCATED] += 1 if is_truncated else 0
 
 
 @helper

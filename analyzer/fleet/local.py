@@ -18,7 +18,6 @@ from analyzer.fleet.pool import Job, Pool
 from analyzer.fleet.ranges import RangeJob, cuts_of, join, last_time_of
 from analyzer.kernels import cache_folder, runner, worth_compiling
 from analyzer.processes import processors
-from analyzer.wire.packets import decode_packets
 
 #: A file is cut into ranges of at least so many bytes.
 RANGE_BYTES = 16 << 20
@@ -137,5 +136,5 @@ def _all(pool: Pool, tasks: Sequence[Job], progress: Callable[[int], None]) -> l
 def _prepare_kernels() -> None:
     """Compile what the processes need, once, where that was not done before."""
     if not any(cache_folder().glob("*.o")):
-        for kernel in (walk_pcap, walk_pcapng, decode_packets, track_flows, insert_keys):
+        for kernel in (walk_pcap, walk_pcapng, track_flows, insert_keys):
             runner(kernel, True)

@@ -278,6 +278,58 @@ def digest_of(b: Any, end: int, out: Any, r: int) -> int:
     return h
 
 
+@helper
+def decode_packet(b: Any, start: int, captured: int, original: int, link_type: int, out: Any, r: int) -> None:
+    """Fill row ``r`` of ``out`` from the record of ``captured`` bytes at ``start``, ``original`` bytes on the wire."""
+    end = start + captured
+    wire_end = start + min(max(original, captured), MOST_BYTES)
+    out[r, KIND], out[r, FLAW], out[r, FAMILY], out[r, PROTOCOL] = NOT_IP, NO_FLAW, 0, -1
+    out[r, SOURCE_PORT] = out[r, DESTINATION_PORT] = 0
+    out[r, IP_OFFSET] = out[r, TRANSPORT_OFFSET] = out[r, PAYLOAD_OFFSET] = -1
+    out[r, PAYLOAD_LENGTH] = out[r, PAYLOAD_CAPTURED] = 0
+    out[r, TCP_FLAGS] = out[r, SEQUENCE] = out[r, ACKNOWLEDGMENT] = out[r, WINDOW] = 0
+    out[r, ICMP_TYPE] = -1
+    out[r, IP_ID] = out[r, TTL] = out[r, FRAGMENT] = out[r, TUNNELS] = out[r, DIGEST] = 0
+    ether_type, i = read_link(b, start, end, link_type)
+    if ether_type < 0:
+        out[r, KIND] = UNREAD_LINK if ether_type == UNREAD else NOT_IP
+        out[r, FLAW] = LINK_CUT if ether_type == CUT else NO_FLAW
+        return
+    for depth in range(MAX_TUNNELS + 1):
+        if ether_type == ETHER_ARP:
+            out[r, KIND] = ARP
+            out[r, IP_OFFSET] = i
+            out[r, FLAW] = IP_CUT if i + 28 > end else NO_FLAW
+            break
+        if ether_type == ETHER_IPV4:
+            protocol, i, ip_end = read_ipv4(b, i, end, wire_end, out, r)
+        elif ether_type == ETHER_IPV6:
+            protocol, i, ip_end = read_ipv6(b, i, end, wire_end, out, r)
+        else:
+            break
+        out[r, PROTOCOL] = protocol
+        if protocol < 0:
+            out[r, KIND] = OTHER_IP if out[r, FAMILY] else NOT_IP
+            break
+        if out[r, FRAGMENT] == 2:
+            out[r, KIND] = LATER_FRAGMENT
+            out[r, TRANSPORT_OFFSET] = out[r, PAYLOAD_OFFSET] = i
+            out[r, PAYLOAD_LENGTH] = max(ip_end - i, 0)
+            out[r, PAYLOAD_CAPTURED] = max(min(ip_end, end) - i, 0)
+            break
+        ether_type, inner = read_tunnel(b, i, end, protocol)
+        if ether_type <= 0 or (ether_type != ETHER_IPV4 and ether_type != ETHER_IPV6 and ether_type != ETHER_ARP):
+            read_transport(b, i, min(end, max(ip_end, i)), ip_end, out, r)
+            if out[r, KIND] == UDP or out[r, KIND] == TCP or out[r, KIND] == ICMP:
+                out[r, DIGEST] = digest_of(b, min(end, max(ip_end, i)), out, r)
+            break
+        if depth == MAX_TUNNELS:
+            out[r, KIND], out[r, FLAW] = OTHER_IP, TOO_NESTED
+            break
+        i = inner
+        out[r, TUNNELS] += 1
+
+
 @kernel
 def decode_packets(b: NDArray[np.uint8], records: Records, out: Matrix) -> int:
     """Fill one row of ``out`` per record; returns their number."""
@@ -287,54 +339,6 @@ def decode_packets(b: NDArray[np.uint8], records: Records, out: Matrix) -> int:
         records.original_length,
         records.link_type,
     )
-    count = len(offsets)
-    for r in range(count):
-        start = offsets[r]
-        end = start + captured[r]
-        wire_end = start + min(max(original[r], captured[r]), MOST_BYTES)
-        out[r, KIND], out[r, FLAW], out[r, FAMILY], out[r, PROTOCOL] = NOT_IP, NO_FLAW, 0, -1
-        out[r, SOURCE_PORT] = out[r, DESTINATION_PORT] = 0
-        out[r, IP_OFFSET] = out[r, TRANSPORT_OFFSET] = out[r, PAYLOAD_OFFSET] = -1
-        out[r, PAYLOAD_LENGTH] = out[r, PAYLOAD_CAPTURED] = 0
-        out[r, TCP_FLAGS] = out[r, SEQUENCE] = out[r, ACKNOWLEDGMENT] = out[r, WINDOW] = 0
-        out[r, ICMP_TYPE] = -1
-        out[r, IP_ID] = out[r, TTL] = out[r, FRAGMENT] = out[r, TUNNELS] = out[r, DIGEST] = 0
-        ether_type, i = read_link(b, start, end, link_types[r])
-        if ether_type < 0:
-            out[r, KIND] = UNREAD_LINK if ether_type == UNREAD else NOT_IP
-            out[r, FLAW] = LINK_CUT if ether_type == CUT else NO_FLAW
-            continue
-        for depth in range(MAX_TUNNELS + 1):
-            if ether_type == ETHER_ARP:
-                out[r, KIND] = ARP
-                out[r, IP_OFFSET] = i
-                out[r, FLAW] = IP_CUT if i + 28 > end else NO_FLAW
-                break
-            if ether_type == ETHER_IPV4:
-                protocol, i, ip_end = read_ipv4(b, i, end, wire_end, out, r)
-            elif ether_type == ETHER_IPV6:
-                protocol, i, ip_end = read_ipv6(b, i, end, wire_end, out, r)
-            else:
-                break
-            out[r, PROTOCOL] = protocol
-            if protocol < 0:
-                out[r, KIND] = OTHER_IP if out[r, FAMILY] else NOT_IP
-                break
-            if out[r, FRAGMENT] == 2:
-                out[r, KIND] = LATER_FRAGMENT
-                out[r, TRANSPORT_OFFSET] = out[r, PAYLOAD_OFFSET] = i
-                out[r, PAYLOAD_LENGTH] = max(ip_end - i, 0)
-                out[r, PAYLOAD_CAPTURED] = max(min(ip_end, end) - i, 0)
-                break
-            ether_type, inner = read_tunnel(b, i, end, protocol)
-            if ether_type <= 0 or (ether_type != ETHER_IPV4 and ether_type != ETHER_IPV6 and ether_type != ETHER_ARP):
-                read_transport(b, i, min(end, max(ip_end, i)), ip_end, out, r)
-                if out[r, KIND] == UDP or out[r, KIND] == TCP or out[r, KIND] == ICMP:
-                    out[r, DIGEST] = digest_of(b, min(end, max(ip_end, i)), out, r)
-                break
-            if depth == MAX_TUNNELS:
-                out[r, KIND], out[r, FLAW] = OTHER_IP, TOO_NESTED
-                break
-            i = inner
-            out[r, TUNNELS] += 1
-    return count
+    for r in range(len(offsets)):
+        decode_packet(b, offsets[r], captured[r], original[r], link_types[r], out, r)
+    return len(offsets)

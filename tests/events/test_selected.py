@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from analyzer.events import selected
+from analyzer.events.scan import LEDGER
 from analyzer.events.selected import SELECTED_DTYPES, Selected
 
 
@@ -17,3 +18,8 @@ def test_each_column_has_the_type_of_its_annotation() -> None:
     assert SELECTED_DTYPES[selected.RECORD] == np.int64
     assert SELECTED_DTYPES[selected.REASON] == np.int8
     assert SELECTED_DTYPES[selected.SEQUENCE] == np.uint32
+
+
+def test_the_kernel_counts_the_columns_of_the_ledger() -> None:
+    for number, name in enumerate(LEDGER[: selected.UNREAD_LINK_TYPE + 1]):
+        assert getattr(selected, name.upper()) == number

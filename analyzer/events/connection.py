@@ -163,13 +163,15 @@ class Flows:
         order = order[rows.kind[order] != LATER_FRAGMENT]
         self.order = order  # rows by flow, each flow's in the order of the records
         count = int(scan.table.size[0])
-        self._bounds = np.searchsorted(rows.flow[order], np.arange(count + 1)).tolist()
+        #: int64: the rows of flow i lie in ``order`` from limits[i] to limits[i + 1].
+        self.limits = np.searchsorted(rows.flow[order], np.arange(count + 1)).astype(np.int64)
+        self._bounds = self.limits.tolist()
         # Lists of a flow's few rows are read many times faster than columns at single rows.
         begin = rows.start + np.maximum(rows.header, 0)
         end = np.where(rows.header >= 0, rows.start + rows.kept, begin)
         narrow = (rows.direction, rows.quic, rows.payload_length, self.scan.chunk, begin, end)
         self._wide = np.stack([order, rows.cid_digest[order]])
-        self._narrow = np.stack([column[order].astype(np.int32) for column in narrow])
+        self.narrow = np.stack([column[order].astype(np.int32) for column in narrow])
         state = self.scan.table.state.reshape(-1, 2, fl.STATE_COLUMNS)
         counts = state[:, :, fl.RECORDS] - state[:, :, fl.DUPLICATES], state[:, :, fl.BYTES]
         self._totals = np.column_stack([*counts, state[:, :, fl.LAST_TIME].max(axis=1)])
@@ -180,7 +182,7 @@ class Flows:
     def rows(self, flow: int) -> FlowRows:
         """The rows of a flow."""
         low, high = self._bounds[flow], self._bounds[flow + 1]
-        return _new(FlowRows, (*self._wide[:, low:high].tolist(), *self._narrow[:, low:high].tolist()))
+        return _new(FlowRows, (*self._wide[:, low:high].tolist(), *self.narrow[:, low:high].tolist()))
 
     def bounds(self, flow: int) -> tuple[int, int]:
         """Where the rows of a flow lie in ``order``: the first, and the one behind the last."""

@@ -12,7 +12,7 @@ import pytest
 from analyzer.analysis import open_captures, scan_captures
 from analyzer.events.connection import UDP_PROTOCOL, Connection, Flows
 from analyzer.events.quic import aside
-from analyzer.events.quic.aside import Second, beside, connections_of, portion_of, read_flows
+from analyzer.events.quic.aside import Second, answer_of, beside, portion_of, read_flows
 from analyzer.events.scan import Scan, settle
 from analyzer.processes import python_beside
 
@@ -62,7 +62,7 @@ def test_the_second_process_finds_in_every_capture_what_this_one_finds() -> None
         chosen = udp_flows(flows)
         if not chosen:
             continue
-        message = aside.marshal.dumps(connections_of(*portion_of(flows, chosen)))
+        message = aside.marshal.dumps(answer_of(*portion_of(flows, chosen)))
         received = [aside._received(plain) for plain in aside.marshal.loads(message)]
         assert in_order(received) == in_order(read_flows(flows, chosen, Second(at_flows=-1))), path
         found += len(received)

@@ -29,6 +29,7 @@ from typing import Any, BinaryIO, cast
 import numpy as np
 
 from analyzer.events.connection import Connection, Counters, Flows, Socket
+from analyzer.events.quic.plain import WORTH_KERNELS, plain_connections
 from analyzer.events.quic.reader import quic_connections
 from analyzer.events.scan import Scan
 from analyzer.events.selected import Selected
@@ -37,7 +38,7 @@ from analyzer.processes import processors, python_beside, send
 from analyzer.wire.tls_hello import ClientHello, HelloFlaw, ServerHello
 
 #: Flows that are sent together: large enough to make a message worth its way, small enough to end at the same time.
-PORTION = 400
+PORTION = 1000
 #: Reading fewer flows takes less time than starting a second process does.
 WORTH_A_PROCESS = 6000
 #: Bytes of a capture that is likely to have as many.
@@ -93,15 +94,12 @@ def read_flows(flows: Flows, chosen: Sequence[int], second: Second | None = None
             if second.wants():
                 second.give(flows, portions.pop())
                 continue
-            for flow in portions.popleft():
-                connections += quic_connections(flows, flow)
+            connections += connections_of(flows, portions.popleft())
     finally:
         messages, unread = second.finish()
     for message in messages:
         connections += map(_received, marshal.loads(message))
-    for flow in unread:
-        connections += quic_connections(flows, flow)
-    return connections
+    return connections + connections_of(flows, unread)
 
 
 class Second:
@@ -189,14 +187,20 @@ def portion_of(flows: Flows, chosen: Sequence[int]) -> tuple[Scan, list[int], li
     return portion, list(chosen), index.tolist()
 
 
-def connections_of(scan: Scan, flow_numbers: list[int], row_numbers: list[int]) -> list[tuple[Any, ...]]:
+def connections_of(flows: Flows, chosen: Sequence[int]) -> list[Connection]:
+    """The QUIC connections of some flows: of plain ones together, of the others one by one."""
+    connections: list[Connection] = []
+    if len(chosen) >= WORTH_KERNELS:
+        connections, chosen = plain_connections(flows, chosen, compiled=True)
+    for flow in chosen:
+        connections += quic_connections(flows, flow)
+    return connections
+
+
+def answer_of(scan: Scan, flow_numbers: list[int], row_numbers: list[int]) -> list[tuple[Any, ...]]:
     """The connections of a portion as plain tuples with the numbers of the whole scan."""
-    flows = Flows(scan)
-    return [
-        _plain(connection, flow_numbers[flow], row_numbers)
-        for flow in range(len(flow_numbers))
-        for connection in quic_connections(flows, flow)
-    ]
+    connections = connections_of(Flows(scan), range(len(flow_numbers)))
+    return [_plain(connection, flow_numbers[connection.flow], row_numbers) for connection in connections]
 
 
 def serve() -> None:
@@ -208,7 +212,7 @@ def serve() -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is the first process that stops, and this one with it
     with contextlib.suppress(OSError, EOFError, pickle.UnpicklingError):
         while True:
-            send(sys.stdout.buffer, marshal.dumps(connections_of(*pickle.load(sys.stdin.buffer))))
+            send(sys.stdout.buffer, marshal.dumps(answer_of(*pickle.load(sys.stdin.buffer))))
 
 
 def _plain(connection: Connection, flow: int, row_numbers: list[int]) -> tuple[Any, ...]:

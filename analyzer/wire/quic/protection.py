@@ -127,6 +127,14 @@ def open_packet(packet: bytes, number_offset: int, keys: Keys, *, largest: int =
     return _new(ClearPacket, (Protection.NONE, number, first, payload))
 
 
+def open_with(key: bytes, nonce: bytes, header: bytes, sealed: bytes) -> bytes:
+    """The clear payload of a packet of AEAD_AES_128_GCM, b"" if its tag does not fit; ``header`` without protection."""
+    try:
+        return AESGCM(key).decrypt(nonce, sealed, header)
+    except InvalidTag:
+        return b""
+
+
 def open_initial(version: int, dcid: bytes, packet: bytes, number_offset: int, *, from_server: bool) -> ClearPacket:
     """``open_packet`` for a single Initial, its keys derived from the DCID of the first client Initial."""
     keys = initial_keys(version, dcid)
@@ -162,14 +170,14 @@ def is_retry_intact(version: int, original_dcid: bytes, retry: bytes) -> bool | 
     return retry[-RETRY_TAG:] == tag if tag else None
 
 
-def _expand_label(label: str, length: int) -> bytes:
+def expand_label(label: str, length: int) -> bytes:
     """What HKDF-Expand-Label hashes for an output of at most 32 bytes (RFC 8446 §7.1, RFC 5869 §2.3)."""
     full = b"tls13 " + label.encode()
     return length.to_bytes(2, "big") + bytes([len(full)]) + full + b"\0" + b"\x01"
 
 
-_CLIENT_IN = _expand_label("client in", 32)
-_SERVER_IN = _expand_label("server in", 32)
+_CLIENT_IN = expand_label("client in", 32)
+_SERVER_IN = expand_label("server in", 32)
 
 
 @functools.lru_cache(maxsize=256)
@@ -180,7 +188,7 @@ def _schedule(version: int) -> tuple[bytes, bytes, tuple[bytes, bytes, bytes]] |
         return None
     salt = known.salt.ljust(_SHA256_BLOCK, b"\0")
     key, iv, hp = known.labels
-    labels = _expand_label(key, 16), _expand_label(iv, 12), _expand_label(hp, 16)
+    labels = expand_label(key, 16), expand_label(iv, 12), expand_label(hp, 16)
     return salt.translate(_INNER), salt.translate(_OUTER), labels
 
 

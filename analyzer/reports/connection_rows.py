@@ -1,73 +1,85 @@
 """The rows of the table of connections in ``report.html``, each with the steps of its ladder.
 
-Thousands of rows are most of the page, so they are written here and not by the template. Whatever came from a capture
-goes through ``_Cells``, which makes it printable and escapes it.
+Thousands of rows are most of the page, so they are written here and not by the template, column by column. Whatever
+came from a capture goes through ``_cells``, which makes it printable and escapes it.
 """
 
 from __future__ import annotations
 
-import math
-from typing import TYPE_CHECKING, Any, NamedTuple
+import re
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from analyzer.patterns.words import FAMILIES, socket_words
-from analyzer.reports.ladder import Ladder, ending, first_steps, ladders_of
+from analyzer.patterns.words import FAMILIES, counted, socket_words
+from analyzer.reports.ladder import LADDER_NOTES, NO_REPLY, step_words
 from analyzer.reports.summary import Analysed, cited_connections
 from analyzer.reports.text import seconds, visible
-
-if TYPE_CHECKING:
-    from markupsafe import Markup
 
 MOST_CONNECTIONS = 5_000
 MOST_STEPS = 24  # of a ladder
 _COLUMNS = (
     *("connection", "transport", "family", "client_address", "client_port", "server_address", "server_port", "sni"),
     *("outcome", "outcome_reason", "reply_latency_s", "history", "first_record", "duration_s"),
-    *("client_packets", "server_packets"),
+    *("client_packets", "server_packets", "replied_from", "request_records"),
 )
-_OUTCOME = _COLUMNS.index("outcome")
+#: Printable ASCII that means nothing to HTML.
+_PLAIN = re.compile(r"[ !#-%(-;=?-~]*")
+_EMPTY = '<td class="n" data-value=""></td>'
 
 
-class _Cells(dict[str, str]):
-    """Text of a capture as HTML: printable and escaped, each text once."""
+class Word(NamedTuple):
+    """What a step of ladders says: index of the capture, c or s for who sent it ("" for a third), and what it is."""
 
-    def __missing__(self, text: str) -> str:
-        from markupsafe import escape
-
-        self[text] = shown = str(escape(visible(text)))
-        return shown
+    capture: int
+    sender: str
+    what: str
 
 
 class Rows(NamedTuple):
-    """Table rows, and the words of the steps of their ladders by number."""
+    """Table rows as HTML, how many they are, and by number the words of their steps."""
 
-    rows: list[Markup]
-    words: list[str]
+    markup: str
+    number: int
+    words: list[Word]
+
+
+class _Steps(NamedTuple):
+    """By row the steps for the script, each three numbers: record, microseconds since the first step, its word.
+
+    ``left_out`` is how many more packets of the connection were selected.
+    """
+
+    texts: list[str]
+    left_out: list[int]
+    words: list[Word]
+
+
+class _Numbers(dict[Any, int]):
+    """Numbers of things in the order in which they are asked for."""
+
+    def __missing__(self, key: Any) -> int:
+        self[key] = number = len(self)
+        return number
 
 
 def connection_rows(analysis: Analysed) -> Rows:
     """The table rows of at most ``MOST_CONNECTIONS``: those that findings cite, the unanswered, then others.
 
-    They stand in the order of the table.
+    They stand in the order of the table. The ladders of the answered that no finding cites say what headers say.
     """
-    from markupsafe import Markup
-
     table = analysis.connections
     chosen = _chosen(analysis)
-    columns = [table.at(name, chosen) for name in _COLUMNS]
+    columns = {name: table.at(name, chosen) for name in _COLUMNS}
+    cited = cited_connections(analysis.document["findings"])
+    pairs = zip(columns["connection"], columns["outcome"], strict=True)
+    told = np.array([outcome != "answered" or name in cited for name, outcome in pairs], np.bool_)
+    steps = _steps(analysis, columns, told)
+    attributes = _ladders(columns, steps, _notes(analysis, chosen, told))
     times = np.datetime_as_string(table["first_time"][chosen].astype("datetime64[ns]")).tolist()
-    failed = {name for name, outcome in zip(columns[0], columns[_OUTCOME], strict=True) if outcome != "answered"}
-    told = failed | cited_connections(analysis.document["findings"])
-    ladders = ladders_of(analysis, [name for name in columns[0] if name in told])
-    ladders |= ladders_of(analysis, [name for name in columns[0] if name not in told], brief=True)
-    cells, words = _Cells(), dict[str, int]()
-    rows = [
-        Markup(_row(values, f"{time}Z", ladders[values[0]], (cells, words)))
-        for *values, time in zip(*columns, times, strict=True)
-    ]
-    return Rows(rows, list(words))
+    return Rows("\n".join(_rows(columns, times, attributes)), len(chosen), steps.words)
 
 
 def _chosen(analysis: Analysed) -> NDArray[np.int64]:
@@ -78,39 +90,150 @@ def _chosen(analysis: Analysed) -> NDArray[np.int64]:
     return np.sort(np.argsort(rank, kind="stable")[:MOST_CONNECTIONS])
 
 
-def _row(values: list[Any], time: str, ladder: Ladder, shared: tuple[_Cells, dict[str, int]]) -> str:
-    cells, words = shared
-    name, transport, family, client, client_port, server, server_port, sni, outcome, reason, *rest = values
-    latency, history, record, duration, from_client, from_server = rest
-    shown = first_steps(ladder, MOST_STEPS) if len(ladder.steps) > MOST_STEPS else ladder
-    steps = f' data-steps="{_steps(shown, words)}"' if shown.steps else ""
-    if steps and (end := ending(shown)):
-        steps += f' data-ending="{cells[end]}"'
-    if steps and ladder.notes:
-        steps += f' data-notes="{cells[". ".join(ladder.notes)]}"'
-    return (
-        f'<tr id="{cells[name]}" class="{cells[outcome]}"{steps}><td>{cells[name]}</td>'
-        f"<td>{cells[transport.upper()]}</td><td>{cells[FAMILIES.get(family, family)]}</td>"
-        f"<td><code>{cells[socket_words(client, client_port)]}</code></td>"
-        f"<td><code>{cells[socket_words(server, server_port)]}</code></td><td>{cells[sni]}</td>"
-        f'<td class="status">{cells[outcome]}</td><td>{cells[reason]}</td>{_duration(latency)}'
-        f'<td><code>{cells[history]}</code></td><td class="n">{record:,}</td><td class="time">{time}</td>'
-        f'{_duration(duration)}<td class="n">{from_client:,}</td><td class="n">{from_server:,}</td></tr>'
+def _rows(columns: dict[str, list[Any]], times: list[str], attributes: list[str]) -> list[str]:
+    sockets = {
+        side: _cells(list(map(socket_words, columns[f"{side}_address"], columns[f"{side}_port"])))
+        for side in ("client", "server")
+    }
+    families = [FAMILIES.get(family, family) for family in columns["family"]]
+    texts = {name: _cells(columns[name]) for name in ("connection", "sni", "outcome", "outcome_reason", "history")}
+    return [
+        f'<tr id="{name}" class="{outcome}"{ladder}><td>{name}</td><td>{transport}</td><td>{family}</td>'
+        f"<td><code>{client}</code></td><td><code>{server}</code></td><td>{sni}</td>"
+        f'<td class="status">{outcome}</td><td>{reason}</td>{latency}<td><code>{history}</code></td>'
+        f'<td class="n">{record:,}</td><td class="time">{time}Z</td>{duration}'
+        f'<td class="n">{from_client:,}</td><td class="n">{from_server:,}</td></tr>'
+        for name, outcome, ladder, transport, family, client, server, sni, reason, latency, history, record, time, (
+            duration
+        ), from_client, from_server in zip(
+            texts["connection"],
+            texts["outcome"],
+            attributes,
+            _cells([transport.upper() for transport in columns["transport"]]),
+            _cells(families),
+            sockets["client"],
+            sockets["server"],
+            texts["sni"],
+            texts["outcome_reason"],
+            _durations(columns["reply_latency_s"]),
+            texts["history"],
+            columns["first_record"],
+            times,
+            _durations(columns["duration_s"]),
+            columns["client_packets"],
+            columns["server_packets"],
+            strict=True,
+        )
+    ]
+
+
+def _cells(texts: list[str]) -> list[str]:
+    """Text of a capture as HTML: printable and escaped."""
+    if _PLAIN.fullmatch("".join(texts)):
+        return texts
+    from markupsafe import escape
+
+    shown = {text: str(escape(visible(text))) for text in dict.fromkeys(texts)}
+    return [shown[text] for text in texts]
+
+
+def _durations(values: list[float]) -> list[str]:
+    """Cells with their values for sorting; empty for NaN."""
+    return [
+        _EMPTY if value != value else f'<td class="n" data-value="{value}">{seconds(value)}</td>' for value in values
+    ]
+
+
+def _ladders(columns: dict[str, list[Any]], steps: _Steps, notes: list[str]) -> list[str]:
+    """The attributes of each row from which the script draws its ladder; none where there are no steps."""
+    endings = [
+        counted(left_out, "more selected packet")
+        if left_out
+        else NO_REPLY.format(socket_words(address, port))
+        if outcome == "silent"
+        else ""
+        for left_out, outcome, address, port in zip(
+            steps.left_out, *(columns[name] for name in ("outcome", "server_address", "server_port")), strict=True
+        )
+    ]
+    return [
+        f' data-steps="{text}"' + (f' data-ending="{end}"' if end else "") + (f' data-notes="{note}"' if note else "")
+        if text
+        else ""
+        for text, end, note in zip(steps.texts, _cells(endings), _cells(notes), strict=True)
+    ]
+
+
+def _notes(analysis: Analysed, chosen: NDArray[np.int64], told: NDArray[np.bool_]) -> list[str]:
+    """Sentences about the connections that are ``told``; for all of them this would take long."""
+    notes = [""] * len(chosen)
+    columns = [analysis.connections.at(name, chosen[told]) for name in LADDER_NOTES]
+    for place, values in zip(np.flatnonzero(told).tolist(), zip(*columns, strict=True), strict=True):
+        notes[place] = ". ".join(line for value in values for line in value.split("\n") if line)
+    return notes
+
+
+def _steps(analysis: Analysed, columns: dict[str, list[Any]], told: NDArray[np.bool_]) -> _Steps:
+    """The first ``MOST_STEPS`` packets of each connection; of those ``told`` also what segments hold."""
+    packets, names = analysis.packets, columns["connection"]
+    rows, owner, counts = _packets_of(analysis, names)
+    begins = np.cumsum(counts) - counts
+    time = packets["time"]
+    since = time[rows] - time[rows[begins[owner]]]
+    kept = np.arange(len(rows)) - begins[owner] < MOST_STEPS
+    rows, owner, after = rows[kept], owner[kept], since[kept] // 1000
+    texts = packets["headers"][rows]
+    precise = np.flatnonzero(told[owner])
+    texts[precise] = packets.at("detail", rows[precise])
+    keys = list(
+        zip(*(packets.at(name, rows) for name in ("capture", "direction", "kind")), texts.tolist(), strict=True)
     )
+    record = packets["record"][rows]
+    for place, more in _additions(columns, (record.tolist(), owner), keys):
+        keys[place] = *keys[place], more
+    numbers = _Numbers()
+    word = np.fromiter(map(numbers.__getitem__, keys), np.int64, len(keys))
+    flat = np.column_stack([record, after, word]).ravel().tolist()
+    ends = (3 * np.cumsum(np.minimum(counts, MOST_STEPS))).tolist()
+    lists = ["", *(str(flat[begin:end])[1:-1] for begin, end in zip([0, *ends], ends, strict=False))]
+    words = [
+        Word(capture, side[:1], step_words(kind, text) + "".join(more)) for capture, side, kind, text, *more in numbers
+    ]
+    written = "\n".join(lists).replace(", ", ",").split("\n")[1:]
+    return _Steps(written, np.maximum(counts - MOST_STEPS, 0).tolist(), words)
 
 
-def _duration(value: float) -> str:
-    """A cell with its value for sorting; empty for NaN."""
-    if math.isnan(value):
-        return '<td class="n" data-value=""></td>'
-    return f'<td class="n" data-value="{value}">{seconds(value)}</td>'
+def _packets_of(
+    analysis: Analysed, names: Sequence[str]
+) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
+    """The packets of these connections, one connection after the other; whose each is, and how many each has."""
+    places = {name: place for place, name in enumerate(names)}
+    owner = np.array([places.get(name, -1) for name in analysis.packets["connection"].tolist()], np.int64)
+    rows = np.argsort(owner, kind="stable")[np.count_nonzero(owner < 0) :]
+    return rows, owner[rows], np.bincount(owner[rows], minlength=len(names))
 
 
-def _steps(ladder: Ladder, words: dict[str, int]) -> str:
-    """The steps for the script: capture, record, microseconds, c or s for who sent it, number of the words."""
-    return " ".join(
-        [
-            f"{capture},{number},{after // 1000},{sender[:1]},{words.setdefault(what, len(words))}"
-            for capture, number, _, after, sender, what in ladder.steps
-        ]
-    )
+def _additions(
+    columns: dict[str, list[Any]], steps: tuple[list[int], NDArray[np.int64]], keys: Sequence[tuple[Any, ...]]
+) -> list[tuple[int, str]]:
+    """Steps of which there is more to say, and what: the how manieth repeat they are, or from where a reply came.
+
+    ``steps`` are their records and whose they are, ``keys`` begin with their captures and senders.
+    """
+    requests, elsewhere = columns["request_records"], columns["replied_from"]
+    special = np.array([len(own) > 1 or other != "" for own, other in zip(requests, elsewhere, strict=True)], np.bool_)
+    records, owner = steps
+    repeats = {
+        (mine, *request): number
+        for mine in np.flatnonzero(special).tolist()
+        for number, request in enumerate(requests[mine])
+        if number
+    }
+    added = []
+    for place in np.flatnonzero(special[owner]).tolist():
+        mine, (capture, sender, *_) = int(owner[place]), keys[place]
+        if number := repeats.get((mine, capture, records[place])):
+            added.append((place, f", repeat {number}"))
+        elif sender == "server" and elsewhere[mine]:
+            added.append((place, f", from {elsewhere[mine]}"))
+    return added

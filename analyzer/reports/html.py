@@ -108,6 +108,8 @@ def _bars(line: SocketLine) -> list[tuple[str, float, float]]:
 
 
 def _content(analysis: Analysed, rows: Rows) -> dict[str, Any]:
+    from markupsafe import Markup
+
     document = analysis.document
     groups = socket_groups(analysis)
     style, script = _part("report.css"), _part("report.js")
@@ -128,8 +130,7 @@ def _content(analysis: Analysed, rows: Rows) -> dict[str, Any]:
         "records": lambda finding: cited_records(finding, document["captures"], most=40),
         "sockets": list(_socket_rows(analysis, groups)),
         "sockets_in_all": len(analysis.sockets),
-        "connections": rows.rows,
-        "ladder_words": rows.words,
+        "connections": rows._replace(markup=Markup(rows.markup)),
         "telling": telling_connections(analysis),
         "connections_in_all": len(analysis.connections),
         "cannot_show": cannot_show(analysis),

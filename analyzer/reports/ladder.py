@@ -17,6 +17,7 @@ from analyzer.reports.summary import Analysed, Finding
 from analyzer.reports.text import clipped, seconds, visible
 
 MOST_STEPS = 40
+NO_REPLY = "no reply of {} was seen"
 _SECOND = 1_000_000_000
 
 # What a NamedTuple calls in the end: made so, a tuple costs a third.
@@ -91,20 +92,16 @@ def ladders_of_findings(analysis: Analysed, findings: Sequence[Finding]) -> dict
     return {first[name]: ladder for name, ladder in ladders.items() if ladder.steps}
 
 
-def ladders_of(analysis: Analysed, connections: Iterable[str], *, brief: bool = False) -> dict[str, Ladder]:
-    """The ladders of these connections, by name, read off the tables of packets and connections.
-
-    ``brief``: the steps say what the headers say, without what segments hold and without notes, which take long for
-    many.
-    """
+def ladders_of(analysis: Analysed, connections: Iterable[str]) -> dict[str, Ladder]:
+    """The ladders of these connections, by name, read off the tables of packets and connections."""
     wanted = set(connections)
     if not wanted:
         return {}
     rows = analysis.connections.rows_with("connection", wanted)
-    packets = _packets_of(analysis, wanted, "headers" if brief else "detail")
+    packets = _packets_of(analysis, wanted)
     names = [capture["name"] for capture in analysis.document["captures"]]
     of = names if len(names) > 1 else [""]
-    shown = _rows(analysis, rows, _COLUMNS if brief else (*_COLUMNS, *_NOTES))
+    shown = _rows(analysis, rows, (*_COLUMNS, *LADDER_NOTES))
     return {row["connection"]: _ladder(row, packets.get(row["connection"], []), of) for row in shown}
 
 
@@ -112,8 +109,9 @@ _COLUMNS = (
     *("connection", "client_address", "client_port", "server_address", "server_port", "sni", "outcome", "replied_from"),
     "request_records",
 )
-_NOTES = ("notes", "key_log_notes")
-_PACKET_COLUMNS = ("capture", "record", "time", "direction", "kind")
+#: Columns of connections whose lines are sentences about them.
+LADDER_NOTES = ("notes", "key_log_notes")
+_PACKET_COLUMNS = ("capture", "record", "time", "direction", "kind", "detail")
 
 
 def _rows(analysis: Analysed, rows: Sequence[int], names: Sequence[str]) -> Iterator[dict[str, Any]]:
@@ -122,10 +120,10 @@ def _rows(analysis: Analysed, rows: Sequence[int], names: Sequence[str]) -> Iter
         yield dict(zip(names, values, strict=True))
 
 
-def _packets_of(analysis: Analysed, wanted: set[str], detail: str) -> dict[str, list[tuple[Any, ...]]]:
+def _packets_of(analysis: Analysed, wanted: set[str]) -> dict[str, list[tuple[Any, ...]]]:
     table = analysis.packets
     rows = table.rows_with("connection", wanted)
-    columns = [table.at(name, rows) for name in ("connection", *_PACKET_COLUMNS, detail)]
+    columns = [table.at(name, rows) for name in ("connection", *_PACKET_COLUMNS)]
     packets: dict[str, list[tuple[Any, ...]]] = {}
     for name, *values in zip(*columns, strict=True):
         packets.setdefault(name, []).append(tuple(values))
@@ -138,7 +136,7 @@ def _ladder(row: dict[str, Any], packets: Sequence[tuple[Any, ...]], of: Sequenc
     repeats = {tuple(request): number for number, request in enumerate(requests) if number} if len(requests) > 1 else {}
     steps = []
     for capture, record, time, direction, kind, detail in packets[:MOST_STEPS]:
-        what = _what(kind, detail)
+        what = step_words(kind, detail)
         if repeats and (repeat := repeats.get((capture, record))):
             what += f", repeat {repeat}"
         elif direction == "server" and row["replied_from"]:
@@ -152,12 +150,12 @@ def _ladder(row: dict[str, Any], packets: Sequence[tuple[Any, ...]], of: Sequenc
         outcome=row["outcome"],
         steps=tuple(steps),
         left_out=max(len(packets) - MOST_STEPS, 0),
-        notes=tuple(line for name in _NOTES for line in row.get(name, "").split("\n") if line),
+        notes=tuple(line for name in LADDER_NOTES for line in row[name].split("\n") if line),
     )
 
 
 @functools.lru_cache(4096)
-def _what(kind: str, detail: str) -> str:
+def step_words(kind: str, detail: str) -> str:
     """``Initial, 1200 B``; ``SYN``; ``ICMP port-unreachable, quotes ...``."""
     head, _, size = detail.rpartition("; ")
     if kind == "icmp" or not size:
@@ -179,7 +177,7 @@ def ending(ladder: Ladder) -> str:
     """What to say under the last step; "" where the packets say it all."""
     if ladder.left_out:
         return f"{counted(ladder.left_out, 'more selected packet')}"
-    return f"no reply of {ladder.server} was seen" if ladder.outcome == "silent" else ""
+    return NO_REPLY.format(ladder.server) if ladder.outcome == "silent" else ""
 
 
 def mermaid(ladder: Ladder) -> Iterator[str]:

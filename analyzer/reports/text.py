@@ -35,8 +35,6 @@ _PUNCTUATED = re.compile(r"""(["'“„(]*)(.*?(?:\(\))?)(["'”).,;:!?]*)""", r
 #: Characters that may be invisible: all but those of ASCII that are printed, and the end of a line.
 _NOT_PLAIN = re.compile(r"[^\x20-\x7e\n]")
 
-_SCALES = ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs"))
-
 
 def visible(text: str) -> str:
     """The text in one line of printable characters; all others as ``\\x1b`` or ``\\u202e``."""
@@ -162,7 +160,8 @@ def seconds(value: float) -> str:
     """A duration for people, three digits that count: ``410 µs``, ``20.4 ms``, ``3 s``; "" for NaN."""
     if math.isnan(value):
         return ""
-    scale, unit = next((each for each in _SCALES if abs(value) >= each[0]), _SCALES[-1])
+    size = abs(value)
+    scale, unit = (1.0, "s") if size >= 1 else (1e-3, "ms") if size >= 1e-3 else (1e-6, "µs")
     amount = value / scale
     return f"{amount:,.0f} {unit}" if abs(amount) >= 100 else f"{amount:.3g} {unit}"
 

@@ -67,7 +67,7 @@ function prepare(table) {
 
 // A connection's packets in order, each an arrow between the lines of client and server.
 const ladder = document.getElementById("ladder");
-const listed = (id) => [...document.getElementById(id).children].map((item) => item.textContent);
+const listed = (id) => document.getElementById(id).children;
 const element = (name, className, text) => Object.assign(document.createElement(name), { className, textContent: text });
 
 function duration(microseconds) {
@@ -76,14 +76,16 @@ function duration(microseconds) {
   return microseconds === 0 ? "0 s" : `${microseconds > 0 ? "+" : ""}${Number((microseconds / scale).toPrecision(4))} ${unit}`;
 }
 
-function stepRow(step, words, captures) {
-  const [capture, record, after, sender, word] = step.split(",");
+// Three numbers of each step: the record, microseconds since the first step, and which of the words it is.
+function stepRow([record, after, word], words, captures) {
+  const { capture, sender } = words[word].dataset;
   const side = { c: "client", s: "server" }[sender] ?? "third";
   const row = document.createElement("tr");
-  const of = captures.length > 1 ? ` of ${captures[Number(capture)]}` : "";
+  const of = captures.length > 1 ? ` of ${captures[Number(capture)].textContent}` : "";
   const lane = element("td", `lane ${side}`, "");
-  lane.append(element("span", "what", words[Number(word)]), element("span", "arrow", side === "third" ? "" : ` from the ${side}`));
-  row.append(element("td", "n", record + of), element("td", "n", duration(Number(after))), lane);
+  lane.append(element("span", "what", words[word].textContent));
+  lane.append(element("span", "arrow", side === "third" ? "" : ` from the ${side}`));
+  row.append(element("td", "n", record + of), element("td", "n", duration(after)), lane);
   return row;
 }
 
@@ -95,7 +97,9 @@ function openLadder(name) {
   const [left, right] = ladder.querySelectorAll("th.lane span");
   left.textContent = `client ${client}`;
   right.textContent = `server ${server}${asked ? ` ${asked}` : ""}`;
-  ladder.querySelector("tbody").replaceChildren(...row.dataset.steps.split(" ").map((step) => stepRow(step, words, captures)));
+  const numbers = row.dataset.steps.split(",").map(Number);
+  const steps = Array.from({ length: numbers.length / 3 }, (_, place) => numbers.slice(3 * place, 3 * place + 3));
+  ladder.querySelector("tbody").replaceChildren(...steps.map((step) => stepRow(step, words, captures)));
   ladder.querySelector(".more").textContent = row.dataset.ending ?? "";
   ladder.querySelector(".notes").textContent = row.dataset.notes ?? "";
   ladder.showModal();

@@ -16,6 +16,7 @@ import math
 from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from analyzer.events.connection import Connection, Flows
 from analyzer.events.tcp.states import ACK, FIN, RST, SYN
@@ -34,6 +35,7 @@ _QUIC_LETTERS = (
     (SHORT_BIT, "O"),
 )
 _RUNS = frozenset("DOAdoa")
+_POWERS = 10 ** np.arange(1, 19)
 
 
 #: Connections whose rows are read at once: enough to make numpy's calls few, and few enough to bound the lists.
@@ -51,14 +53,87 @@ def history_of(flows: Flows, connection: Connection) -> str:
 
 def histories_of(flows: Flows, connections: Sequence[Connection]) -> list[str]:
     """The history string of each connection."""
-    histories = []
+    histories: list[str] = []
     for begin in range(0, len(connections), _BLOCK):
         block = connections[begin : begin + _BLOCK]
-        wanted = [sorted({*c.rows, *c.elsewhere_rows, *c.icmp_rows}) for c in block]
-        rows = _rows(flows, list(itertools.chain.from_iterable(wanted)))
-        each = zip(block, map(len, wanted), strict=True)
-        histories += [_history(flows, connection, itertools.islice(rows, count)) for connection, count in each]
+        simple = [bool(c.rows) and not (c.elsewhere_rows or c.icmp_rows or c.other_paths) for c in block]
+        of_simple = iter(_histories(flows, list(itertools.compress(block, simple))))
+        of_others = iter(plain_histories(flows, [c for c, each in zip(block, simple, strict=True) if not each]))
+        histories += [next(of_simple if each else of_others) for each in simple]
     return histories
+
+
+def plain_histories(flows: Flows, connections: Sequence[Connection]) -> list[str]:
+    """The history string of each connection, read row by row."""
+    wanted = [sorted({*c.rows, *c.elsewhere_rows, *c.icmp_rows}) for c in connections]
+    rows = _rows(flows, list(itertools.chain.from_iterable(wanted)))
+    each = zip(connections, map(len, wanted), strict=True)
+    return [_history(flows, connection, itertools.islice(rows, count)) for connection, count in each]
+
+
+def _histories(flows: Flows, connections: Sequence[Connection]) -> list[str]:
+    """What ``plain_histories`` gives, column by column, of connections without ICMP errors and of one flow each."""
+    if not connections:
+        return []
+    lists = [c.rows for c in connections]
+    owner = np.repeat(np.arange(len(lists)), list(map(len, lists)))
+    rows = np.fromiter(itertools.chain.from_iterable(lists), np.int64, len(owner))
+    r, begins = flows.scan.rows, np.diff(owner, prepend=-1) > 0
+    in_order = bool((begins[1:] | (rows[1:] > rows[:-1])).all())
+    if not in_order or (r.flow[rows] != np.array([c.flow for c in connections])[owner]).any():
+        return plain_histories(flows, connections)
+    own, other = r.ordinal[rows] - r.duplicate_ordinal[rows] - 1, r.other_records[rows] - r.other_duplicates[rows]
+    from_client = r.direction[rows] == np.array([c.client_direction for c in connections])[owner]
+    before = np.where(from_client, (own, other), (other, own)).astype(np.int64)
+    # What was only counted lies between a row and the next of its connection, behind the last all that is left.
+    total = np.array([(c.counters.client_packets, c.counters.server_packets) for c in connections], np.int64)
+    behind = np.roll(before, -1, axis=1)
+    behind[:, np.roll(begins, -1)] = before[:, begins] + total.T
+    bulk = np.maximum(behind - before - (from_client, ~from_client), 0)
+    letters = _letters(flows, connections, (owner, rows, from_client))
+    is_tcp = np.array([c.transport == "tcp" for c in connections])[owner, None]
+    letters = np.column_stack(
+        [letters, np.where(is_tcp, np.frombuffer(b"Dd", np.uint8), np.frombuffer(b"Oo", np.uint8))]
+    )
+    counts = np.column_stack([letters[:, :-2] > 0, bulk.T])
+    return _all_written(letters, counts, owner)
+
+
+def _letters(
+    flows: Flows, connections: Sequence[Connection], of: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]
+) -> NDArray[np.uint8]:
+    """The letters of each row, filled with zeros; ``of`` are whose the rows are, the rows, and which the client's."""
+    owner, rows, from_client = of
+    r, is_tcp = flows.scan.rows, np.array([c.transport == "tcp" for c in connections])[owner]
+    length = r.payload_length[rows]
+    tells = np.array([c.transport == "tcp" and c.hello is not None for c in connections])[owner] & (length > 0)
+    is_hello = np.zeros(len(rows), np.bool_)
+    is_hello[np.flatnonzero(tells)[np.unique((2 * owner + from_client)[tells], return_index=True)[1]]] = True
+    content = np.select([r.window[rows] == 0, is_hello, length > 0], [0, 1, 2], 3)
+    key = np.where(is_tcp, r.tcp_flags[rows].astype(np.int64) << 2 | content, ~r.quic[rows].astype(np.int64))
+    repeats = [row + (k << 40) for k, c in enumerate(connections) for row in c.request_rows[c.first_repeat :]]
+    again = np.isin(rows + (owner << 40), repeats)
+    keys, place = np.unique(key, return_inverse=True)
+    words = [_segment(k >> 2, "WTDA"[k & 3]) if k >= 0 else _quic_letters(~k) for k in keys.tolist()] + ["Q"]
+    place[again] = len(keys)
+    width = max(map(len, words))
+    table = np.frombuffer("".join(word.ljust(width, "\0") for word in words).encode(), np.uint8).reshape(-1, width)
+    chosen = table[place]
+    return np.where(from_client[:, None] | (chosen == 0), chosen, chosen | 0x20)
+
+
+def _all_written(letters: NDArray[np.uint8], counts: NDArray[np.int64], owner: NDArray[np.int64]) -> list[str]:
+    """Runs as text, equal neighbours of one owner joined: letters and how many of each, some for each row."""
+    there = counts.ravel() > 0
+    letter, count = letters.ravel()[there], counts.ravel()[there]
+    whose = np.repeat(owner, letters.shape[1])[there]
+    begins = np.flatnonzero(np.append(True, (letter[1:] != letter[:-1]) | (whose[1:] != whose[:-1])))
+    letter, whose, count = letter[begins], whose[begins], np.add.reduceat(count, begins)
+    is_run = np.isin(letter, np.frombuffer("".join(_RUNS).encode(), np.uint8))
+    width = np.where(is_run, 1 + np.searchsorted(_POWERS, count, "right"), count)
+    text = np.repeat(letter, width).tobytes().decode("ascii")
+    ends = np.cumsum(np.bincount(whose, width)).astype(np.int64).tolist()
+    return [_short(text[begin:end]) for begin, end in zip([0, *ends], ends, strict=False)]
 
 
 def _history(flows: Flows, connection: Connection, rows: Iterable[_Row]) -> str:
@@ -162,4 +237,8 @@ def _written(runs: list[tuple[str, int]]) -> str:
         if len(text) > MOST_LETTERS:
             break
         letter, count = following, more
+    return _short(text)
+
+
+def _short(text: str) -> str:
     return text if len(text) <= MOST_LETTERS else text[: MOST_LETTERS - 1] + "+"

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analyzer.exchanges.history import MOST_LETTERS, history_of
+from analyzer.exchanges.history import MOST_LETTERS, histories_of, history_of, plain_histories
 from tests.crafted import MS, batches_of, captured_of, ip, joined, udp
 from tests.events.playbook import CLIENT, SERVER, A, F, P, Play, R, S, found_in
 from tests.events.test_quic import ANSWERED, ELSEWHERE, RETRY, SILENT, moved, packets_of, recorded
@@ -152,8 +152,18 @@ def test_both_sides_of_any_play_are_told(events: list[tuple[bool, int]]) -> None
     for of_client, flags in events:
         (play.c if of_client else play.s)(flags, b"x" if flags & P else b"")
     found = found_in(play.captured)
+    assert histories_of(found.flows, found.connections) == plain_histories(found.flows, found.connections)
     for c in found.connections:
         history = history_of(found.flows, c)
         assert set(history) <= set("SAQDTFXUWsaqdtfxuw")
         assert any(map(str.isupper, history)) == (c.counters.client_packets > 0)
         assert any(map(str.islower, history)) == (c.counters.server_packets > 0)
+
+
+@pytest.mark.parametrize("pattern", ["0[1-9]-*/*/*.pcap", "1*/*/*.pcap", "2*/*/*.pcap"])
+def test_histories_by_columns_are_those_by_rows(captures: Path, pattern: str) -> None:
+    paths = sorted(captures.glob(pattern))
+    assert paths
+    for path in paths:
+        found = found_in(captured_of(joined(batches_of(path))))
+        assert histories_of(found.flows, found.connections) == plain_histories(found.flows, found.connections)

@@ -16,10 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from analyzer.capture.source import open_captures
+from analyzer.events.connection import UDP_PROTOCOL, Flows
 from analyzer.events.flows import insert_keys, new_flow_table
+from analyzer.events.quic.plain import plain_connections
 from analyzer.events.scan import merge, scan, settle
 from analyzer.kernels import KERNEL_MODULES, kernel, runner
 from analyzer.wire.packets import decode_packets, new_packets
+from analyzer.wire.quic.first_message import MISSING, MOST_BYTES, ODD, FirstMessages
+from analyzer.wire.quic.seal import write_varint
 from analyzer.wire.quic.split import Datagrams, quic_packets
 from tests.conftest import ROOT
 from tests.crafted import START, batch_of, batches_of, captured_of, joined
@@ -59,6 +63,8 @@ def main() -> None:
     assert runner(insert_keys, True)(whole.table.keys, flows, room, np.empty(flows, np.int64)) == flows
     read_pcapng()
     split_datagrams()
+    judge_plain_flows()
+    gather_pieces()
 
 
 def read_pcapng(every: int = 37) -> None:
@@ -81,6 +87,41 @@ def split_datagrams() -> None:
     starts = ends - np.array([len(each) for each in cut])
     buffer = np.frombuffer(bytearray(b"".join(cut)), np.uint8)
     assert len(quic_packets(buffer, Datagrams(starts, ends, ends), compiled=True).kind)
+
+
+def judge_plain_flows(step: int = 1) -> None:
+    """QUIC flows of recorded packets, of every ``step``-th; then with some of them cut anywhere."""
+    names = ("04-reuseport-dead-worker/aioquic-onset/server.pcap", "22-zero-rtt/ok/client.pcap")
+    captured = [one for name in names for one in captured_of(joined(batches_of(ROOT / "captures" / name)))][::step]
+    ends = (14, 42, 43, 49, 50, 58, 60, 70, 90, 1000)
+    cut = [one._replace(raw=one.raw[: ends[i % 10]] if i % 4 == 0 else one.raw) for i, one in enumerate(captured)]
+    for each in (captured, cut):
+        flows = Flows(settle(scan([batch_of(each)], 1, compiled=True)))
+        plain, _ = plain_connections(flows, list(flows.with_protocol(UDP_PROTOCOL)), compiled=True)
+        assert plain
+
+
+def gather_pieces() -> None:
+    """CRYPTO frames that end with their packet or are cut, up to the end of what is put together and beyond."""
+    message = b"\x01" + (MOST_BYTES - 4).to_bytes(3, "big") + bytes(MOST_BYTES - 4)
+    frame = b"\x06\0" + write_varint(len(message)) + message
+    last = b"\x06" + write_varint(MOST_BYTES - 1) + b"\1\0"
+    beyond = b"\x06" + write_varint(MOST_BYTES) + b"\1\0"
+    far = b"\x06" + write_varint((1 << 62) - 1) + b"\0"
+    payloads = [
+        frame,
+        last,
+        frame[:-1],
+        beyond,
+        far,
+        b"",
+        *(frame[:end] for end in range(1, 12)),
+        b"\x06\xff",
+        b"\x06\0\xff",
+    ]
+    found = FirstMessages(len(payloads), compiled=True)
+    found.add(np.arange(len(payloads)), payloads)
+    assert found.lengths.tolist() == [MOST_BYTES, MISSING] + [ODD] * (len(payloads) - 2)
 
 
 def kernel_names() -> set[str]:

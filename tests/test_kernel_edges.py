@@ -22,9 +22,18 @@ from analyzer.events.flows import KEY_WORDS, insert_keys, new_flow_table
 from analyzer.events.scan import scan
 from analyzer.kernels import runner
 from analyzer.wire.packets import decode_packets, new_packets
+from analyzer.wire.quic.key_schedule import DCID, DCID_LENGTH, NUMBER, PACKET
+from analyzer.wire.quic.split import MIN_PROTECTED
 from tests.conftest import ROOT
 from tests.crafted import batch_of
-from tests.test_kernel_bounds import CHOSEN, kernel_names, read_pcapng, split_datagrams
+from tests.test_kernel_bounds import (
+    CHOSEN,
+    gather_pieces,
+    judge_plain_flows,
+    kernel_names,
+    read_pcapng,
+    split_datagrams,
+)
 from tests.test_kernels import damaged
 
 FILLS = (0x00, 0xFF, 0xC3)
@@ -54,6 +63,24 @@ def _of_datagrams(b: NDArray[Any], datagrams: Any, *_: Any) -> NDArray[np.bool_]
     return outside(zip(datagrams.start.tolist(), datagrams.end.tolist(), strict=True), len(b))
 
 
+def _of_initials(b: NDArray[Any], packets: NDArray[Any], *_: Any) -> NDArray[np.bool_]:
+    dcids = packets[:, [DCID, DCID_LENGTH]].cumsum(axis=1)
+    spans = [*dcids.tolist(), *(packets[:, [PACKET, NUMBER]] + [0, MIN_PROTECTED]).tolist()]
+    return outside(iter(spans), len(b))
+
+
+def _of_pieces(clear: NDArray[Any], payloads: NDArray[Any], *_: Any) -> NDArray[np.bool_]:
+    return outside(iter(payloads[:, :2].tolist()), len(clear))
+
+
+def _of_cids(b: NDArray[Any], offsets: NDArray[Any], *_: Any) -> NDArray[np.bool_]:
+    return outside(iter(offsets.reshape(-1, 2).cumsum(axis=1).tolist()), len(b))
+
+
+def _nothing(first: NDArray[Any], *_: Any) -> NDArray[np.bool_]:
+    return outside(iter([(0, len(first))]), len(first))
+
+
 def _of_keys(keys: NDArray[Any], flows: int, *_: Any) -> NDArray[np.bool_]:
     return outside(iter([(0, flows * KEY_WORDS)]), len(keys))
 
@@ -66,6 +93,10 @@ NOT_READ: dict[str, Callable[..., NDArray[np.bool_]]] = {
     "track_flows": _of_records,
     "split_datagrams": _of_datagrams,
     "insert_keys": _of_keys,
+    "derive_initial_keys": _of_initials,
+    "gather_messages": _of_pieces,
+    "write_cids": _of_cids,
+    "judge_flows": _nothing,
 }
 
 
@@ -132,6 +163,8 @@ def work(folder: Path) -> None:
     runner(decode_packets, True)(batch.buffer, batch.records, new_packets(300))
     read_pcapng(every=401)
     split_datagrams()
+    judge_plain_flows(step=3)
+    gather_pieces()
     runner(insert_keys, True)(np.arange(40, dtype=np.uint32), 3, new_flow_table(4), np.empty(5, np.int64))
 
 

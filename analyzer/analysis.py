@@ -179,7 +179,7 @@ class Analysis:
         keys: set[tuple[int, ...]] = set()
         for place, row in ends.rows(connection) if ends is not None else ((0, int(connection[1:]) - 1),):
             judge = judges[place]
-            chosen = judge.judged[row].connection
+            chosen = judge.connections[row]
             flows = {int(judge.rows.flow[row]) for row in (*chosen.rows, *chosen.elsewhere_rows)}
             keys |= {tuple(judge.flows.keys[flow].tolist()) for flow in flows}
         return keys

@@ -9,11 +9,12 @@ columns that hold times, durations, records and ports; "" is "none" in text.
 
 from __future__ import annotations
 
+import functools
 import itertools
 import threading
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -47,8 +48,45 @@ _DTYPES = {"int": np.int64, "float": np.float64, "bool": np.bool_, "time": np.in
 _BLOCK = 1024
 
 
+class Words(NamedTuple):
+    """A column of text by number: ``words[codes[row]]`` is the text of a row, and no text stands twice in ``words``.
+
+    Comparing and grouping rows is a matter of integers then, however long the texts are.
+    """
+
+    codes: NDArray[np.int64]
+    words: Sequence[str]
+
+    @classmethod
+    def of(cls, texts: Sequence[str]) -> Words:
+        """The words of texts, in the order in which they first appear."""
+        numbers = {word: number for number, word in enumerate(dict.fromkeys(texts))}
+        return cls(np.fromiter(map(numbers.__getitem__, texts), np.int64, len(texts)), list(numbers))
+
+    @classmethod
+    def joined(cls, parts: Sequence[Words]) -> Words:
+        """The rows of all parts, one part after another."""
+        numbers = {word: number for number, word in enumerate(dict.fromkeys(w for part in parts for w in part.words))}
+        codes = [np.array([numbers[word] for word in part.words], np.int64)[part.codes] for part in parts]
+        return cls(np.concatenate(codes), list(numbers))
+
+    def texts(self) -> NDArray[Any]:
+        """The text of each row."""
+        return np.array(self.words, dtype=object)[self.codes]
+
+    def take(self, rows: NDArray[np.int64]) -> Words:
+        """The words of the given rows alone."""
+        return Words(self.codes[rows], self.words)
+
+    def equal(self, *wanted: str) -> NDArray[np.bool_]:
+        """Which rows hold one of the texts wanted."""
+        chosen = frozenset(wanted)
+        numbers = [number for number, word in enumerate(self.words) if word in chosen]
+        return np.isin(self.codes, numbers) if len(numbers) != 1 else self.codes == numbers[0]
+
+
 #: A column that is made when it is first read: many questions need few of the columns.
-Maker = Callable[[], list[Any] | NDArray[Any]]
+Maker = Callable[[], list[Any] | NDArray[Any] | Words]
 
 
 #: Held while a column is made, which may read others: a report and its evidence are written by two threads.
@@ -58,18 +96,32 @@ _MAKING = threading.RLock()
 class _Arrays(dict[str, NDArray[Any]]):
     """The arrays of a table by name; those that have a maker are made when they are first read."""
 
-    def __init__(self, schema: Schema, columns: Mapping[str, list[Any] | NDArray[Any] | Maker]) -> None:
-        kinds = {column.name: column for column in schema}
-        self._makers = {name: (kinds[name], value) for name, value in columns.items() if callable(value)}
-        super().__init__((name, array_of(kinds[name], v)) for name, v in columns.items() if not callable(v))
+    def __init__(self, schema: Schema, columns: Mapping[str, list[Any] | NDArray[Any] | Words | Maker]) -> None:
+        self._kinds = {column.name: column for column in schema}
+        self._makers = {name: value for name, value in columns.items() if callable(value)}
+        self._words: dict[str, Words] = {}
+        super().__init__((name, array_of(self._kinds[name], v)) for name, v in columns.items() if not callable(v))
 
     def __missing__(self, name: str) -> NDArray[Any]:
         with _MAKING:
-            if name not in self:  # another thread may have made it meanwhile
-                column, maker = self._makers[name]
-                self[name] = array_of(column, maker())
-                del self._makers[name]
+            words = self.words(name)
+            if name not in self:
+                if words is None:
+                    raise KeyError(name)
+                self[name] = words.texts()
         return self[name]
+
+    def words(self, name: str) -> Words | None:
+        """A column of text by number, if it is made so."""
+        with _MAKING:
+            if name in self._makers:  # another thread may have made it meanwhile
+                value = self._makers[name]()
+                del self._makers[name]
+                if isinstance(value, Words):
+                    self._words[name] = value
+                else:
+                    self[name] = array_of(self._kinds[name], value)
+        return self._words.get(name)
 
 
 @dataclass(frozen=True)
@@ -83,13 +135,14 @@ class Table:
     lazy: Mapping[str, Callable[[Sequence[int]], list[Any]]] = field(default_factory=dict, repr=False)
     #: Of columns of records, where it is had more easily: what ``records`` gives.
     flat: Mapping[str, Callable[[Sequence[int]], NDArray[np.int64]]] = field(default_factory=dict, repr=False)
+    _words: dict[str, Words] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @classmethod
     def from_columns(
         cls,
         name: str,
         schema: Schema,
-        columns: Mapping[str, list[Any] | NDArray[Any] | Maker],
+        columns: Mapping[str, list[Any] | NDArray[Any] | Words | Maker],
         lazy: Mapping[str, Callable[[Sequence[int]], list[Any]]] | None = None,
         flat: Mapping[str, Callable[[Sequence[int]], NDArray[np.int64]]] | None = None,
     ) -> Table:
@@ -114,6 +167,24 @@ class Table:
             column = next(column for column in self.schema if column.name == name)
             return array_of(column, self.lazy[name](range(len(self))))
         return self.arrays[name]
+
+    def words(self, name: str) -> Words:
+        """A column of text by number, found out once; it must be left as it is."""
+        if name not in self._words:
+            self._words[name] = self._made_as_words(name) or Words.of(self[name].tolist())
+        return self._words[name]
+
+    def equal(self, name: str, *wanted: str) -> NDArray[np.bool_]:
+        """Which rows hold one of the texts wanted in a column of text."""
+        return self.words(name).equal(*wanted)
+
+    def numbers(self, name: str) -> NDArray[Any]:
+        """A column to group rows by: of text the number of each."""
+        column = next(column for column in self.schema if column.name == name)
+        return self.words(name).codes if column.kind == "text" else self[name]
+
+    def _made_as_words(self, name: str) -> Words | None:
+        return self.arrays.words(name) if isinstance(self.arrays, _Arrays) else None
 
     def at(self, name: str, rows: Sequence[int] | NDArray[np.int64]) -> list[Any]:
         """A column as plain Python values in the given rows; a costly column is computed for these alone."""
@@ -146,11 +217,13 @@ class Table:
 
     def take(self, rows: NDArray[np.int64]) -> Table:
         """The table of the given rows alone."""
-        arrays: dict[str, Maker] = {
-            column.name: (lambda name=column.name: self.arrays[name][rows])  # type: ignore[misc]
-            for column in self.schema
-            if column.name not in self.lazy
-        }
+
+        def taken(name: str) -> NDArray[Any] | Words:
+            words = self._words.get(name) or self._made_as_words(name)
+            return self.arrays[name][rows] if words is None else words.take(rows)
+
+        names = [column.name for column in self.schema if column.name not in self.lazy]
+        arrays: dict[str, Maker] = {name: functools.partial(taken, name) for name in names}
         lazy = {name: (lambda index, of=of: of(rows[list(index)].tolist())) for name, of in self.lazy.items()}
         flat = {name: (lambda index, of=of: of(rows[list(index)].tolist())) for name, of in self.flat.items()}
         return Table.from_columns(self.name, self.schema, arrays, lazy, flat)
@@ -166,21 +239,25 @@ class Table:
         return frame_of(self)
 
 
-def any_equal(texts: NDArray[Any], wanted: Sequence[str]) -> NDArray[np.bool_]:
-    """Which texts of a column are one of those wanted."""
-    found = np.zeros(len(texts), np.bool_)
-    for text in wanted:
-        found |= texts == text
-    return found
-
-
 def none_of(column: Column) -> Any:
     """The value that stands for "none" in a column."""
     return {"text": "", "float": float("nan"), "bool": False, "records": ()}.get(column.kind, -1)
 
 
-def array_of(column: Column, values: list[Any] | NDArray[Any]) -> NDArray[Any]:
+def grouped(columns: Sequence[NDArray[Any]]) -> list[NDArray[np.int64]]:
+    """The rows with equal numbers in all columns together, in their order; groups in the order of their first rows."""
+    order = np.lexsort(columns)
+    begins = np.zeros(len(order), np.bool_)
+    for column in columns:
+        begins[1:] |= column[order[1:]] != column[order[:-1]]
+    groups = np.split(order, np.flatnonzero(begins)) if len(order) else []
+    return sorted(groups, key=lambda rows: int(rows[0]))
+
+
+def array_of(column: Column, values: list[Any] | NDArray[Any] | Words) -> NDArray[Any]:
     """The values of a column as an array of its kind."""
+    if isinstance(values, Words):
+        return values.texts()
     if column.kind in _DTYPES:
         return np.asarray(values, dtype=_DTYPES[column.kind])
     if column.kind == "text":

@@ -18,6 +18,7 @@ from analyzer.events.conversations import Conversations, conversations
 from analyzer.events.fragments import FLAW_WORDS
 from analyzer.events.requests.reader import MOST_REQUESTS
 from analyzer.events.scan import LEDGER, Scan
+from analyzer.exchanges.attributes import Attributes
 from analyzer.exchanges.connections import MOST_RECORDS, Judge, connections_table
 from analyzer.exchanges.ends.places import Place
 from analyzer.exchanges.exchanges import exchanges_table
@@ -117,9 +118,10 @@ def _conversations(scan: Scan, secrets: KeyLog) -> Conversations:
 
 
 def _judge(found: Conversations, place: Place, facts: Sequence[CaptureFacts]) -> Judge:
-    hosts = Hosts(found.flows, found.connections, found.lookups)
+    attributes = Attributes(found.flows, found.connections)
+    hosts = Hosts(attributes, found.lookups)
     end = max((facts[index].last_time for index in place.captures), default=-1)
-    return Judge(found, hosts, end - place.ahead if end >= 0 else end)
+    return Judge(attributes, hosts, end - place.ahead if end >= 0 else end)
 
 
 def _view(judge: Judge, found: Conversations, place: Place, facts: Sequence[CaptureFacts], given: Given) -> View:
@@ -146,7 +148,7 @@ def _view(judge: Judge, found: Conversations, place: Place, facts: Sequence[Capt
             )
             for index in place.captures
             for view in [
-                _capture_view(found.flows, index, facts[index], _vantage(found, index, place, facts, given.vantages))
+                _capture_view(found.flows, index, facts[index], _vantage(judge, index, place, facts, given.vantages))
             ]
         ),
     )
@@ -203,13 +205,13 @@ def _capture_view(flows: Flows, index: int, facts: CaptureFacts, vantage: Vantag
 
 
 def _vantage(
-    found: Conversations, index: int, place: Place, facts: Sequence[CaptureFacts], given: Mapping[str, str]
+    judge: Judge, index: int, place: Place, facts: Sequence[CaptureFacts], given: Mapping[str, str]
 ) -> Vantage:
     """The vantage that was given for a capture, else the one that its handshakes show, else that of its place."""
     if word := given.get(facts[index].path) or given.get(facts[index].name):
         return Vantage(word, "given")
     spans = {each: (facts[each].first_time, facts[each].last_time) for each in place.captures}
-    shown = vantage_of(found.connections, found.flows.scan.rows, pieces_of(spans, index))
+    shown = vantage_of(judge.attributes, pieces_of(spans, index))
     return Vantage(*place.relative) if shown.word == UNKNOWN.word and place.relative else shown
 
 

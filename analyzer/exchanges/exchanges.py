@@ -17,7 +17,7 @@ from analyzer.columns import Column, Maker, Table, array_of, none_of
 from analyzer.events.conversations import Conversations
 from analyzer.events.lookups.dns import Lookup
 from analyzer.events.lookups.neighbours import NeighbourLookup
-from analyzer.exchanges.connections import Judge, Judged
+from analyzer.exchanges.connections import Judge
 from analyzer.exchanges.judge import ANSWERED, REFUSED, SILENT, UNDETERMINED, Verdict
 from analyzer.exchanges.requests.columns import request_columns, unanswered
 from analyzer.exchanges.requests.table import TOLD, RequestRows
@@ -36,7 +36,7 @@ def exchanges_table(judge: Judge, found: Conversations, connections: Table) -> T
     """One row per request, in the order of the request records."""
     began, columns = _of_connections(connections)
     others, inside = [*_of_lookups(judge, found), *_of_neighbours(judge, found)], RequestRows(judge, connections)
-    places = [judge.request_rows[row] for row in began.tolist()]
+    places = judge.request_rows[began].tolist()
     places += [*(place for place, _ in others), *inside.places]
     order = np.argsort(np.array(places, np.int64), kind="stable")
 
@@ -60,7 +60,7 @@ def exchanges_table(judge: Judge, found: Conversations, connections: Table) -> T
 
 def _of_connections(connections: Table) -> tuple[NDArray[np.int64], dict[str, Maker]]:
     """The rows of the connections whose beginning was seen, and what makes the columns of those requests."""
-    rows = np.flatnonzero((connections["request_time"] >= 0) & (connections["transport"] != "udp"))
+    rows = np.flatnonzero((connections["request_time"] >= 0) & ~connections.equal("transport", "udp"))
 
     def taken(name: str) -> NDArray[Any]:
         return connections[name][rows]
@@ -74,17 +74,17 @@ def _of_connections(connections: Table) -> tuple[NDArray[np.int64], dict[str, Ma
 
 def _of_lookups(judge: Judge, found: Conversations) -> Iterator[tuple[int, dict[str, Any]]]:
     """(row of the question, table row) of each DNS lookup."""
-    judged = {id(each.connection): each for each in judge.judged} if found.lookups else {}
     for lookup in found.lookups:
-        owner = judged[id(lookup.connection)]
-        verdict, answer = _verdict(judge, lookup, owner), lookup.answer
+        owner = judge.row_of[id(lookup.connection)]
+        one_way = bool(judge.one_way[owner])
+        verdict, answer = _verdict(judge, lookup, one_way=one_way), lookup.answer
         refusals = [row for row in lookup.connection.icmp_rows if row > lookup.question_rows[0]]
         row = request_columns(judge, lookup.question_rows, lookup.answer_row)
         yield (
             lookup.question_rows[0],
             row
             | {
-                "connection": f"C{owner.number}",
+                "connection": f"C{owner + 1}",
                 "kind": "dns",
                 "transport": lookup.transport,
                 "family": f"ipv{lookup.client.family}",
@@ -102,12 +102,12 @@ def _of_lookups(judge: Judge, found: Conversations) -> Iterator[tuple[int, dict[
                 "evidence_records": judge.records(
                     [lookup.answer_row] if answer is not None else refusals if verdict.outcome == REFUSED else []
                 ),
-                "one_way": owner.context.one_way,
+                "one_way": one_way,
             },
         )
 
 
-def _verdict(judge: Judge, lookup: Lookup, owner: Judged) -> Verdict:
+def _verdict(judge: Judge, lookup: Lookup, *, one_way: bool) -> Verdict:
     """The outcome of a DNS question."""
     if lookup.answer is not None:
         return Verdict(ANSWERED)
@@ -117,7 +117,7 @@ def _verdict(judge: Judge, lookup: Lookup, owner: Judged) -> Verdict:
         return Verdict(SILENT)
     if refusals := [name for name in names if name in REFUSALS]:
         return Verdict(REFUSED, refusals[0])
-    if owner.context.one_way:
+    if one_way:
         return Verdict(UNDETERMINED, "one-way")
     return unanswered(judge, first)
 

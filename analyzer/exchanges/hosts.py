@@ -13,39 +13,24 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable
 
 import numpy as np
-from numpy.typing import NDArray
 
-from analyzer.columns import Table
+from analyzer.columns import Table, grouped
 from analyzer.events import flows as fl
-from analyzer.events.connection import Connection, Flows
+from analyzer.events.connection import Flows
 from analyzer.events.lookups.dns import Lookup
 from analyzer.events.lookups.neighbours import is_discovery, neighbour_messages
+from analyzer.exchanges.attributes import Attributes
 from analyzer.exchanges.view import HOSTS
-from analyzer.wire.addresses import address_text
 
 MOST_ADDRESSES = 3
 
 _NEVER = np.iinfo(np.int64).max
 
 
-def _by_address(flows: Flows) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """The ends of all flows (all a, then all b) with equal addresses together: their order, and where each begins."""
-    words = np.concatenate([flows.keys[:, 0:4], flows.keys[:, 4:8]]).astype(np.uint64)
-    high, low = (words[:, 0] << np.uint64(32)) | words[:, 1], (words[:, 2] << np.uint64(32)) | words[:, 3]
-    family = np.tile(flows.family, 2)
-    order = np.lexsort((low, high, family))
-    begins = np.ones(len(order), np.bool_)
-    begins[1:] = False
-    for column in (low, high, family):
-        sorted_ = column[order]
-        begins[1:] |= sorted_[1:] != sorted_[:-1]
-    return order, np.flatnonzero(begins)
-
-
 class Hosts:
     """Counts per address, and groups of addresses."""
 
-    def __init__(self, flows: Flows, connections: Iterable[Connection], lookups: Iterable[Lookup] = ()) -> None:
+    def __init__(self, attributes: Attributes, lookups: Iterable[Lookup] = ()) -> None:
         self.sent: dict[str, list[int]] = {}  # address -> packets, first time, last time
         self.received: Counter[str] = Counter()
         self.family: dict[str, str] = {}
@@ -54,11 +39,9 @@ class Hosts:
         self.names: dict[str, Counter[str]] = defaultdict(Counter)
         self.group: dict[str, str] = {}
         self.reason: dict[str, str] = {}
-        self._count_packets(flows)
-        self._read_neighbours(flows)
-        for connection in connections:
-            if name := connection.sni:
-                self.names[connection.server.address][name] += 1
+        self._count_packets(attributes)
+        self._read_neighbours(attributes.flows)
+        self._read_server_names(attributes)
         self._read_answers(lookups)
         self._join()
 
@@ -89,8 +72,9 @@ class Hosts:
         """Whether any IP packet to this host was seen, Neighbour Discovery apart, in either family."""
         return self.same(address) in self._receivers
 
-    def _count_packets(self, flows: Flows) -> None:
+    def _count_packets(self, attributes: Attributes) -> None:
         """Add up packets per address from the counters of the flows, Neighbour Discovery left out."""
+        flows, ends = attributes.flows, attributes.addresses
         state = flows.scan.table.state
         packets = (state[:, fl.RECORDS] - state[:, fl.DUPLICATES]).reshape(-1, 2)
         rows = flows.scan.rows
@@ -99,19 +83,23 @@ class Hosts:
         # Every end of every flow: all a, then all b. An end sends in its own direction and receives in the other.
         sent, received = packets.T.reshape(-1), packets.T[::-1].reshape(-1)
         first, last = (state[:, column].reshape(-1, 2).T.reshape(-1) for column in (fl.FIRST_TIME, fl.LAST_TIME))
-        order, begins = _by_address(flows)
+        order, begins = ends.order, ends.begins
         earliest = np.minimum.reduceat(np.where(sent > 0, first, _NEVER)[order], begins) if len(begins) else begins
         latest = np.maximum.reduceat(np.where(sent > 0, last, -1)[order], begins) if len(begins) else begins
         totals = (np.add.reduceat(column[order], begins) if len(begins) else begins for column in (sent, received))
-        ends = np.concatenate([flows.keys[:, 0:4], flows.keys[:, 4:8]])[order[begins]].tolist()
-        families = np.tile(flows.family, 2)[order[begins]].tolist()
         columns = (column.tolist() for column in (*totals, earliest, latest))
-        for family, words, n_sent, n_received, since, until in zip(families, ends, *columns, strict=True):
-            address = address_text(family, *words)
+        for address, family, n_sent, n_received, since, until in zip(ends.texts, ends.families, *columns, strict=True):
             self.family[address] = f"ipv{family}"
             self.received[address] = n_received
             if n_sent:
                 self.sent[address] = [n_sent, since, until]
+
+    def _read_server_names(self, attributes: Attributes) -> None:
+        """Names that clients offered."""
+        servers, names = attributes.servers, attributes.words("sni")
+        for same in grouped([servers.codes, names.codes]):
+            if name := names.words[names.codes[same[0]]]:
+                self.names[servers.words[servers.codes[same[0]]]][name] += len(same)
 
     def _read_neighbours(self, flows: Flows) -> None:
         """Link addresses from ARP and Neighbour Discovery."""

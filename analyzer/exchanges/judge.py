@@ -6,9 +6,13 @@ request, it shows packets in the other direction, and the request was one that a
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import NamedTuple
 
-from analyzer.events.connection import Connection
+import numpy as np
+
+from analyzer.columns import Words
+from analyzer.exchanges.attributes import Attributes, Flags, Integers
 from analyzer.wire.icmp import REFUSALS
 
 ANSWERED, REFUSED, SILENT, UNDETERMINED = "answered", "refused", "silent", "undetermined"
@@ -28,67 +32,52 @@ class Verdict(NamedTuple):
     reason: str = ""
 
 
-_ANSWERED, _SILENT = Verdict(ANSWERED), Verdict(SILENT)  # those of most connections
+class Verdicts(NamedTuple):
+    """The verdicts of many connections."""
+
+    outcome: Words
+    reason: Words
 
 
 class Context(NamedTuple):
-    """What the judgement needs from outside of the connection."""
+    """What the judgement needs from outside of the connections, a row for each."""
 
-    request_time: int  # ns, -1: the request was not seen
+    request_time: Integers  # ns, -1: the request was not seen
     capture_end: int  # ns, the last record of the captures
-    one_way: bool  # no packet could be seen in the direction of the reply
-    icmp: str  # the first ICMP error that quotes a request, by name
-    checksum_wrong: bool  # the request arrived with a checksum that does not fit
+    one_way: Flags  # no packet could be seen in the direction of the reply
+    icmp: Words  # the first ICMP error that quotes a request, by name
+    checksum_wrong: Flags  # the request arrived with a checksum that does not fit
 
 
-def judge(connection: Connection, context: Context) -> Verdict:
-    """The outcome of a connection's attempt."""
-    if connection.transport == "quic":
-        refusal = _quic_refusal(connection)
-    else:
-        refusal = "reset" if connection.transport == "tcp" and _reset_in_reply(connection) else ""
-    if refusal:
-        return Verdict(REFUSED, refusal)
-    if connection.reply_row >= 0:
-        return _ANSWERED
-    if context.icmp in REFUSALS:
-        return Verdict(REFUSED, context.icmp)
-    if context.request_time < 0:
-        return Verdict(UNDETERMINED, "capture-began")
-    if connection.replied_from is not None:
-        return _SILENT
-    if connection.client_went_on:
-        return Verdict(UNDETERMINED, "one-way")
-    return _judge_unanswered(connection, context)
+def judge(attempts: Attributes, context: Context) -> Verdicts:
+    """The outcomes of the attempts of connections: of each the first rule that fits decides."""
+    rules = list(_rules(attempts, context))
+    deciding = np.zeros(len(attempts), np.int64)
+    for number in reversed(range(len(rules))):
+        deciding[rules[number][1]] = number
+    outcome, reason = (Words.of(words) for words in zip(*(verdict for verdict, _ in rules), strict=True))
+    return Verdicts(outcome.take(deciding), reason.take(deciding))
 
 
-def _judge_unanswered(connection: Connection, context: Context) -> Verdict:
-    """The outcome where no reply of the addressed socket was seen."""
-    if context.one_way:
-        return Verdict(UNDETERMINED, "one-way")
-    if connection.transport == "quic":
-        if connection.hello_cut:
-            return Verdict(UNDETERMINED, "cut-record")
-        undersized = connection.largest_request < LEAST_INITIAL_DATAGRAM
-        incomplete = connection.version_known and not connection.hello_complete
-        if undersized or incomplete or context.checksum_wrong:
-            return Verdict(UNDETERMINED, "request-not-valid")
-    elif connection.transport == "udp" or context.checksum_wrong:
-        return Verdict(UNDETERMINED, "request-not-valid")
-    if context.request_time + REPLY_WAIT_NS > context.capture_end:
-        return Verdict(UNDETERMINED, "capture-ended")
-    return _SILENT
-
-
-def _quic_refusal(connection: Connection) -> str:
-    """Why the server refused a QUIC attempt, "" if it did not."""
-    if connection.negotiated and not connection.client_went_on:
-        return "version-negotiation"
-    if connection.close_side == "server" and not connection.server_crypto:
-        return "connection-close"
-    return ""
-
-
-def _reset_in_reply(connection: Connection) -> bool:
-    """Whether the server's RST is all that answers a SYN."""
-    return bool(connection.request_rows) and connection.reply_row < 0 and connection.reset_by == "server"
+def _rules(attempts: Attributes, context: Context) -> Iterator[tuple[Verdict, Flags]]:
+    """Each verdict and the attempts that it fits, where none before it does."""
+    transport, replied = attempts.words("transport"), attempts.integers("reply_row") >= 0
+    is_quic, went_on = transport.equal("quic"), attempts.flags("client_went_on")
+    yield Verdict(REFUSED, "version-negotiation"), is_quic & attempts.flags("negotiated") & ~went_on
+    closed = attempts.words("close_side").equal("server") & ~attempts.flags("server_crypto")
+    yield Verdict(REFUSED, "connection-close"), is_quic & closed
+    asked, reset = attempts.flags("request_rows"), attempts.words("reset_by").equal("server")
+    yield Verdict(REFUSED, "reset"), transport.equal("tcp") & asked & reset & ~replied  # all that answers a SYN
+    yield Verdict(ANSWERED), replied
+    for name in (name for name in context.icmp.words if name in REFUSALS):
+        yield Verdict(REFUSED, name), context.icmp.equal(name)
+    yield Verdict(UNDETERMINED, "capture-began"), context.request_time < 0
+    yield Verdict(SILENT), attempts.flags("replied_from")  # of the addressed socket
+    yield Verdict(UNDETERMINED, "one-way"), went_on | context.one_way
+    yield Verdict(UNDETERMINED, "cut-record"), is_quic & attempts.flags("hello_cut")
+    undersized = attempts.integers("largest_request") < LEAST_INITIAL_DATAGRAM
+    incomplete = attempts.flags("version_known") & ~attempts.flags("hello_complete")
+    not_valid = is_quic & (undersized | incomplete) | transport.equal("udp") | context.checksum_wrong
+    yield Verdict(UNDETERMINED, "request-not-valid"), not_valid
+    yield Verdict(UNDETERMINED, "capture-ended"), context.request_time + REPLY_WAIT_NS > context.capture_end
+    yield Verdict(SILENT), np.ones(len(attempts), np.bool_)

@@ -51,7 +51,7 @@ def packets_table(judge: Judge) -> Table:
         "capture": rows.capture,
         "record": rows.record,
         "time": rows.time,
-        "connection": np.array([*(f"C{j.number}" for j in judge.judged), ""], object)[owner],
+        "connection": np.array([*(f"C{number}" for number in range(1, len(judge.connections) + 1)), ""], object)[owner],
         "direction": _directions(judge, owner),
         "kind": kinds,
         "family": _FAMILIES[np.append(flows.family, 0)[rows.flow]],  # the last where there is no flow: -1
@@ -68,7 +68,7 @@ def packets_table(judge: Judge) -> Table:
 
 def _owners(judge: Judge) -> NDArray[np.int64]:
     """By row the index of the connection that it belongs to, -1 for none; of several the last."""
-    connections = [judged.connection for judged in judge.judged]
+    connections = judge.connections
     owner = np.full(len(judge.rows.record), -1, np.int64)
     lists = [[*c.rows, *c.elsewhere_rows, *c.icmp_rows] for c in connections]
     flat = np.fromiter(itertools.chain.from_iterable(lists), np.int64)
@@ -81,12 +81,12 @@ def _owners(judge: Judge) -> NDArray[np.int64]:
 
 def _directions(judge: Judge, owner: NDArray[np.int64]) -> NDArray[Any]:
     """Who of its connection sent each packet; "" for ICMP and what belongs to none."""
-    rows, connections = judge.rows, [judged.connection for judged in judge.judged]
+    rows, held = judge.rows, judge.attributes
     chosen = np.flatnonzero((owner >= 0) & (rows.kind != ICMP))
     mine = owner[chosen]
-    from_client = rows.direction[chosen] == np.array([c.client_direction for c in connections], np.int64)[mine]
-    for place in np.flatnonzero(rows.flow[chosen] != np.array([c.flow for c in connections], np.int64)[mine]).tolist():
-        from_client[place] = is_from_client(judge.flows, connections[mine[place]], int(chosen[place]))
+    from_client = rows.direction[chosen] == held.integers("client_direction")[mine]
+    for place in np.flatnonzero(rows.flow[chosen] != held.integers("flow")[mine]).tolist():
+        from_client[place] = is_from_client(judge.flows, judge.connections[mine[place]], int(chosen[place]))
     directions = np.full(len(owner), "", object)
     directions[chosen] = np.array(["server", "client"], object)[from_client.astype(np.int64)]
     return directions
@@ -114,11 +114,11 @@ def _noted(judge: Judge, owner: NDArray[np.int64], plain: list[tuple[int, str]])
     notes: dict[int, dict[int, str]] = {}
     told = []
     for (row, detail), mine in zip(plain, owner[np.array([row for row, _ in plain], np.int64)].tolist(), strict=True):
-        if mine < 0 or judge.judged[mine].connection.transport != "tcp":
+        if mine < 0 or judge.connections[mine].transport != "tcp":
             told.append(detail)
             continue
         if mine not in notes:
-            notes[mine] = _notes(judge, judge.judged[mine].connection)
+            notes[mine] = _notes(judge, judge.connections[mine])
         note = notes[mine].get(row, "")
         flags, _, length = detail.rpartition("; ")
         told.append(f"{flags}, {note}; {length}" if note else detail)

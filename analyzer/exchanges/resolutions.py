@@ -121,11 +121,10 @@ def _find_tries(judge: Judge, found: Conversations, episodes: Sequence[Episode])
     """Fill in which addresses were tried."""
     wanted = {address for episode in episodes for address in episode.addresses(*_TYPES)}
     attempts: dict[str, list[Judged]] = defaultdict(list)
-    for judged in judge.judged:
-        connection = judged.connection
-        is_lookup = connection.server.port == PORT and connection.transport == "udp"
-        if connection.server.address in wanted and not is_lookup:
-            attempts[connection.server.address].append(judged)
+    held = judge.attributes
+    is_lookup = (held.ports(of_client=False) == PORT) & held.words("transport").equal("udp")
+    for judged in judge.at(np.flatnonzero(held.servers.equal(*wanted) & ~is_lookup)):
+        attempts[judged.connection.server.address].append(judged)
     other = _other_packets(found, wanted)
     for episode in episodes:
         client = episode.lookups[0].client.address
@@ -210,9 +209,9 @@ def _outcome(episode: Episode) -> str:
     """The best outcome of what was tried, or why nothing was."""
     if episode.answer_time < 0:
         return "unresolved"
-    if episode.reused or any(each.verdict.outcome == ANSWERED for each in episode.tries):
+    if episode.reused or any(each.outcome == ANSWERED for each in episode.tries):
         return ANSWERED
     if not episode.tries:
         return ANSWERED if episode.touched else "not-tried"
-    outcomes = {each.verdict.outcome for each in episode.tries}
+    outcomes = {each.outcome for each in episode.tries}
     return next(word for word in (UNDETERMINED, SILENT, REFUSED) if word in outcomes)

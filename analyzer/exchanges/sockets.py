@@ -25,7 +25,7 @@ LEAST_SILENCE = 2
 
 def is_attempt(connections: Table) -> Any:
     """Which connections are attempts: their request was seen, or an ICMP error refused what they sent."""
-    refused_udp = (connections["transport"] == "udp") & (connections["outcome"] == "refused")
+    refused_udp = connections.equal("transport", "udp") & connections.equal("outcome", "refused")
     return (connections["request_time"] >= 0) | refused_udp
 
 
@@ -34,7 +34,7 @@ def sockets_table(connections: Table, exchanges: Table) -> Table:
 
     A DNS question over UDP is an attempt of its own; its conversation is none besides.
     """
-    questions = np.flatnonzero((exchanges["kind"] == "dns") & (exchanges["transport"] == "udp"))
+    questions = np.flatnonzero(exchanges.equal("kind", "dns") & exchanges.equal("transport", "udp"))
     asking = set(exchanges["connection"][questions])
     chosen = np.flatnonzero(is_attempt(connections))
     if asking:

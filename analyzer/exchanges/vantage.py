@@ -10,11 +10,14 @@ from __future__ import annotations
 
 import itertools
 import statistics
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import NamedTuple
+
+import numpy as np
 
 from analyzer.events.connection import Connection
 from analyzer.events.selected import Selected
+from analyzer.exchanges.attributes import Attributes
 
 #: One way round must take this many times the other; scheduling alone makes equal ones differ by a factor of two.
 CLEARLY = 5
@@ -46,12 +49,13 @@ def pieces_of(spans: Mapping[int, tuple[int, int]], capture: int) -> frozenset[i
     return frozenset(spans if apart else (capture,))
 
 
-def vantage_of(connections: Sequence[Connection], rows: Selected, captures: frozenset[int]) -> Vantage:
+def vantage_of(attributes: Attributes, captures: frozenset[int]) -> Vantage:
     """The vantage of the pieces of one capture from the handshakes in them."""
     for transport, name in (("tcp", "SYN/ACK"), ("quic", "server's first datagram")):
-        ways = []
-        for connection in connections:
-            way = _ways(connection, rows) if connection.transport == transport else None
+        ways, rows = [], attributes.flows.scan.rows
+        for row in np.flatnonzero(attributes.words("transport").equal(transport)).tolist():
+            connection = attributes.connections[row]
+            way = _ways(connection, rows)
             if way is not None and int(rows.capture[connection.rows[0]]) in captures:
                 ways.append(way)
                 if len(ways) == MOST_HANDSHAKES:

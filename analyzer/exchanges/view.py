@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from analyzer.columns import Column, Schema, Table
+from analyzer.columns import Column, Schema, Table, grouped
 from analyzer.exchanges.schemas import RESOLUTIONS
 from analyzer.exchanges.stories.schema import no_stories
 
@@ -85,7 +85,8 @@ class View:
         """By server address: which (transport, family, server port, outcome) its connections have."""
         outcomes: dict[str, set[tuple[str, str, int, str]]] = {}
         names = ("server_address", "transport", "family", "server_port", "outcome")
-        for address, *rest in set(zip(*(self.connections[name].tolist() for name in names), strict=True)):
+        rows = [int(same[0]) for same in grouped([self.connections.numbers(name) for name in names])]
+        for address, *rest in zip(*(self.connections.at(name, rows) for name in names), strict=True):
             outcomes.setdefault(address, set()).add(tuple(rest))
         return outcomes
 

@@ -70,7 +70,7 @@ def find(view: View) -> Iterator[Finding]:
     if not failed.any():
         return
     table = view.connections
-    answered, elsewhere = table["outcome"] == "answered", table["replied_from"] != ""
+    answered, elsewhere = table.equal("outcome", "answered"), ~table.equal("replied_from", "")
     for families in by_host_and_port(view):
         for family, other in (("ipv4", "ipv6"), ("ipv6", "ipv4")):
             if family not in families or other not in families:

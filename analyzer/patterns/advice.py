@@ -34,7 +34,7 @@ def other_family_answers(attempts: Attempts) -> bool:
 def silent_udp_remedies(attempts: Attempts) -> tuple[str, ...]:
     """What to try where UDP requests get nothing back, the likeliest first."""
     family, port, flag = FAMILIES[attempts.family], attempts.port, attempts.family[-1]
-    if attempts.where(attempts.view.connections["outcome"] == "answered"):
+    if attempts.where(attempts.view.connections.equal("outcome", "answered")):
         # a listener is there and no rule forbids the family: what differs is the client, the 4-tuple or the moment
         compare = (
             f"{attempts.words} answers others over {family}, so compare: on the server, "
@@ -88,7 +88,8 @@ def one_way_look_alike(attempts: Attempts) -> LookAlike:
     view, table = attempts.view, attempts.view.connections
     row = view.host_row(attempts.address)
     seen = int(str(row.get("packets_from", 0)))
-    if rows := attempts.servers.answered_rows.get(attempts.address):
+    rows = attempts.servers.answered_rows.get(attempts.address)
+    if rows is not None:
         example = f"{table['connection'][rows[0]]} among them"
         return LookAlike(
             "capture-one-way",
@@ -132,7 +133,7 @@ def icmp_words(attempts: Attempts) -> str:
 
 def other_icmp_look_alikes(attempts: Attempts) -> tuple[LookAlike, ...]:
     """What ICMP errors that refuse nothing say about silent attempts: a path that is too narrow, or a routing loop."""
-    quoted = attempts.of(attempts.rows[attempts.view.connections["icmp"][attempts.rows] != ""])
+    quoted = attempts.of(attempts.rows[~attempts.view.connections.equal("icmp", "")[attempts.rows]])
     if not quoted:
         return ()
     return (LookAlike("pmtu-black-hole", False, f"ICMP errors quote requests of these: {icmp_words(quoted)}"),)

@@ -91,7 +91,7 @@ def _lost(capture: CaptureView) -> Argument:
 def _unseen(view: View, capture: CaptureView, rows: list[int], records: tuple[Record, ...]) -> Argument:
     table = view.connections
     missing = sum(sum(max(value, 0) for value in table.at(f"{side}_unseen", rows)) for side in ("client", "server"))
-    everything = int(np.count_nonzero((table["transport"] == "tcp") & (table["capture"] == capture.index)))
+    everything = int(np.count_nonzero(table.equal("transport", "tcp") & (table["capture"] == capture.index)))
     return Argument(
         severity=INFO,
         confidence=LIKELY,

@@ -40,8 +40,8 @@ PATTERN = Pattern("capture-midstream", INFO, "connections began before the captu
 def find(view: View) -> Iterator[Finding]:
     """A finding for each capture with connections that began before it."""
     table = view.connections
-    is_tcp = table["transport"] == "tcp"
-    begun = is_tcp & (table["roles_from"] != "syn") & (table["roles_from"] != "")
+    is_tcp = table.equal("transport", "tcp")
+    begun = is_tcp & ~table.equal("roles_from", "syn", "")
     for capture in view.captures:
         mine = np.flatnonzero(begun & (table["capture"] == capture.index))
         if len(mine):

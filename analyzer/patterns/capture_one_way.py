@@ -55,14 +55,14 @@ def find(view: View) -> Iterator[Finding]:
 def _requests_only(view: View) -> Mask:
     """QUIC and TCP only: other UDP has services that never reply."""
     table = view.connections
-    two_sided = (table["transport"] == "quic") | (table["transport"] == "tcp")
-    unseen = table["one_way"] | (table["outcome_reason"] == "one-way")
+    two_sided = table.equal("transport", "quic", "tcp")
+    unseen = table["one_way"] | table.equal("outcome_reason", "one-way")
     return np.asarray(two_sided & unseen & (table["server_packets"] <= 0), dtype=np.bool_)
 
 
 def _replies_only(view: View) -> Mask:
     table = view.connections
-    two_sided = (table["transport"] == "quic") | (table["transport"] == "tcp")
+    two_sided = table.equal("transport", "quic", "tcp")
     mask = np.asarray(two_sided & (table["server_packets"] > 0) & (table["client_packets"] <= 0), dtype=np.bool_)
     for row in np.flatnonzero(mask):
         mask[row] = not _number(view.host_row(str(table["server_address"][row])), "packets_to")

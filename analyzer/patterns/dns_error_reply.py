@@ -51,7 +51,7 @@ def find(view: View) -> Iterator[Finding]:
 def _failed(view: View) -> Mask:
     table = view.exchanges
     codes = table["answer_code"].astype(str)
-    known = set(table["name"][table["answers"] != ""].tolist())
+    known = set(table["name"][~table.equal("answers", "")].tolist())
     exists = np.array([name in known for name in table["name"].tolist()], np.bool_)
     return np.asarray(np.isin(codes, _ERRORS) | ((codes == "NXDOMAIN") & exists), np.bool_)
 
@@ -84,6 +84,6 @@ def _answered_well(failed: Requests) -> bool:
     """Whether each question got another answer without an error."""
     table = failed.view.exchanges
     names = ("client_address", "name", "question_type")
-    good = np.flatnonzero((table["kind"] == "dns") & (table["answer_code"] == "NOERROR"))
+    good = np.flatnonzero(table.equal("kind", "dns") & table.equal("answer_code", "NOERROR"))
     answered = set(zip(*(table[name][good].tolist() for name in names), strict=True))
     return all(key in answered for key in zip(*(failed.column(name) for name in names), strict=True))

@@ -60,7 +60,7 @@ PATTERN = Pattern(
 def find(view: View) -> Iterator[Finding]:
     """A finding for each resolver socket with questions that nothing answered, else for late answers."""
     table = view.exchanges
-    silent: Mask = np.asarray((table["outcome"] == "silent") & (table["replied_from"] == "") & ~table["one_way"])
+    silent: Mask = np.asarray(table.equal("outcome", "silent") & table.equal("replied_from", "") & ~table["one_way"])
     late: Mask = np.asarray((table["repeats"] >= 1) & (table["reply_latency_s"] > LATE.value))
     for asked in requests_by_place(view, silent | late, ("dns",)):
         unanswered = asked.where(silent)
@@ -78,7 +78,7 @@ def _kinds(asked: Requests) -> str:
 def _silent(asked: Requests, late: Requests) -> Argument:
     words, everything = socket_words(asked.address, asked.port), asked.of(asked.all_rows)
     tries = [1 + repeats for repeats in asked.column("repeats")]
-    answered = asked.where(np.asarray(asked.view.exchanges["outcome"] == "answered"))
+    answered = asked.where(asked.view.exchanges.equal("outcome", "answered"))
     answered_tries = [
         1 if latency <= LATE.value else 1 + repeats
         for latency, repeats in zip(answered.column("reply_latency_s"), answered.column("repeats"), strict=True)
@@ -113,7 +113,7 @@ def _silent(asked: Requests, late: Requests) -> Argument:
 def _answered_by_another(asked: Requests) -> bool:
     """Whether each of these questions was answered by another resolver."""
     table = asked.view.exchanges
-    rows = np.flatnonzero((table["kind"] == "dns") & (table["outcome"] == "answered"))
+    rows = np.flatnonzero(table.equal("kind", "dns") & table.equal("outcome", "answered"))
     names = ("client_address", "name", "question_type")
     answered = set(zip(*(table[name][rows].tolist() for name in names), strict=True))
     return all(key in answered for key in zip(*(asked.column(name) for name in names), strict=True))

@@ -60,7 +60,7 @@ def _witnesses(view: View, capture: int, span: tuple[int, int]) -> int:
     last = np.maximum(table["last_request_time"], asked)
     due = last - asked + FIRST_REPEAT_NS
     open_then = (asked >= 0) & (last <= start) & (start - last <= due) & (table["capture"] == capture)
-    asks_again = (table["transport"] == "tcp") | (table["transport"] == "quic")
+    asks_again = table.equal("transport", "quic", "tcp")
     return int((asks_again & open_then & (table["reply_time"] >= end) & (end - start > OVERDUE * due)).sum())
 
 

@@ -16,8 +16,8 @@ from analyzer.patterns.words import listed, socket_words
 def answered_for(view: View) -> dict[str, str]:
     """For each connection (QUIC, or of a DNS question) the socket that answered in place of the one asked."""
     table, questions = view.connections, view.exchanges
-    own = table["replied_from"] != ""
-    dns = (questions["kind"] == "dns") & (questions["replied_from"] != "")
+    own = ~table.equal("replied_from", "")
+    dns = questions.equal("kind", "dns") & ~questions.equal("replied_from", "")
     found = dict(zip(table["connection"][own].tolist(), table["replied_from"][own].tolist(), strict=True))
     asked = zip(questions["connection"][dns].tolist(), questions["replied_from"][dns].tolist(), strict=True)
     return found | dict(asked)
@@ -29,7 +29,7 @@ def replies(attempts: Attempts, by: Mapping[str, str]) -> Iterator[Record]:
     asked = list(zip(*map(attempts.column, names), strict=True)) if attempts.transport == "udp" else []
     for name, address, port in asked[:MOST_ENTRIES]:
         here = (table["client_port"] == port) & (table["client_address"] == address)
-        for row in np.flatnonzero(here & (table["transport"] == "udp")).tolist():
+        for row in np.flatnonzero(here & table.equal("transport", "udp")).tolist():
             if socket_words(table["server_address"][row], table["server_port"][row]) == by[name]:
                 yield int(table["capture"][row]), int(table["first_record"][row])
 

@@ -34,8 +34,8 @@ class Episode:
         table, silent = self.silent.view.connections, self.silent
         end = self.back if self.back >= 0 else np.iinfo(np.int64).max
         then = (table["request_time"] > self.first_bad) & (table["request_time"] < end)
-        same = (table["server_address"] == silent.address) & (table["server_port"] == silent.port)
-        same &= table["transport"] == silent.transport
+        same = table.equal("server_address", silent.address) & (table["server_port"] == silent.port)
+        same &= table.equal("transport", silent.transport)
         return np.flatnonzero(then & ~same).tolist()
 
 
@@ -72,7 +72,7 @@ def episodes(silent: Attempts, spoke: Attempts, *, least: float, by_order: float
 def _first_heard(silent: Attempts, rows: NDArray[np.int64]) -> dict[str, int]:
     """For each client address the place of its first answered attempt among ``rows``."""
     table = silent.view.connections
-    places = np.flatnonzero(table["outcome"][rows] == "answered")[::-1]
+    places = np.flatnonzero(table.equal("outcome", "answered")[rows])[::-1]
     return dict(zip(table["client_address"][rows[places]].tolist(), places.tolist(), strict=True))
 
 

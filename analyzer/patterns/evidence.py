@@ -17,6 +17,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from analyzer.columns import grouped
 from analyzer.exchanges.view import View
 from analyzer.patterns.finding import MOST_ENTRIES, Argument, Finding, Pattern, Record, Threshold
 from analyzer.patterns.places import placed
@@ -58,22 +59,24 @@ class Servers:
         self._view = view
 
     @cached_property
-    def answered_rows(self) -> dict[str, list[int]]:
+    def answered_rows(self) -> dict[str, NDArray[np.int64]]:
         """For each server address the rows of ``view.connections`` that were answered."""
-        table = self._view.connections
-        rows = np.flatnonzero(table["outcome"] == "answered")
-        answered: dict[str, list[int]] = {}
-        for row, address in zip(rows.tolist(), table["server_address"][rows].tolist(), strict=True):
-            answered.setdefault(address, []).append(row)
-        return answered
+        return {str(self._view.connections["server_address"][rows[0]]): rows for rows in self._answered()}
 
     @cached_property
     def _services(self) -> dict[str, set[Service]]:
         table, services = self._view.connections, dict[str, set[Service]]()
-        for address, rows in self.answered_rows.items():
-            columns = (table.at(name, rows) for name in Service._fields)
-            services.setdefault(self._view.host(address), set()).update(map(Service._make, zip(*columns, strict=True)))
+        rows = [int(same[0]) for same in self._answered(*Service._fields)]
+        columns = (table.at(name, rows) for name in ("server_address", *Service._fields))
+        for address, *service in zip(*columns, strict=True):
+            services.setdefault(self._view.host(address), set()).add(Service._make(service))
         return services
+
+    def _answered(self, *names: str) -> list[NDArray[np.int64]]:
+        """The answered rows by server address and the columns named."""
+        table = self._view.connections
+        rows = np.flatnonzero(answered(self._view))
+        return [rows[same] for same in grouped([table.numbers(name)[rows] for name in ("server_address", *names)])]
 
     def services(self, address: str) -> set[Service]:
         """What the host behind an address answered, on any of its addresses."""
@@ -104,6 +107,10 @@ class Attempts:
         """A column of these connections as plain Python values."""
         return self.view.connections.at(name, self.rows)
 
+    def array(self, name: str) -> NDArray[Any]:
+        """The same as an array."""
+        return self.view.connections[name][self.rows]
+
     def of(self, rows: NDArray[np.int64]) -> Attempts:
         """Other attempts on the same socket."""
         return replace(self, rows=rows)
@@ -133,20 +140,19 @@ def attempts_by_socket(view: View, mask: Mask) -> list[Attempts]:
     """The chosen connections by transport, family and server socket, sockets in order of their first chosen one."""
     if not mask.any():
         return []
-    groups, servers = [], Servers(view)
-    for key, socket_rows in view.once(_rows_by_socket).items():
+    groups, servers = [], view.once(Servers)
+    for key, socket_rows in view.once(_rows_by_socket):
         if len(rows := socket_rows[mask[socket_rows]]):
             groups.append(Attempts(view, rows, socket_rows, *key, servers))
     return sorted(groups, key=lambda group: int(group.rows[0]))
 
 
-def _rows_by_socket(view: View) -> dict[tuple[str, str, str, int], NDArray[np.int64]]:
+def _rows_by_socket(view: View) -> list[tuple[tuple[str, str, str, int], NDArray[np.int64]]]:
     """The rows of the connections by transport, family and server socket."""
-    names = ("transport", "family", "server_address", "server_port")
-    sockets: dict[tuple[str, str, str, int], list[int]] = {}
-    for row, key in enumerate(zip(*(view.connections[name].tolist() for name in names), strict=True)):
-        sockets.setdefault(key, []).append(row)
-    return {key: np.array(rows, np.int64) for key, rows in sockets.items()}
+    table, names = view.connections, ("transport", "family", "server_address", "server_port")
+    sockets = grouped([table.numbers(name) for name in names])
+    keys = zip(*(table.at(name, [int(rows[0]) for rows in sockets]) for name in names), strict=True)
+    return list(zip(keys, sockets, strict=True))
 
 
 def _of_each_view(question: Callable[[View], Mask]) -> Callable[[View], Mask]:
@@ -168,16 +174,13 @@ def capture_end(view: View) -> int:
 @_of_each_view
 def met_refusal(view: View) -> Mask:
     """An ICMP error quotes the request and says that it will not be answered; errors of size or lifetime do not."""
-    words = view.connections["icmp"]
-    met = np.asarray(words != "", dtype=np.bool_)  # few connections meet any error
-    met[met] = [word in REFUSALS for word in words[met].tolist()]
-    return met
+    return view.connections.equal("icmp", *REFUSALS)
 
 
 def heard_nothing(view: View, transport: str) -> Mask:
     """Requests that this capture could have shown a reply to, and that neither a reply nor an ICMP refusal met."""
     table = view.connections
-    silent = (table["transport"] == transport) & (table["outcome"] == "silent") & (table["replied_from"] == "")
+    silent = table.equal("transport", transport) & table.equal("outcome", "silent") & table.equal("replied_from", "")
     return np.asarray(silent & ~met_refusal(view) & ~table["one_way"] & (table["request_time"] >= 0), dtype=np.bool_)
 
 
@@ -205,13 +208,13 @@ def unanswered_syns(view: View) -> Mask:
 @_of_each_view
 def answered(view: View) -> Mask:
     """Attempts that the addressed socket answered."""
-    return np.asarray(view.connections["outcome"] == "answered", dtype=np.bool_)
+    return view.connections.equal("outcome", "answered")
 
 
 def refused_below(view: View, transport: str) -> Mask:
     """Attempts refused by a RST or an ICMP error: below QUIC, whose own refusals come from a server that is there."""
     table = view.connections
-    refused = (table["transport"] == transport) & (table["outcome"] == "refused")
+    refused = table.equal("transport", transport) & table.equal("outcome", "refused")
     return np.asarray(refused & (met_refusal(view) | (transport == "tcp")), dtype=np.bool_)
 
 

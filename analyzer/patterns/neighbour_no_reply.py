@@ -58,7 +58,7 @@ PATTERN = Pattern(
 def find(view: View) -> Iterator[Finding]:
     """A finding for each target that did not answer."""
     table = view.exchanges
-    silent: Mask = np.asarray((table["outcome"] == "silent") & (table["repeats"] >= 1) & ~table["one_way"], np.bool_)
+    silent: Mask = np.asarray(table.equal("outcome", "silent") & (table["repeats"] >= 1) & ~table["one_way"], np.bool_)
     groups = requests_by_place(view, silent, ("arp", "ndp"))
     targets: dict[str, set[str]] = {}
     for asked in groups:
@@ -80,7 +80,7 @@ def _waiting(asked: Requests) -> NDArray[np.int64]:
     view, table = asked.view, asked.view.connections
     askers = {view.host(asker) for asker in asked.clients}
     begin, end = min(asked.column("request_time")) - AROUND.ns, max(asked.column("last_request_time")) + AROUND.ns
-    near = (table["first_time"] >= begin) & (table["first_time"] <= end) & (table["outcome"] != "answered")
+    near = (table["first_time"] >= begin) & (table["first_time"] <= end) & ~table.equal("outcome", "answered")
     found = []
     for row in np.flatnonzero(near).tolist():
         client, server = table["client_address"][row], table["server_address"][row]

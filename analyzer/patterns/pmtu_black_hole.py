@@ -69,15 +69,15 @@ def _repeated(view: View, side: str) -> Mask:
     table = view.connections
     large = (table["stuck_length"] >= LARGE.value) & (table["stuck_repeats"] >= REPEATS.value)
     lasted = table["stuck_ns"] > 1_000_000_000
-    stuck = (table["stuck_by"] == side) & large & lasted & table["small_passed"]
-    return np.asarray(tcp_connections(view) & stuck & (table["zero_window_by"] == ""), np.bool_)
+    stuck = table.equal("stuck_by", side) & large & lasted & table["small_passed"]
+    return np.asarray(tcp_connections(view) & stuck & table.equal("zero_window_by", ""), np.bool_)
 
 
 def _missing(view: View, side: str) -> Mask:
     table = view.connections
     sent = table["last_client_data"] if side == "client" else table["last_server_data"]
     lasted = (sent >= 0) & (capture_end(view) - sent >= WAIT.ns)
-    hole = (table["hole_by"] == side) & (table["hole_length"] >= LARGE.value)
+    hole = table.equal("hole_by", side) & (table["hole_length"] >= LARGE.value)
     return np.asarray(tcp_connections(view) & hole & lasted, np.bool_)
 
 

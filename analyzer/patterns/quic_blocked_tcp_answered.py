@@ -71,7 +71,7 @@ def find(view: View) -> Iterator[Finding]:
     if not failed.any():
         return
     table = view.connections
-    heard = np.asarray((table["outcome"] == "answered") | (table["replied_from"] != ""), dtype=np.bool_)
+    heard = table.equal("outcome", "answered") | ~table.equal("replied_from", "")
     for transports in by_host_and_family(view):
         quic, tcp = transports.get("quic"), transports.get("tcp")
         if quic is None or tcp is None or quic.where(heard):

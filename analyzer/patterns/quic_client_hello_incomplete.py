@@ -77,7 +77,7 @@ def _is_incomplete(t: Told) -> bool:
 
 def _argument(attempts: Attempts) -> Argument:
     table, whole = attempts.view.connections, attempts.where(unanswered_initials(attempts.view))
-    dead = bool(whole) and not attempts.where(table["outcome"] == "answered")
+    dead = bool(whole) and not attempts.where(table.equal("outcome", "answered"))
     minor = dead or may_be_loss(attempts)
     missing = Counter(t["hello_missing"] for t in told(attempts)).most_common(1)[0][0]
     return Argument(

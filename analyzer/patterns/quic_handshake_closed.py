@@ -88,7 +88,7 @@ def _ends_like_closed(t: Told, *, tcp: Tcp) -> bool:
 def _answered_tcp(view: View) -> Tcp:
     """Times of answered TCP connections, by client address and server host."""
     table, found = view.connections, Tcp()
-    rows = np.flatnonzero((table["transport"] == "tcp") & (table["outcome"] == "answered"))
+    rows = np.flatnonzero(table.equal("transport", "tcp") & table.equal("outcome", "answered"))
     names = ("client_address", "server_address", "request_time")
     for client, server, time in zip(*(table[name][rows].tolist() for name in names), strict=True):
         found.setdefault((client, view.host(server)), []).append(time)

@@ -69,14 +69,14 @@ def find(view: View) -> Iterator[Finding]:
     for attempts in attempts_by_socket(view, unanswered_initials(view)):
         yield finding_of(PATTERN, attempts, argument=_no_reply(attempts))
     table = view.connections
-    late = (table["transport"] == "quic") & (table["outcome"] == "answered") & (table["replied_from"] == "")
+    late = table.equal("transport", "quic") & table.equal("outcome", "answered") & table.equal("replied_from", "")
     for attempts in attempts_by_socket(view, late & (table["reply_latency_s"] > WAIT.value)):
         yield finding_of(PATTERN, attempts, argument=_late(attempts))
 
 
 def _no_reply(attempts: Attempts) -> Argument:
     table = attempts.view.connections
-    answered = attempts.where(table["outcome"] == "answered")
+    answered = attempts.where(table.equal("outcome", "answered"))
     by_chance = fits_chance(attempts.tries, answered.tries)
     family = FAMILIES[attempts.family]
     which = share(len(attempts), len(attempts.socket_rows), "QUIC attempt")

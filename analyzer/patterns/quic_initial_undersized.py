@@ -64,8 +64,8 @@ def find(view: View) -> Iterator[Finding]:
 def _is_undersized(view: View) -> Mask:
     table = view.connections
     largest = table["largest_request"]
-    small = (table["transport"] == "quic") & (largest >= 0) & (largest < SMALLEST_INITIAL.value)
-    unheard = (table["reply_time"] < 0) & (table["replied_from"] == "") & (table["request_time"] >= 0)
+    small = table.equal("transport", "quic") & (largest >= 0) & (largest < SMALLEST_INITIAL.value)
+    unheard = (table["reply_time"] < 0) & table.equal("replied_from", "") & (table["request_time"] >= 0)
     asked = small & unheard & table["version_known"] & ~table["one_way"]
     if not asked.any():
         return np.asarray(asked, dtype=np.bool_)

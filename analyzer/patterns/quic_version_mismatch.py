@@ -116,7 +116,7 @@ def _converged(view: View, mask: Mask) -> Mask:
     """Those of the chosen whose client was answered on another connection to the same socket soon after."""
     table, found = view.connections, np.zeros(len(mask), np.bool_)
     names = ("client_address", "server_address", "server_port", "request_time")
-    answered = np.flatnonzero((table["transport"] == "quic") & (table["outcome"] == "answered"))
+    answered = np.flatnonzero(table.equal("transport", "quic") & table.equal("outcome", "answered"))
     times: dict[tuple[str, str, int], list[int]] = {}
     for *key, time in zip(*(table[name][answered].tolist() for name in names), strict=True):
         times.setdefault(tuple(key), []).append(time)

@@ -70,7 +70,7 @@ _ONE_RTT, _HELLO, _NEGOTIATING = "O", set("ihzo"), {"r": "Retry", "v": "Version 
 def find(view: View) -> Iterator[Finding]:
     """A finding for each UDP socket that another one answers for, and one where clients were reached all the same."""
     in_place, table = answered_for(view), view.connections
-    mask = np.asarray(table["replied_from"] != "", dtype=np.bool_)
+    mask = ~table.equal("replied_from", "")
     if asked := set(in_place) - set(table["connection"][mask].tolist()):
         mask |= np.array([name in asked for name in table["connection"].tolist()], dtype=np.bool_)
     for attempts in attempts_by_socket(view, mask):

@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from analyzer.columns import any_equal
 from analyzer.exchanges.view import View
 from analyzer.patterns.finding import MOST_ENTRIES, Argument, Finding, Pattern, Record
 from analyzer.patterns.words import one_of_addresses
@@ -60,7 +59,7 @@ class Requests:
 def requests_by_place(view: View, mask: Mask, kinds: Sequence[str]) -> list[Requests]:
     """The chosen exchanges of some kinds by kind, family, server address and port, in order of the first chosen one."""
     table = view.exchanges
-    of_kinds = np.flatnonzero(any_equal(table["kind"], kinds))
+    of_kinds = np.flatnonzero(table.equal("kind", *kinds))
     columns = [table[name][of_kinds].tolist() for name in ("kind", "family", "server_address", "server_port")]
     places: dict[tuple[str, str, str, int], list[int]] = {}
     for row, key in zip(of_kinds.tolist(), zip(*columns, strict=True), strict=True):

@@ -7,7 +7,6 @@ from dataclasses import replace
 
 import numpy as np
 
-from analyzer.columns import any_equal
 from analyzer.exchanges.view import View
 from analyzer.patterns.evidence import Attempts, Mask, capture_end, cited_records, finding_of
 from analyzer.patterns.finding import MOST_ENTRIES, Argument, Finding, Pattern, Threshold
@@ -28,13 +27,13 @@ ANSWERED_PROTOCOLS = {
 def tcp_connections(view: View) -> Mask:
     """TCP connections that are not silent, of servers whose packets can be seen here."""
     table = view.connections
-    return np.asarray((table["transport"] == "tcp") & (table["outcome"] != "silent") & ~table["one_way"], np.bool_)
+    return np.asarray(table.equal("transport", "tcp") & ~table.equal("outcome", "silent") & ~table["one_way"], np.bool_)
 
 
 def asked_in_vain(view: View) -> Mask:
     """The client sent data, all of it was acknowledged, and no byte of the server followed."""
     table = view.connections
-    acked = table["client_acked"] == "all"
+    acked = table.equal("client_acked", "all")
     heard = (table["first_server_data"] >= 0) | (table["server_bytes"] > 0)
     return np.asarray(tcp_connections(view) & acked & (table["first_client_data"] >= 0) & ~heard, np.bool_)
 
@@ -51,7 +50,7 @@ def waited_in_vain(view: View) -> Mask:
 
 def has_protocol(view: View, *names: str) -> Mask:
     """The client's first bytes are of one of these protocols."""
-    return any_equal(view.connections["protocol"], names)
+    return view.connections.equal("protocol", *names)
 
 
 def asked_words(attempts: Attempts) -> str:

@@ -84,8 +84,7 @@ PATTERN = Pattern(
 
 def find(view: View) -> Iterator[Finding]:
     """A finding for each socket and family with at least one stretch of silence after answers."""
-    outcome = view.connections["outcome"]
-    spoke = np.asarray((outcome == "answered") | (outcome == "refused"), dtype=np.bool_)
+    spoke = view.connections.equal("outcome", "answered", "refused")
     for attempts in attempts_by_socket(view, unanswered_initials(view) | unanswered_syns(view)):
         others = attempts.where(spoke)
         silent = comparable(attempts, others) if attempts.transport == "quic" else attempts

@@ -5,13 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
 from analyzer.patterns.chance import loss_of_a_try
-from analyzer.patterns.evidence import WAIT, Attempts, answered, attempts_by_socket, capture_end, unanswered_initials
+from analyzer.patterns.evidence import (
+    WAIT,
+    Attempts,
+    Mask,
+    answered,
+    attempts_by_socket,
+    capture_end,
+    unanswered_initials,
+)
 from analyzer.patterns.stickiness import Stickiness, Try, share_interval, stickiness, time_of_silence, unlikely_count
 
-# What a NamedTuple calls in the end: made so, a tuple costs a third. Worth it where there is one for each attempt.
-_new = tuple.__new__
 _DOUBT = 0.05  # a run of answers with a lesser chance bounds the silence
 
 
@@ -45,35 +52,36 @@ def compared(attempts: Attempts) -> tuple[Attempts, Attempts]:
 
 def comparable(silent: Attempts, others: Attempts) -> Attempts:
     """Those that asked for a name and in a version that others were answered for, and in no larger datagrams."""
-    kinds = set(zip(others.column("sni"), others.column("quic_version"), strict=True))
-    largest = max(others.column("largest_request"), default=0)
-    asked = zip(*(silent.column(name) for name in ("sni", "quic_version", "largest_request")), strict=True)
-    kept = [(sni, version) in kinds and size <= largest for sni, version, size in asked]
-    return silent.of(silent.rows[np.array(kept, dtype=np.bool_)])
+    table = silent.view.connections
+    names, versions = table.words("sni"), table.words("quic_version")
+    kinds = names.codes * len(versions.words) + versions.codes
+    no_larger = silent.array("largest_request") <= others.array("largest_request").max(initial=-1)
+    return silent.of(silent.rows[np.isin(kinds[silent.rows], kinds[others.rows]) & no_larger])
 
 
 def split(silent: Attempts, others: Attempts) -> Split:
     """The stretch that parts silence best from the rest; attempts that the capture's end cuts short are left out."""
     rows = np.concatenate([silent.rows, others.rows])
-    tries = _tries(silent, silent=True) + _tries(others, silent=False)
-    known = capture_end(silent.view) - WAIT.ns
-    order = sorted((i for i, each in enumerate(tries) if each.begin <= known), key=lambda i: tries[i].begin)
-    loss = loss_of_a_try([each.tries for each in tries if not each.silent])
-    usual = sorted(each.tries for each in tries if each.silent)[len(silent) // 2]
-    first, last = time_of_silence([tries[i].silent for i in order], loss**usual)
+    table, is_silent = silent.view.connections, np.arange(len(rows)) < len(silent)
+    begin, tries = table["request_time"][rows], _tries(silent.of(rows), is_silent)
+    end = np.where(is_silent, table["last_request_time"][rows], table["reply_time"][rows])
+    known = np.flatnonzero(begin <= capture_end(silent.view) - WAIT.ns)
+    order = known[np.argsort(begin[known], kind="stable")]
+    loss = loss_of_a_try(tries[~is_silent].tolist())
+    usual = np.sort(tries[is_silent])[len(silent) // 2].item()
+    first, last = time_of_silence(is_silent[order].tolist(), loss**usual)
     inside = order[first : last + 1]
-    needed = unlikely_count(sum(tries[i].silent for i in inside) / len(inside), _DOUBT)
+    needed = unlikely_count(np.count_nonzero(is_silent[inside]) / len(inside), _DOUBT)
     ended = len(order) - 1 - last >= needed
     chosen = inside if ended else order[first:]
-    bounds = (tries[order[first - needed]].begin, tries[order[first]].begin) if first >= needed else None
-    kept = [np.array(sorted(rows[i] for i in chosen if tries[i].silent is flag), np.int64) for flag in (True, False)]
+    columns = (begin[chosen], end[chosen], table["client_address"][rows[chosen]], is_silent[chosen], tries[chosen])
     return Split(
-        silent=silent.of(kept[0]),
-        answered=others.of(kept[1]),
-        test=stickiness(tries[i] for i in chosen),
-        onset_bounds=bounds,
+        silent=silent.of(np.sort(rows[chosen[is_silent[chosen]]])),
+        answered=others.of(np.sort(rows[chosen[~is_silent[chosen]]])),
+        test=stickiness(map(Try._make, zip(*(column.tolist() for column in columns), strict=True))),
+        onset_bounds=(int(begin[order[first - needed]]), int(begin[order[first]])) if first >= needed else None,
         answered_before=first,
-        ended=tries[order[last]].end if ended else -1,
+        ended=int(end[order[last]]) if ended else -1,
     )
 
 
@@ -95,12 +103,8 @@ def in_other_family(found: Split) -> tuple[int, int]:
     return counts[0], counts[1]
 
 
-def _tries(attempts: Attempts, *, silent: bool) -> list[Try]:
-    """The attempts as the test takes them."""
-    names = ("client_address", "bursts", "repeats", "request_time", "last_request_time" if silent else "reply_time")
-    rows = zip(*(attempts.column(name) for name in names), strict=True)
-    return [
-        # the last one of a silent attempt may be the client's close
-        _new(Try, (client, silent, max(1, (bursts if bursts > 0 else repeats + 1) - silent), begin, end))
-        for client, bursts, repeats, begin, end in rows
-    ]
+def _tries(attempts: Attempts, is_silent: Mask) -> NDArray[np.int64]:
+    """How often each request was sent, as far as it tells: a silent attempt's last one may be the client's close."""
+    bursts, repeats = attempts.array("bursts"), attempts.array("repeats")
+    tries: NDArray[np.int64] = np.maximum(1, np.where(bursts > 0, bursts, repeats + 1) - is_silent)
+    return tries

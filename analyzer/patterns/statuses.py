@@ -35,7 +35,7 @@ class Denial(NamedTuple):
 def denials(view: View) -> dict[str, Denial]:
     """By connection: the last OCSP response without a status, where none gave one for the same certificate."""
     table = view.exchanges
-    rows = np.flatnonzero((table["kind"] == "ocsp") & (table["outcome"] == "answered"))
+    rows = np.flatnonzero(table.equal("kind", "ocsp") & table.equal("outcome", "answered"))
     names = ("connection", "server_address", "server_port", "ocsp_serial", "ocsp_status", "status", "replied")
     asked = list(zip(*(table.at(name, rows) for name in names), strict=True))
     told = {tuple(each[1:4]) for each in asked if each[4] in _STATUSES}

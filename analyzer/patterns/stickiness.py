@@ -39,16 +39,16 @@ _Z = 1.96  # two-sided 95 % of the normal distribution
 
 
 class Try(NamedTuple):
-    """One attempt: its client, whether it stayed silent, how often it was sent, and when (ns).
+    """One attempt: when it began and ended (ns), its client, whether it stayed silent, and how often it was sent.
 
-    ``end`` is the time of the reply, or of the last repeat of a silent one.
+    ``end`` is the time of the reply, or of the last repeat of a silent one. Attempts sort by time.
     """
 
+    begin: int
+    end: int
     client: str
     silent: bool
     tries: int
-    begin: int
-    end: int
 
 
 class Units(NamedTuple):
@@ -89,14 +89,10 @@ def stickiness(attempts: Iterable[Try]) -> Stickiness:
     )
 
 
-def _place(attempt: Try) -> tuple[int, int, str, bool, int]:
-    return attempt.begin, attempt.end, attempt.client, attempt.silent, attempt.tries
-
-
 def _clients(attempts: Iterable[Try]) -> list[list[Try]]:
     """The attempts of each address in order of time; those with few together, where enough of them are silent."""
     by_client: dict[str, list[Try]] = defaultdict(list)
-    for attempt in sorted(attempts, key=_place):
+    for attempt in sorted(attempts):
         by_client[attempt.client].append(attempt)
     own, few = [], []
     for tries in by_client.values():
@@ -107,7 +103,7 @@ def _clients(attempts: Iterable[Try]) -> list[list[Try]]:
         else:
             few.append(tries)
     if sum(tries[0].silent and len(tries) == 1 for tries in few) >= LEAST_SILENT_ADDRESSES:
-        own.append(sorted((t for tries in few for t in tries), key=_place))
+        own.append(sorted(t for tries in few for t in tries))
     return own
 
 

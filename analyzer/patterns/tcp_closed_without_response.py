@@ -50,7 +50,7 @@ def find(view: View) -> Iterator[Finding]:
     first = (fin >= 0) & (sent >= 0) & (sent <= fin) & (table["first_server_data"] < 0) & (table["server_bytes"] == 0)
     for name in ("client_fin", "client_rst"):
         first &= (table[name] < 0) | (table[name] > fin)
-    closed = np.asarray(tcp_connections(view) & first & (table["alert_by"] == ""), np.bool_)
+    closed = np.asarray(tcp_connections(view) & first & table.equal("alert_by", ""), np.bool_)
     known = has_protocol(view, "http", "tls", "ocsp", "dns")
     for mask, severity in ((closed & known, ERROR), (closed & ~known, INFO)):
         for attempts in attempts_by_socket(view, mask):

@@ -55,7 +55,7 @@ def find(view: View) -> Iterator[Finding]:
     table = view.connections
     lasted = (table["stuck_repeats"] >= REPEATS.value) & (table["stuck_ns"] >= WAIT.ns) & ~table["small_passed"]
     for side in ("client", "server"):
-        never = (table["stuck_by"] == side) & (table[f"{side}_acked"] == "none") & (table["zero_window_by"] == "")
+        never = table.equal("stuck_by", side) & table.equal(f"{side}_acked", "none") & table.equal("zero_window_by", "")
         mask = np.asarray(tcp_connections(view) & lasted & never & (table["syn_acks_after_ack"] < 2), np.bool_)
         for attempts in attempts_by_socket(view, mask):
             yield finding_of_segments(PATTERN, attempts, argument=_never(attempts, side))

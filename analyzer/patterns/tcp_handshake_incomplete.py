@@ -73,7 +73,7 @@ def _unacknowledged(view: View) -> Mask:
     table = view.connections
     heard = table["handshake_acked"] | table["client_reset"]
     lasted = (table["reply_time"] >= 0) & (capture_end(view) - table["reply_time"] >= WAIT.ns)
-    tcp = (table["transport"] == "tcp") & (table["syn_ack_repeats"] >= 1)
+    tcp = table.equal("transport", "tcp") & (table["syn_ack_repeats"] >= 1)
     return np.asarray(tcp & ~heard & lasted & ~table["one_way"], dtype=np.bool_)
 
 

@@ -65,7 +65,7 @@ def _reset_after_data(view: View) -> Mask:
     reset, sent = table["server_rst"], table["first_client_data"]
     closed = [(table[name] >= 0) & (table[name] <= reset) for name in ("client_fin", "client_rst", "server_fin")]
     after = (reset >= 0) & (sent >= 0) & (sent <= reset) & ~closed[0] & ~closed[1] & ~closed[2]
-    return np.asarray(tcp_connections(view) & after & (table["alert_by"] == ""), np.bool_)
+    return np.asarray(tcp_connections(view) & after & table.equal("alert_by", ""), np.bool_)
 
 
 def _after_a_pause(view: View) -> Mask:

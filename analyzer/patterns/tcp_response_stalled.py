@@ -52,7 +52,7 @@ PATTERN = Pattern(
 
 def find(view: View) -> Iterator[Finding]:
     """A finding for each server socket whose responses stop."""
-    stalled = tcp_connections(view) & (_owed(view) | _repeated(view)) & (view.connections["zero_window_by"] == "")
+    stalled = tcp_connections(view) & (_owed(view) | _repeated(view)) & view.connections.equal("zero_window_by", "")
     known = has_protocol(view, "http", "ocsp", "tls", "dns")
     for mask, severity in ((stalled & known, ERROR), (stalled & ~known, INFO)):
         for attempts in attempts_by_socket(view, np.asarray(mask, np.bool_)):
@@ -72,7 +72,7 @@ def _owed(view: View) -> Mask:
 def _repeated(view: View) -> Mask:
     """The server repeats a segment that nobody acknowledges, after others were acknowledged."""
     table = view.connections
-    again = (table["stuck_by"] == "server") & (table["server_acked"] == "some")
+    again = table.equal("stuck_by", "server") & table.equal("server_acked", "some")
     long = (table["stuck_repeats"] >= REPEATS.value) & (table["stuck_ns"] >= WAIT.ns)
     by_size = (table["stuck_length"] >= 1000) & table["small_passed"]
     return np.asarray(again & long & ~by_size & (table["client_rst"] < 0), np.bool_)

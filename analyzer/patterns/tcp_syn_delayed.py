@@ -54,7 +54,7 @@ PATTERN = Pattern(
 def find(view: View) -> Iterator[Finding]:
     """A finding for each server socket that answers repeated SYNs only."""
     table = view.connections
-    opened = (table["transport"] == "tcp") & (table["outcome"] == "answered") & ~table["challenged"]
+    opened = table.equal("transport", "tcp") & table.equal("outcome", "answered") & ~table["challenged"]
     late = opened & (table["repeats"] >= 1) & (table["reply_latency_s"] >= LATE.value)
     for attempts in attempts_by_socket(view, np.asarray(late, np.bool_)):
         answered = attempts.where(np.asarray(opened, np.bool_))

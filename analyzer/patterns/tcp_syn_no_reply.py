@@ -71,7 +71,7 @@ def find(view: View) -> Iterator[Finding]:
 def _no_reply(attempts: Attempts) -> Argument:
     family = FAMILIES[attempts.family]
     which = share(len(attempts), len(attempts.socket_rows), "TCP attempt")
-    answered = attempts.where(attempts.view.connections["outcome"] == "answered")
+    answered = attempts.where(attempts.view.connections.equal("outcome", "answered"))
     by_chance, tries = fits_chance(attempts.tries, answered.tries), sum(attempts.tries)
     because = (
         f"{which} to {attempts.words} over {family} got nothing back to "

@@ -68,7 +68,7 @@ def _refused(attempts: Attempts) -> Argument:
     pairs = set(zip(attempts.column("icmp"), attempts.column("refused_by"), strict=True))
     by_host = pairs <= {("", attempts.address), ("port-unreachable", attempts.address)}
     who = "the host itself" if by_host else "something else than a closed port on the host"
-    answered = attempts.where(attempts.view.connections["outcome"] == "answered")
+    answered = attempts.where(attempts.view.connections.equal("outcome", "answered"))
     listener = f"On the server, `ss -ltnp 'sport = :{attempts.port}'` must show a process on {attempts.words}"
     remedies = [f"{listener} or a wildcard that takes {family}; then look for REJECT rules (`nft list ruleset`)."]
     if not by_host:

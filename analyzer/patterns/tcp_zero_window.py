@@ -52,7 +52,7 @@ def find(view: View) -> Iterator[Finding]:
     table = view.connections
     stalled = tcp_connections(view) & (table["zero_window_ns"] > STALLED.ns)
     for side in ("server", "client"):
-        for attempts in attempts_by_socket(view, np.asarray(stalled & (table["zero_window_by"] == side), np.bool_)):
+        for attempts in attempts_by_socket(view, np.asarray(stalled & table.equal("zero_window_by", side), np.bool_)):
             yield finding_of_segments(PATTERN, attempts, argument=_stalled(attempts, side))
 
 

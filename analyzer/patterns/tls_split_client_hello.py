@@ -51,8 +51,8 @@ PATTERN = Pattern(
 def find(view: View) -> Iterator[Finding]:
     """A finding for each server socket on which only whole ClientHellos work."""
     table = view.connections
-    tls = tcp_connections(view) & has_protocol(view, "tls") & (table["alert_by"] == "")
-    acked, heard = table["client_acked"] != "none", np.asarray(table["server_bytes"] > 0, np.bool_)
+    tls = tcp_connections(view) & has_protocol(view, "tls") & table.equal("alert_by", "")
+    acked, heard = ~table.equal("client_acked", "none"), np.asarray(table["server_bytes"] > 0, np.bool_)
     ended = (table["server_rst"] >= 0) | (table["server_fin"] >= 0) | (table["client_fin"] >= 0)
     split = table["hello_segments"] > 1
     fails = np.asarray(tls & split & acked & ~heard & ended, np.bool_)

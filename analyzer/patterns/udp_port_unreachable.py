@@ -67,7 +67,7 @@ PATTERN = Pattern(
 def find(view: View) -> Iterator[Finding]:
     """A finding for each UDP socket whose requests are quoted by ICMP errors, and one for each scan."""
     table = view.connections
-    refused = _quoted(view) & (table["outcome"] == "refused")
+    refused = _quoted(view) & table.equal("outcome", "refused")
     silent = heard_nothing(view, "quic") | heard_nothing(view, "udp")
     kept, scans = without_scans(attempts_by_socket(view, refused))
     for attempts in kept:
@@ -76,7 +76,7 @@ def find(view: View) -> Iterator[Finding]:
         yield finding_of(PATTERN, affected, argument=_refused(attempts, rated))
     for scan in scans:
         yield finding_of(PATTERN, scan, argument=advice.scan_argument(scan, "met ICMP errors"))
-    for attempts in attempts_by_socket(view, _quoted(view) & (table["outcome"] == "answered")):
+    for attempts in attempts_by_socket(view, _quoted(view) & table.equal("outcome", "answered")):
         yield finding_of(PATTERN, attempts, argument=_answered(attempts))
 
 
@@ -89,10 +89,10 @@ def _of_clients(attempts: Attempts, clients: set[str]) -> Attempts:
 
 def _quoted(view: View) -> Mask:
     table = view.connections
-    udp = (table["transport"] == "quic") | (table["transport"] == "udp")
+    udp = table.equal("transport", "quic", "udp")
     ports = table["server_port"]
     traced = (ports >= FIRST_TRACEROUTE_PORT.value) & (ports <= LAST_TRACEROUTE_PORT.value)
-    return np.asarray(udp & met_refusal(view) & ~(traced & (table["transport"] == "udp")), dtype=np.bool_)
+    return np.asarray(udp & met_refusal(view) & ~(traced & table.equal("transport", "udp")), dtype=np.bool_)
 
 
 def _refused(attempts: Attempts, rated: Attempts) -> Argument:

@@ -11,6 +11,7 @@ from scapy.packet import Packet
 
 from analyzer.events.conversations import conversations
 from analyzer.events.scan import scan, settle
+from analyzer.exchanges.attributes import Attributes
 from analyzer.exchanges.hosts import MOST_ADDRESSES, Hosts
 from tests.crafted import ETHERNET, MS, START, Captured, batches_of, ip, scan_of, udp
 from tests.wire.layers import MACS
@@ -22,7 +23,7 @@ ROUTER_4 = "192.0.2.254"
 def hosts_of(*frames: bytes | Packet, link_type: int = ETHERNET, step: int = 30 * MS) -> Hosts:
     captured = [Captured(bytes(raw), START + k * step, link_type=link_type) for k, raw in enumerate(frames)]
     found = conversations(settle(scan_of(captured)))
-    return Hosts(found.flows, found.connections)
+    return Hosts(Attributes(found.flows, found.connections))
 
 
 def table(hosts: Hosts) -> dict[str, dict[str, Any]]:
@@ -133,7 +134,7 @@ def test_recorded_hosts(captures: Path) -> None:
     """A server with both families: joined by its name and by its link address."""
     batches = batches_of(captures / "02-caddy-ipv4-silent" / "nft-output-drop" / "server.pcap")
     found = conversations(settle(scan(batches, 1, compiled=False)))
-    hosts = Hosts(found.flows, found.connections)
+    hosts = Hosts(Attributes(found.flows, found.connections))
     rows = table(hosts)
     assert rows["192.0.2.80"]["host"] == rows["2001:db8:1::80"]["host"]
     assert rows["192.0.2.10"]["host"] == rows["2001:db8:1::10"]["host"] != rows["192.0.2.80"]["host"]

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analyzer.events.connection import Connection, Socket
+from analyzer.columns import Words
+from analyzer.events.connection import Connection, Flows, Socket
+from analyzer.exchanges.attributes import Attributes
 from analyzer.exchanges.judge import (
     ANSWERED,
     LEAST_INITIAL_DATAGRAM,
@@ -20,6 +24,7 @@ from analyzer.exchanges.judge import (
     judge,
 )
 from analyzer.wire.icmp import ERRORS, REFUSALS
+from tests.crafted import scan_of
 
 CLIENT, SERVER, OTHER = Socket(4, "192.0.2.1", 5000), Socket(4, "192.0.2.2", 443), Socket(4, "192.0.2.3", 443)
 
@@ -35,10 +40,21 @@ def connection(transport: str, **facts: Any) -> Connection:
     return made
 
 
+USUAL = {"request_time": 0, "one_way": False, "icmp": "", "checksum_wrong": False}
+
+
+def judged(connections: Sequence[Connection], contexts: Sequence[dict[str, Any]], end: int) -> list[tuple[str, str]]:
+    """Outcomes and reasons, each with what is known from outside of the connection."""
+    request_time, one_way, icmp, wrong = ([context[name] for context in contexts] for name in USUAL)
+    around = Context(np.array(request_time), end, np.array(one_way, bool), Words.of(icmp), np.array(wrong, bool))
+    found = judge(Attributes(Flows(scan_of([])), connections), around)
+    return list(zip(found.outcome.texts().tolist(), found.reason.texts().tolist(), strict=True))
+
+
 def verdict(transport: str, *, end: int = REPLY_WAIT_NS, context: dict[str, Any] | None = None, **facts: Any) -> str:
     """Outcome and reason; the request came at time 0 and the capture ends at ``end``."""
-    around = Context(request_time=0, capture_end=end, one_way=False, icmp="", checksum_wrong=False)
-    return " ".join(judge(connection(transport, **facts), around._replace(**(context or {})))).strip()
+    (found,) = judged([connection(transport, **facts)], [USUAL | (context or {})], end)
+    return " ".join(found).strip()
 
 
 BOTH = pytest.mark.parametrize("transport", ["quic", "tcp"])
@@ -131,14 +147,6 @@ def test_other_udp_owes_no_reply() -> None:
     assert verdict("udp") == "undetermined request-not-valid"
 
 
-CONTEXTS = st.builds(
-    Context,
-    request_time=st.sampled_from((-1, 0)),
-    capture_end=st.sampled_from((-1, 0, REPLY_WAIT_NS)),
-    one_way=st.booleans(),
-    icmp=st.sampled_from(("", "port-unreachable", "packet-too-big")),
-    checksum_wrong=st.booleans(),
-)
 FACTS = st.fixed_dictionaries(
     {
         "reply_row": st.sampled_from((-1, 1)),
@@ -153,20 +161,39 @@ FACTS = st.fixed_dictionaries(
         "largest_request": st.sampled_from((-1, 1199, 1200)),
     }
 )
+CONTEXTS = st.fixed_dictionaries(
+    {
+        "request_time": st.sampled_from((-1, 0)),
+        "one_way": st.booleans(),
+        "icmp": st.sampled_from(("", "port-unreachable", "packet-too-big")),
+        "checksum_wrong": st.booleans(),
+    }
+)
+ATTEMPTS = st.tuples(st.sampled_from(("quic", "tcp", "udp")), FACTS, CONTEXTS)
 
 
-@given(transport=st.sampled_from(("quic", "tcp", "udp")), facts=FACTS, context=CONTEXTS)
+@given(attempts=st.lists(ATTEMPTS, min_size=1, max_size=8), end=st.sampled_from((-1, 0, REPLY_WAIT_NS)))
 def test_silence_is_never_said_where_it_could_not_be_seen(
-    transport: str, facts: dict[str, Any], context: Context
+    attempts: list[tuple[str, dict[str, Any], dict[str, Any]]], end: int
 ) -> None:
-    found = judge(connection(transport, **facts), context)
-    assert (found.reason != "") == (found.outcome in (REFUSED, UNDETERMINED))
-    if found.outcome == SILENT:
-        assert facts["reply_row"] < 0
-        assert context.request_time >= 0
-        assert context.icmp not in REFUSALS
-        if facts["replied_from"] is None:
-            assert not context.one_way
-            assert not context.checksum_wrong
-            assert not facts["client_went_on"]
-            assert context.capture_end >= REPLY_WAIT_NS
+    connections = [connection(transport, **facts) for transport, facts, _ in attempts]
+    found = judged(connections, [context for _, _, context in attempts], end)
+    for (_, facts, context), (outcome, reason) in zip(attempts, found, strict=True):
+        assert (reason != "") == (outcome in (REFUSED, UNDETERMINED))
+        if outcome == SILENT:
+            assert facts["reply_row"] < 0
+            assert context["request_time"] >= 0
+            assert context["icmp"] not in REFUSALS
+            if facts["replied_from"] is None:
+                assert not context["one_way"]
+                assert not context["checksum_wrong"]
+                assert not facts["client_went_on"]
+                assert end >= REPLY_WAIT_NS
+
+
+@given(attempts=st.lists(ATTEMPTS, min_size=2, max_size=8))
+def test_many_are_judged_as_each_alone(attempts: list[tuple[str, dict[str, Any], dict[str, Any]]]) -> None:
+    connections = [connection(transport, **facts) for transport, facts, _ in attempts]
+    contexts = [context for _, _, context in attempts]
+    alone = [judged([c], [context], 0)[0] for c, context in zip(connections, contexts, strict=True)]
+    assert judged(connections, contexts, 0) == alone

@@ -19,7 +19,7 @@ from analyzer.patterns.stickiness import (
 SECOND = 1_000_000_000
 TRIES = st.lists(
     st.builds(
-        lambda client, silent, tries, begin, lasts: Try(client, silent, tries, begin, begin + lasts),
+        lambda client, silent, tries, begin, lasts: Try(begin, begin + lasts, client, silent, tries),
         st.sampled_from("abc"),
         st.booleans(),
         st.integers(1, 6),
@@ -36,7 +36,7 @@ def sequence(fates: str, *, client: str = "a", tries: int = 4, every: float = 0.
     for i, fate in enumerate(fates):
         begin = round(i * every * SECOND)
         lasts = 3 * SECOND if fate == "s" else SECOND // 50
-        made.append(Try(client, fate == "s", {"s": tries, "l": 2}.get(fate, 1), begin, begin + lasts))
+        made.append(Try(begin, begin + lasts, client, fate == "s", {"s": tries, "l": 2}.get(fate, 1)))
     return made
 
 
@@ -77,8 +77,8 @@ def test_single_attempts_count_together_where_enough_addresses_are_silent() -> N
 
 
 def test_repeats_of_one_address_with_few_attempts_count_once() -> None:
-    few = [Try(f"c{i // 2}", True, 4, i * SECOND, (i + 3) * SECOND) for i in range(10)]
-    rest = [Try(f"d{i}", False, 1, i * SECOND // 3, i * SECOND // 3) for i in range(30)]
+    few = [Try(i * SECOND, (i + 3) * SECOND, f"c{i // 2}", True, 4) for i in range(10)]
+    rest = [Try(i * SECOND // 3, i * SECOND // 3, f"d{i}", False, 1) for i in range(30)]
     assert stickiness(few + rest).units <= 5
 
 
@@ -100,7 +100,7 @@ def test_p_values_under_loss_are_those_of_the_model() -> None:
     for _ in range(400):
         needed = [next((n for n in range(1, 5) if generator.random() > 0.4), 0) for _ in range(150)]
         tries = [
-            Try("a", not n, n or 4, i * SECOND // 3, i * SECOND // 3 + (SECOND if n else 3 * SECOND))
+            Try(i * SECOND // 3, i * SECOND // 3 + (SECOND if n else 3 * SECOND), "a", not n, n or 4)
             for i, n in enumerate(needed)
         ]
         small += stickiness(tries).p_value < 0.1

@@ -40,10 +40,10 @@ def clusters(judges: Sequence[Judge]) -> list[list[Where]]:
     """The connections of all places; those that are one together, each in the order of place and row."""
     copies: dict[Content, list[_Copy]] = defaultdict(list)
     for place, judge in enumerate(judges):
-        for row, judged in enumerate(judge.judged):
-            for time, content, proof in _contents(judge, judged.connection):
+        for row, connection in enumerate(judge.connections):
+            for time, content, proof in _contents(judge, connection):
                 copies[content].append(_Copy(time, proof, Where(place, row)))
-    groups = _Groups([Where(place, row) for place, judge in enumerate(judges) for row in range(len(judge.judged))])
+    groups = _Groups([Where(place, row) for place, judge in enumerate(judges) for row in range(len(judge.connections))])
     translated = []
     for same in copies.values():
         same.sort()
@@ -51,7 +51,7 @@ def clusters(judges: Sequence[Judge]) -> list[list[Where]]:
             for other in same[i + 1 : i + 1 + MOST_COPIES]:
                 if one.where == other.where or not _are_one(judges, one, other):
                     continue
-                a, b = (judges[copy.where.place].judged[copy.where.row].connection for copy in (one, other))
+                a, b = (judges[copy.where.place].connections[copy.where.row] for copy in (one, other))
                 if (a.client, a.server) == (b.client, b.server):
                     groups.join(one.where, other.where)
                 else:
@@ -71,7 +71,7 @@ def _contents(judge: Judge, connection: Connection) -> Iterator[tuple[int, Conte
 
 
 def _are_one(judges: Sequence[Judge], one: _Copy, other: _Copy) -> bool:
-    a, b = (judges[copy.where.place].judged[copy.where.row].connection for copy in (one, other))
+    a, b = (judges[copy.where.place].connections[copy.where.row] for copy in (one, other))
     if a.transport == "tcp" and b.transport != "tcp":
         return False
     is_copy = one.where.place == other.where.place

@@ -25,7 +25,6 @@ from typing import Any, NamedTuple, NoReturn
 import numpy as np
 from numpy.typing import NDArray
 
-from analyzer.columns import any_equal
 from analyzer.errors import UsageError
 
 Mask = NDArray[np.bool_]
@@ -158,7 +157,7 @@ class _Reader:
             word = token.word
         if word in _TRANSPORTS:
             wanted = _TRANSPORTS[word]
-            return lambda rows, _: any_equal(rows["transport"], wanted)
+            return lambda rows, _: np.logical_or.reduce([rows["transport"] == name for name in wanted])
         if word in _FAMILIES:
             return lambda rows, _: np.asarray(rows["family"] == word, np.bool_)
         readers = {"port": self.port, "sni": self.name, "after": self.time, "before": self.time}

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from analyzer.columns import Column, Table, array_of, none_of
 from analyzer.events.requests.request import Request
-from analyzer.exchanges.connections import Judge, Judged
+from analyzer.exchanges.connections import Judge
 from analyzer.exchanges.judge import ANSWERED, REFUSED, REPLY_WAIT_NS, UNDETERMINED, Verdict
 from analyzer.exchanges.requests.columns import request_columns, unanswered
 
@@ -34,10 +34,10 @@ class RequestRows:
 
     def __init__(self, judge: Judge, connections: Table) -> None:
         found = judge.requests.found
-        owners = {id(each.connection): each for each in judge.judged} if found else {}
         self._connections = connections
-        self._rows = [_Row(judge, request, owners[id(request.connection)]) for request in found]
-        self._owners = np.array([row.owner.number - 1 for row in self._rows], np.int64)
+        self._owners = np.array([judge.row_of[id(request.connection)] for request in found], np.int64)
+        one_way = judge.one_way[self._owners].tolist()
+        self._rows = [_Row(judge, *each) for each in zip(found, one_way, strict=True)]
         self.places = [request.rows[0] for request in found]  # the row of each request
 
     def column(self, column: Column) -> NDArray[Any]:
@@ -58,8 +58,8 @@ class RequestRows:
 class _Row:
     """One request, and what is made for several of its columns."""
 
-    def __init__(self, judge: Judge, request: Request, owner: Judged) -> None:
-        self.judge, self.request, self.owner = judge, request, owner
+    def __init__(self, judge: Judge, request: Request, is_one_way: bool) -> None:
+        self.judge, self.request, self.is_one_way = judge, request, is_one_way
 
     @functools.cached_property
     def records(self) -> dict[str, Any]:
@@ -69,7 +69,7 @@ class _Row:
     @functools.cached_property
     def judged(self) -> tuple[Verdict, tuple[int, ...]]:
         """The outcome, and the rows of the end of the connection that tell."""
-        return _judged(self.judge, self.request, self.owner)
+        return _judged(self.judge, self.request, one_way=self.is_one_way)
 
     def evidence(self) -> tuple[tuple[int, int], ...]:
         """The records of the reply and of what ended the connection."""
@@ -92,7 +92,7 @@ _COLUMNS: dict[str, Callable[[_Row], Any]] = {
 }
 
 
-def _judged(judge: Judge, request: Request, owner: Judged) -> tuple[Verdict, tuple[int, ...]]:
+def _judged(judge: Judge, request: Request, *, one_way: bool) -> tuple[Verdict, tuple[int, ...]]:
     """The outcome of a request, and the rows of the end of its connection that tell."""
     connection, rows, first = request.connection, judge.rows, request.rows[0]
     if request.refusal:
@@ -105,7 +105,7 @@ def _judged(judge: Judge, request: Request, owner: Judged) -> tuple[Verdict, tup
             return Verdict(REFUSED, word), (later[0],)
     if request.came:
         return Verdict(UNDETERMINED, "not-kept"), ()
-    if owner.context.one_way:
+    if one_way:
         return Verdict(UNDETERMINED, "one-way"), ()
     if not request.is_whole:
         is_cut = bool(rows.captured_length[first] < rows.original_length[first])

@@ -27,9 +27,9 @@ _KINDS = (
 def stories_table(judge: Judge) -> Table:
     """One row for each connection with a story."""
     rows = [
-        {"connection": f"C{judged.number}"} | _row(judged.connection, judged.connection.story)
-        for judged in judge.judged
-        if judged.connection.story is not None
+        {"connection": f"C{number}"} | _row(connection, connection.story)
+        for number, connection in enumerate(judge.connections, start=1)
+        if connection.story is not None
     ]
     return Table.from_rows("stories", STORIES, rows)
 

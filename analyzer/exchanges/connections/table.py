@@ -1,0 +1,258 @@
+"""The table of connections: one function per column, most of all rows at once."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import fields
+from operator import attrgetter
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analyzer.columns import Maker, Table, Words
+from analyzer.events.connection import Connection, Counters
+from analyzer.events.quic.attempt import server_hello_of
+from analyzer.events.tcp.facts import NO_FACTS, TcpFacts, tcp_facts
+from analyzer.events.tcp.states import STATE_WORDS
+from analyzer.exchanges.attributes import Attributes, Integers
+from analyzer.exchanges.connections.judged import MOST_RECORDS, Judge
+from analyzer.exchanges.history import histories_of
+from analyzer.exchanges.judge import ANSWERED, REFUSED, SILENT
+from analyzer.exchanges.schemas import CONNECTIONS
+from analyzer.exchanges.stories.notes import key_log_notes, notes_of
+from analyzer.wire.codes import tls_version_name
+from analyzer.wire.ja4 import ja4
+from analyzer.wire.tls_hello import ServerHello
+
+_SECOND = 1_000_000_000
+
+#: No client repeats an unanswered request sooner (aioquic 200 ms; RFC 9002 §6.2.2 advises 1 s).
+BURST_NS = 50_000_000
+
+
+def connections_table(judge: Judge) -> Table:
+    """The connections in the order of their first records."""
+    held = judge.attributes
+    columns: dict[str, Maker] = {name: functools.partial(held.words, name) for name in _WORDS}
+    columns |= {name: functools.partial(held.integers, name) for name in _INTEGERS}
+    columns |= {name: functools.partial(held.flags, name) for name in _FLAGS}
+    columns |= {name: functools.partial(values, judge) for name, values in _COLUMNS.items()}
+    for number, name in enumerate(Counters._fields):
+        columns[name] = lambda number=number: held.counters[:, number]  # type: ignore[misc]
+    columns |= _of_facts(judge)
+    lazy = {name: functools.partial(values, judge) for name, values in _LAZY.items()}
+    flat = {
+        name: (lambda index, rows_of=rows_of: judge.records_at(rows_of(judge, np.array(index, np.int64))))
+        for name, rows_of in {"request_records": _request_rows, "evidence_records": _evidence_rows}.items()
+    }
+    return Table.from_columns("connections", CONNECTIONS, columns, lazy, flat)
+
+
+def _of_facts(judge: Judge) -> dict[str, Maker]:
+    """Columns that say what the segments of TCP connections tell."""
+    count = len(judge.connections)
+
+    @functools.cache
+    def told() -> tuple[list[int], list[TcpFacts]]:
+        """The connections that have facts, and these."""
+        facts = tcp_facts(judge.flows, judge.connections)
+        index = [k for k, each in enumerate(facts) if each is not NO_FACTS]
+        return index, [facts[k] for k in index]
+
+    def column(name: str) -> NDArray[Any] | Words:
+        index, facts = told()
+        none, values = getattr(NO_FACTS, name), list(map(attrgetter(name), facts))
+        if none == "":
+            words = Words.of(["", *values])
+            codes = np.zeros(count, np.int64)
+            codes[index] = words.codes[1:]
+            return Words(codes, words.words)
+        filled = np.full(count, none)
+        filled[index] = values
+        return filled
+
+    def records(name: str) -> list[tuple[tuple[int, int], ...]]:
+        index, facts = told()
+        rows = dict(zip(index, map(attrgetter(name), facts), strict=True))
+        return judge.records_of([rows.get(k, ()) for k in range(count)])
+
+    lists = {"rows": "tcp_records", "unseen_rows": "unseen_records"}
+    columns: dict[str, Maker] = {
+        field.name: functools.partial(column, field.name) for field in fields(TcpFacts) if field.name not in lists
+    }
+    return columns | {column: functools.partial(records, name) for name, column in lists.items()}
+
+
+def _state(judge: Judge, row: int) -> str:
+    """How far the connection got."""
+    c, outcome = judge.connections[row], judge.outcome.words[judge.outcome.codes[row]]
+    if outcome == SILENT:
+        return "silent"
+    if outcome == REFUSED:
+        return "refused"
+    if c.transport == "tcp":
+        return STATE_WORDS[c.tcp_state]
+    if c.close_side:
+        return "closed"
+    if outcome == ANSWERED:
+        return "established" if c.client_went_on or c.transport == "udp" else "handshaking"
+    return "attempted"
+
+
+def _latencies(judge: Judge) -> NDArray[np.float64]:
+    is_told = judge.outcome.equal(ANSWERED, REFUSED) & (judge.reply_time >= 0) & (judge.request_time >= 0)
+    return np.where(is_told, (judge.reply_time - judge.request_time) / _SECOND, np.nan)
+
+
+def _last_request_times(judge: Judge) -> Integers:
+    last = judge.attributes.lists("request_rows").last()
+    return judge.of_rows(judge.rows.time, np.where(judge.request_rows >= 0, last, -1))
+
+
+def _bursts(judge: Judge) -> Integers:
+    """Requests of one burst, such as a ClientHello in several datagrams, share their fate and count once."""
+    requests = judge.attributes.lists("request_rows")
+    times = judge.rows.time[requests.flat]
+    begins = np.ones(len(times), np.bool_)
+    begins[1:] = np.diff(times) >= BURST_NS
+    begins[requests.bounds[:-1][requests.lengths > 0]] = True
+    before = np.concatenate([[0], np.cumsum(begins)])
+    return np.where(judge.request_rows >= 0, np.diff(before[requests.bounds]), 0)
+
+
+def _versions(versions: Integers) -> Words:
+    """QUIC versions in hex, "" for none."""
+    distinct, codes = np.unique(versions, return_inverse=True)
+    return Words(codes, [_hex_version(version) for version in distinct.tolist()])
+
+
+def _hex_version(version: int) -> str:
+    return f"0x{version:08x}" if version >= 0 else ""
+
+
+def _replied_from(judge: Judge) -> Words:
+    sockets = map(attrgetter("replied_from"), judge.connections)
+    return Words.of(["" if socket is None else str(socket) for socket in sockets])
+
+
+def _durations(judge: Judge, index: Sequence[int]) -> list[float]:
+    rows = np.array(index, np.int64)
+    last, first = judge.attributes.integers("last_time")[rows], judge.rows.time[judge.attributes.first_rows[rows]]
+    return list(((last - first) / _SECOND).tolist())
+
+
+def _alpn(c: Connection) -> str:
+    if c.hello is None:
+        return c.chlo.alpn if c.chlo is not None else ""
+    return ",".join(p.decode("utf-8", "backslashreplace") for p in c.hello.alpn)
+
+
+def _ja4(c: Connection) -> str:
+    return ja4(c.hello, "q" if c.transport == "quic" else "t") if c.hello is not None else ""
+
+
+def _tls_version(hello: ServerHello | None) -> str:
+    return tls_version_name(hello.tls_version) if hello is not None else ""
+
+
+def _request_rows(judge: Judge, rows: Integers) -> Integers:
+    """The rows of requests one after another, of each connection the first ``MOST_RECORDS``."""
+    return judge.attributes.lists("request_rows").take(rows, MOST_RECORDS)
+
+
+def _requests(judge: Judge, index: Sequence[int]) -> list[Sequence[int]]:
+    return [judge.connections[row].request_rows for row in index]
+
+
+def _evidence_rows(judge: Judge, rows: Integers) -> Integers:
+    """The rows of evidence, in the same way."""
+    lists = _evidence(judge, rows.tolist())
+    return np.fromiter((row for each in lists for row in each[:MOST_RECORDS]), np.int64)
+
+
+def _evidence(judge: Judge, index: Sequence[int]) -> list[Sequence[int]]:
+    later = judge.flows.fragments.later
+    return [_evidence_of(judge.connections[row], later) for row in index]
+
+
+def _evidence_of(c: Connection, later: Mapping[int, tuple[int, ...]]) -> Sequence[int]:
+    """The rows that tell a connection's fate besides its requests; ``later`` has the further fragments of rows."""
+    reply = () if c.reply_row < 0 else (c.reply_row,)
+    told = () if c.story is None else c.story.rows
+    pieces = [row for first in (*c.request_rows, *reply) for row in later.get(first, ())] if later else []
+    others = (*c.syn_ack_rows, *c.icmp_rows, *c.reset_rows, *c.elsewhere_rows, *c.rejected_rows, *pieces, *told)
+    return sorted({*reply, *others}) if others else reply
+
+
+_Value = Callable[[Judge, int], Any]
+
+
+def _each(value: _Value) -> Callable[[Judge, Sequence[int]], list[Any]]:
+    """A column of some rows from a function of one."""
+    return lambda judge, index: [value(judge, row) for row in index]
+
+
+def _of_connection(value: Callable[[Connection], Any]) -> Callable[[Judge, Sequence[int]], list[Any]]:
+    return lambda judge, index: [value(judge.connections[row]) for row in index]
+
+
+#: Attributes of the same name.
+_WORDS = ("transport", "roles_from", "sni", "close_side", "close_reason")
+_INTEGERS = ("close_code", "last_time", "largest_request", "misquoted")
+_FLAGS = ("retry", "handshake_acked", "hello_complete", "version_known", "strange_reply")
+
+_COLUMNS: dict[str, Callable[[Judge], list[Any] | NDArray[Any] | Words]] = {
+    "connection": lambda j: [f"C{number}" for number in range(1, len(j.connections) + 1)],
+    "capture": lambda j: j.rows.capture[j.attributes.first_rows],
+    "family": lambda j: j.attributes.families(),
+    "client_address": lambda j: j.attributes.clients,
+    "client_port": lambda j: j.attributes.ports(of_client=True),
+    "server_address": lambda j: j.attributes.servers,
+    "server_port": lambda j: j.attributes.ports(of_client=False),
+    "first_record": lambda j: j.rows.record[j.attributes.first_rows],
+    "first_time": lambda j: j.rows.time[j.attributes.first_rows],
+    "outcome": lambda j: j.outcome,
+    "outcome_reason": lambda j: j.reason,
+    "quic_version": lambda j: _versions(j.attributes.integers("version")),
+    "reply_record": lambda j: j.of_rows(j.rows.record, j.attributes.integers("reply_row")),
+    "reply_latency_s": _latencies,
+    "replied_from": _replied_from,
+    "bursts": _bursts,
+    "rejections": lambda j: j.attributes.lists("rejected_rows").lengths,
+    "repeats": lambda j: _beyond(j.attributes, "request_rows", j.attributes.integers("first_repeat")),
+    "request_time": lambda j: j.request_time,
+    "last_request_time": _last_request_times,
+    "reply_time": lambda j: j.reply_time,
+    "refused_by": lambda j: j.refusers(),
+    "icmp": lambda j: j.icmp,
+    "syn_ack_repeats": lambda j: _beyond(j.attributes, "syn_ack_rows", 1),
+    "client_reset": lambda j: j.attributes.words("reset_by").equal("client"),
+    "one_way": lambda j: j.one_way,
+}
+
+
+def _beyond(held: Attributes, name: str, first: Integers | int) -> Integers:
+    """How many rows a list has behind the first of them."""
+    beyond: Integers = np.maximum(held.lists(name).lengths - first, 0)
+    return beyond
+
+
+_LAZY: dict[str, Callable[[Judge, Sequence[int]], list[Any]]] = {
+    "duration_s": _durations,
+    "paths": _of_connection(attrgetter("paths")),
+    "quic_version_negotiated": _of_connection(lambda c: _hex_version(c.server_version)),
+    "state": _each(_state),
+    "history": lambda judge, index: histories_of(judge.flows, [judge.connections[row] for row in index]),
+    "client_dcid": _of_connection(lambda c: c.client_dcid.hex()),
+    "client_scid": _of_connection(lambda c: c.client_scid.hex()),
+    "server_scid": _of_connection(lambda c: c.server_scid.hex()),
+    "alpn": _of_connection(_alpn),
+    "tls_version": _each(lambda judge, row: _tls_version(server_hello_of(judge.flows, judge.connections[row]))),
+    "ja4": _of_connection(_ja4),
+    "request_records": lambda judge, index: judge.records_of(_requests(judge, index)),
+    "evidence_records": lambda judge, index: judge.records_of(_evidence(judge, index)),
+    "notes": _each(lambda j, row: "\n".join(notes_of(j.flows, j.connections[row], j.followed.get(row)))),
+    "key_log_notes": _of_connection(lambda c: "\n".join(key_log_notes(c))),
+}

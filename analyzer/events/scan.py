@@ -36,14 +36,13 @@ from analyzer.events.flows import (
     FlowTable,
     insert_keys,
 )
-from analyzer.events.selected import SELECTED_DTYPES, Selected, each_column
+from analyzer.events.selected import SELECTED_DTYPES, Collector, Selected, each_column
 from analyzer.events.story.endings import FIRST_TAIL, TAILS_KEPT, join_endings, join_tails
 from analyzer.events.tcp.heads import HEADS_KEPT, add_heads, join_heads
 from analyzer.events.tcp.jumps import join_jumps
 from analyzer.events.tcp.segments import join_segments, kept_jumps
 from analyzer.kernels import Matrix, runner
 from analyzer.wire.packets import UDP, new_packets
-from analyzer.wire.quic.split import INITIAL
 
 LEDGER = (
     *("records", "decoded", "not_ip", "fragments", "duplicates", "truncated", "flawed", "unread_link_type", "cut"),
@@ -54,8 +53,18 @@ LEDGER = (
 #: together with what is made of it; a gigabyte of ordinary traffic has a tenth of that.
 MOST_FLOWS, MOST_CIDS, MOST_ROWS, MOST_KEPT = 1 << 19, 1 << 19, 1 << 22, 1 << 30
 
-_INITIAL_BIT = 1 << INITIAL
-_SEAL_BYTES = 8 << 20  # a chunk of the arena is closed when it holds this much
+#: Columns that go on where the earlier piece ended.
+_JOINED = (
+    *("reason", "gap", "head", "jump", "syn_at", "tail_repeat", "ordinal", "payload_ordinal", "duplicate_ordinal"),
+    *("bytes_so_far", "other_records", "other_duplicates", "other_bytes"),
+)
+
+_REMEMBERED = (
+    "flows",
+    "QUIC connection IDs",
+    "packets of handshakes and questions",
+    "bytes of handshakes and questions",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,47 +88,53 @@ class Scan:
         return chunk[start : start + int(self.rows.kept[row])]
 
 
-class _Collector:
-    """Working buffers of the kernel, closed into compact chunks as they fill."""
+class Scanner:
+    """A scan of ``captures`` captures that is going on; ``with_secrets`` keeps what a key log may open.
 
-    def __init__(self) -> None:
-        self.rows = np.empty((0, len(Selected._fields)), np.int64)
-        self.arena = np.empty(0, np.uint8)
-        self.closed_rows: list[Selected] = []
-        self.closed_chunks: list[bytes] = []
-        self.count = self.size = self.cids = 0  # of closed rows and their bytes; of Initials, counted per batch
+    ``remembered`` are the flows, QUIC connection IDs, rows and bytes that it holds.
+    """
 
-    def full(self, table: FlowTable, cursor: NDArray[np.int64], before: int) -> str:
-        """Why no more can be remembered, "" while it can; ``before`` rows were written before this batch."""
-        new = self.rows[before : cursor[1]]
-        self.cids += len(np.unique(new[new[:, sel.QUIC] & _INITIAL_BIT > 0, sel.CID_DIGEST]))
-        for number, most, what in (
-            (int(table.size[0]), MOST_FLOWS, "flows"),
-            (self.cids, MOST_CIDS, "QUIC connection IDs"),
-            (self.count + int(cursor[1]), MOST_ROWS, "packets of handshakes and questions"),
-            (self.size + int(cursor[2]), MOST_KEPT, "bytes of handshakes and questions"),
+    def __init__(self, captures: int, *, compiled: bool, with_secrets: bool = False) -> None:
+        self.remembered = (0, 0, 0, 0)
+        self._compiled, self._with_secrets = compiled, int(with_secrets)
+        self._track = runner(fl.track_flows, compiled)
+        self._table, self._collector = fl.new_flow_table(1024), Collector()
+        self._cursor, self._packet = np.zeros(3, np.int64), new_packets(1)
+        self._ledger = np.zeros((captures, len(LEDGER)), np.int64)
+
+    def add(self, batch: Batch) -> None:
+        """Scan the records that follow."""
+        if not len(batch.records.time):
+            return
+        collector, cursor = self._collector, self._cursor
+        # A memoryview's items cost half as much as an array's.
+        buffer: Any = batch.buffer if self._compiled else batch.buffer.data
+        collector.make_room(cursor, len(batch.records.time), len(batch.buffer))
+        cursor[0], before = 0, int(cursor[1])
+        rows, arena, ledger = collector.rows, collector.arena, self._ledger
+        while self._track(
+            *(buffer, batch.records, self._packet, self._table, rows, arena, ledger, cursor, self._with_secrets)
         ):
-            if number >= most:
-                return f"no more than {most:,} {what} are remembered; cut the capture with editcap or filter it"
-        return ""
+            self._table = _grow(self._table, self._compiled)
+        self.remembered = (int(self._table.size[0]), *collector.remembered(cursor, before))
 
-    def make_room(self, cursor: NDArray[np.int64], records: int, size: int) -> None:
-        """Room for a batch; what was collected so far is closed when it is large or in the way."""
-        if cursor[2] >= _SEAL_BYTES or cursor[1] + records > len(self.rows) or cursor[2] + size > len(self.arena):
-            self.close(cursor)
-        if records > len(self.rows):
-            self.rows = np.empty((max(4 * records, 1024), len(Selected._fields)), np.int64)
-        if size > len(self.arena):
-            self.arena = np.empty(max(size + _SEAL_BYTES, 1 << 16), np.uint8)
+    def read(self, capture: int) -> int:
+        """How many records of a capture were scanned."""
+        return int(self._ledger[capture, sel.RECORDS])
 
-    def close(self, cursor: NDArray[np.int64]) -> None:
-        """Copy what the kernel wrote into arrays of just that size."""
-        if cursor[1]:
-            columns = (self.rows[: cursor[1], k].astype(dtype) for k, dtype in enumerate(SELECTED_DTYPES))
-            self.closed_rows.append(Selected(*columns))
-            self.closed_chunks.append(self.arena[: cursor[2]].tobytes())
-            self.count, self.size = self.count + int(cursor[1]), self.size + int(cursor[2])
-        cursor[1] = cursor[2] = 0
+    def result(self) -> Scan:
+        """The scan of all that was added; the last call."""
+        self._collector.close(self._cursor)
+        return _assemble(_trim(self._table), self._collector, self._ledger)
+
+
+def too_much(remembered: Sequence[int]) -> str:
+    """Why no more than this (as of ``Scanner.remembered``) can be remembered, "" while it can."""
+    mosts = (MOST_FLOWS, MOST_CIDS, MOST_ROWS, MOST_KEPT)
+    for number, most, what in zip(remembered, mosts, _REMEMBERED, strict=True):
+        if number >= most:
+            return f"no more than {most:,} {what} are remembered; cut the capture with editcap or filter it"
+    return ""
 
 
 def scan(
@@ -134,31 +149,17 @@ def scan(
 
     With the ``facts`` of the captures reading stops where too much would have to be remembered, and they say so.
     """
-    track = runner(fl.track_flows, compiled)
-    table, collector = fl.new_flow_table(1024), _Collector()
-    cursor, packet = np.zeros(3, np.int64), new_packets(1)
-    ledger = np.zeros((captures, len(LEDGER)), np.int64)
+    scanner = Scanner(captures, compiled=compiled, with_secrets=with_secrets)
     for batch in batches:
-        count = len(batch.records.time)
-        if count == 0:
-            continue
-        buffer: Any = batch.buffer if compiled else batch.buffer.data  # a memoryview: its items cost half as much
-        collector.make_room(cursor, count, len(batch.buffer))
-        before = int(cursor[1])
-        cursor[0] = 0
-        while track(
-            *(buffer, batch.records, packet, table, collector.rows, collector.arena, ledger, cursor, int(with_secrets))
-        ):
-            table = _grow(table, compiled)
-        if facts and (reason := collector.full(table, cursor, before)):
+        scanner.add(batch)
+        if facts and (reason := too_much(scanner.remembered)):
             for index, of in enumerate(facts):
-                of.stop(int(ledger[index, 0]), int(batch.records.time.max()), reason)
+                of.stop(scanner.read(index), int(batch.records.time.max()), reason)
             break
-    collector.close(cursor)
-    return _assemble(_trim(table), collector, ledger)
+    return scanner.result()
 
 
-def _assemble(table: FlowTable, collector: _Collector, ledger: NDArray[np.int64]) -> Scan:
+def _assemble(table: FlowTable, collector: Collector, ledger: NDArray[np.int64]) -> Scan:
     """Join the closed parts, freeing each column's pieces as it is done."""
     sizes = [len(part.time) for part in collector.closed_rows]
     chunk = np.repeat(np.arange(len(sizes), dtype=np.int32), sizes)
@@ -191,22 +192,42 @@ def _trim(table: FlowTable) -> FlowTable:
 def merge(first: Scan, second: Scan) -> Scan:
     """The scan of two pieces, ``second`` following ``first``. Associative; leaves its arguments as they are."""
     mapping, table = _merge_keys(first.table, second.table)
-    before, after = np.zeros_like(table.state), np.zeros_like(table.state)
-    before[: len(first.table.state)] = first.table.state
-    after.reshape(-1, 2, fl.STATE_COLUMNS)[mapping] = second.table.state.reshape(-1, 2, fl.STATE_COLUMNS)
-    rows = each_column(np.copy, second.rows)
-    tracked = np.flatnonzero(rows.flow >= 0)
-    rows.flow[tracked] = mapping[rows.flow[tracked]]
-    own = 2 * rows.flow[tracked].astype(np.int64) + rows.direction[tracked]
+    shared = np.flatnonzero(mapping < int(first.table.size[0]))  # only what belongs to these flows changes
+    number = np.full(len(mapping) + 1, -1, np.int32)  # by flow; the last is that of rows without one
+    number[shared] = np.arange(len(shared), dtype=np.int32)
+    chosen = np.flatnonzero(number[second.rows.flow] >= 0)
+    rows = each_column(lambda column: column[chosen], second.rows)
+    rows = rows._replace(flow=number[rows.flow])
+    states = [each.state.reshape(-1, 2, fl.STATE_COLUMNS) for each in (table, first.table, second.table)]
+    states[0][: len(states[1])], states[0][mapping] = states[1], states[2]
+    before, after = (
+        state[flows].reshape(-1, fl.STATE_COLUMNS)
+        for state, flows in ((states[1], mapping[shared]), (states[2], shared))
+    )
     ledger = first.ledger + second.ledger
-    begins = (rows.payload_ordinal[tracked] == 1) & (rows.payload_length[tracked] > 0)
-    begins &= rows.reason[tracked] & IS_DUPLICATE == 0
-    rows.head[tracked] = join_heads(before, begins, own, rows.head[tracked])
-    doubled = _find_duplicates(before, after, rows, tracked, ledger)
+    _join_rows(before, after, rows, ledger)
+    total = np.zeros_like(before)
+    _add_states(total, before, after)
+    states[0][mapping[shared]] = total.reshape(-1, 2, fl.STATE_COLUMNS)
+    joined = each_column(lambda *pair: np.concatenate(pair), first.rows, second.rows)
+    behind = each_column(lambda column: column[len(first.rows.time) :], joined)
+    behind.flow[:] = np.append(mapping, -1)[second.rows.flow]
+    for name in _JOINED:
+        getattr(behind, name)[chosen] = getattr(rows, name)
+    chunk = np.concatenate([first.chunk, second.chunk + np.int32(len(first.chunks))])
+    return Scan(table, joined, chunk, first.chunks + second.chunks, ledger)
+
+
+def _join_rows(before: Matrix, after: Matrix, rows: Selected, ledger: NDArray[np.int64]) -> None:
+    """Let the columns ``_JOINED`` of the second piece's rows go on where the states ``before`` ended."""
+    own = 2 * rows.flow.astype(np.int64) + rows.direction
+    begins = (rows.payload_ordinal == 1) & (rows.payload_length > 0) & (rows.reason & IS_DUPLICATE == 0)
+    rows.head[:] = join_heads(before, begins, own, rows.head)
+    doubled = _find_duplicates(before, after, rows, own, ledger)
     join_jumps(before, after, rows, rows.reason & IS_DUPLICATE > 0, doubled)
-    follows = (rows.ordinal[tracked] == 1) & (before[own, fl.RECORDS] > 0)
-    rows.gap[tracked[follows]] = rows.time[tracked[follows]] - before[own[follows], fl.LAST_TIME]
-    rows.syn_at[tracked] = _syn_at(before[own], rows.syn_at[tracked])
+    follows = (rows.ordinal == 1) & (before[own, fl.RECORDS] > 0)
+    rows.gap[follows] = rows.time[follows] - before[own[follows], fl.LAST_TIME]
+    rows.syn_at[:] = _syn_at(before[own], rows.syn_at)
     for column, counter, side in (
         (rows.ordinal, fl.RECORDS, own),
         (rows.payload_ordinal, fl.PAYLOADS, own),
@@ -216,16 +237,12 @@ def merge(first: Scan, second: Scan) -> Scan:
         (rows.other_duplicates, fl.DUPLICATES, own ^ 1),
         (rows.other_bytes, fl.BYTES, own ^ 1),
     ):
-        column[tracked] += before[side, counter]
-    _join_tails(before, after, rows, tracked, own)
-    joined = each_column(lambda *pair: np.concatenate(pair), first.rows, rows)
-    chunk = np.concatenate([first.chunk, second.chunk + np.int32(len(first.chunks))])
-    _add_states(table.state, before, after)
-    return Scan(table, joined, chunk, first.chunks + second.chunks, ledger)
+        column += before[side, counter]
+    _join_tails(before, after, rows, own)
 
 
 def _merge_keys(first: FlowTable, second: FlowTable) -> tuple[NDArray[np.int64], FlowTable]:
-    """Index in the merged table of each flow of ``second``, and that table with its keys and no counters yet."""
+    """Index in the merged table of each flow of ``second``, and that table with its keys and states of zeros."""
     index = {key: flow for flow, key in enumerate(keys_of(first))}
     mapping = np.array([index.setdefault(key, len(index)) for key in keys_of(second)], np.int64)
     keys = np.empty(len(index) * KEY_WORDS, np.uint32)
@@ -242,23 +259,22 @@ def keys_of(table: FlowTable) -> list[bytes]:
 
 
 def _find_duplicates(
-    before: Matrix, after: Matrix, rows: Selected, tracked: NDArray[np.int64], ledger: NDArray[np.int64]
+    before: Matrix, after: Matrix, rows: Selected, own: NDArray[np.int64], ledger: NDArray[np.int64]
 ) -> dict[int, int]:
     """Mark the first packets of the second piece that repeat one of the last of the first; counters follow.
 
-    Returns the last of them of each direction.
+    ``own`` are the directions of the rows. Returns the last of them of each direction.
     """
-    own = 2 * rows.flow[tracked].astype(np.int64) + rows.direction[tracked]
-    near = (rows.ordinal[tracked] <= RING) & (before[own, fl.RECORDS] > 0) & (rows.reason[tracked] & IS_DUPLICATE == 0)
-    found = [(int(own[k]), int(tracked[k])) for k in np.flatnonzero(near) if _repeats(before[own[k]], rows, tracked[k])]
+    near = (rows.ordinal <= RING) & (before[own, fl.RECORDS] > 0) & (rows.reason & IS_DUPLICATE == 0)
+    found = [(int(own[k]), k) for k in np.flatnonzero(near).tolist() if _repeats(before[own[k]], rows, k)]
     if not found:
         return {}
     order = np.argsort(own, kind="stable")
-    by_direction, own = tracked[order], own[order]
+    own = own[order]
 
     def of(d: int, counter: NDArray[np.int64], least: int) -> NDArray[np.int64]:
         low, high = np.searchsorted(own, [d, d + 1])
-        mine = by_direction[low:high]
+        mine = order[low:high]
         return mine[counter[mine] >= least]
 
     for d, row in found:
@@ -293,13 +309,10 @@ def _syn_at(before: Matrix, syn_at: NDArray[np.int64]) -> NDArray[np.int64]:
     return np.where(syn_at > 0, syn_at + before[:, fl.RECORDS], before[:, fl.SYN_AT])
 
 
-def _join_tails(
-    before: Matrix, after: Matrix, rows: Selected, tracked: NDArray[np.int64], own: NDArray[np.int64]
-) -> None:
+def _join_tails(before: Matrix, after: Matrix, rows: Selected, own: NDArray[np.int64]) -> None:
     """Number the datagrams that end like the one before them; only those of both pieces' directions change."""
-    among = tracked[rows.tail_repeat[tracked] != 0]
-    directions = own[rows.tail_repeat[tracked] != 0]
-    rows.tail_repeat[among] = join_tails(before, after, directions, rows.tail[among], rows.tail_repeat[among])
+    among = np.flatnonzero(rows.tail_repeat)
+    rows.tail_repeat[among] = join_tails(before, after, own[among], rows.tail[among], rows.tail_repeat[among])
 
 
 def _add_states(total: Matrix, before: Matrix, after: Matrix) -> None:

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from analyzer.kernels import helper, item_type
 from analyzer.wire import packets as pk
+from analyzer.wire.quic.split import INITIAL
 
 
 class Selected(NamedTuple):
@@ -78,10 +79,48 @@ TAIL, TAIL_REPEAT, HEAD, JUMP, START, KEPT, TRANSPORT, HEADER = 32, 33, 34, 35, 
 # Columns of the ledger that the kernel counts: the first of ``scan.LEDGER`` (a test compares them).
 RECORDS, DECODED, NOT_IP, FRAGMENTS, DUPLICATES, TRUNCATED, FLAWED, UNREAD_LINK_TYPE = 0, 1, 2, 3, 4, 5, 6, 7
 
+_INITIAL_BIT = 1 << INITIAL
+_SEAL_BYTES = 8 << 20  # a chunk of the arena is closed when it holds this much
+
 
 def each_column(function: Callable[..., NDArray[Any]], *rows: Selected) -> Selected:
     """The result of a function over each column."""
     return Selected(*(function(*columns) for columns in zip(*rows, strict=True)))
+
+
+class Collector:
+    """Working buffers of the kernel, closed into compact chunks as they fill."""
+
+    def __init__(self) -> None:
+        self.rows = np.empty((0, len(Selected._fields)), np.int64)
+        self.arena = np.empty(0, np.uint8)
+        self.closed_rows: list[Selected] = []
+        self.closed_chunks: list[bytes] = []
+        self.count = self.size = self.cids = 0  # of closed rows and their bytes; of Initials, counted per batch
+
+    def remembered(self, cursor: NDArray[np.int64], before: int) -> tuple[int, int, int]:
+        """QUIC connection IDs, rows and bytes so far; ``before`` rows were written before this batch."""
+        new = self.rows[before : cursor[1]]
+        self.cids += len(np.unique(new[new[:, QUIC] & _INITIAL_BIT > 0, CID_DIGEST]))
+        return self.cids, self.count + int(cursor[1]), self.size + int(cursor[2])
+
+    def make_room(self, cursor: NDArray[np.int64], records: int, size: int) -> None:
+        """Room for a batch; what was collected so far is closed when it is large or in the way."""
+        if cursor[2] >= _SEAL_BYTES or cursor[1] + records > len(self.rows) or cursor[2] + size > len(self.arena):
+            self.close(cursor)
+        if records > len(self.rows):
+            self.rows = np.empty((max(4 * records, 1024), len(Selected._fields)), np.int64)
+        if size > len(self.arena):
+            self.arena = np.empty(max(size + _SEAL_BYTES, 1 << 16), np.uint8)
+
+    def close(self, cursor: NDArray[np.int64]) -> None:
+        """Copy what the kernel wrote into arrays of just that size."""
+        if cursor[1]:
+            columns = (self.rows[: cursor[1], k].astype(dtype) for k, dtype in enumerate(SELECTED_DTYPES))
+            self.closed_rows.append(Selected(*columns))
+            self.closed_chunks.append(self.arena[: cursor[2]].tobytes())
+            self.count, self.size = self.count + int(cursor[1]), self.size + int(cursor[2])
+        cursor[1] = cursor[2] = 0
 
 
 @helper

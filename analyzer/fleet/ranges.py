@@ -12,7 +12,7 @@ So a wrong guess costs time, and never changes a result.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import BinaryIO, NamedTuple
 
@@ -26,7 +26,7 @@ from analyzer.capture.pcapng_reader import PcapngReader
 from analyzer.capture.records import Batch, CaptureFacts
 from analyzer.capture.source import CaptureFile, blocks_of, open_raw, reader_of
 from analyzer.errors import CaptureError
-from analyzer.events.scan import Scan, merge, scan
+from analyzer.events.scan import Scan, Scanner, merge
 from analyzer.fleet.combine import numbered_on, tree
 from analyzer.fleet.pieces import BLOCK_BYTES, How, InOrder, Piece, Told
 
@@ -40,7 +40,11 @@ NEAR_S = 86_400
 #: No record is taken for one whose captured length is larger (bytes): tcpdump's own limit.
 LARGEST_RECORD = 262_144
 
+#: Called with a scan that goes on and the bytes read for it so far.
+Seen = Callable[[Scanner, int], None]
+
 _HEAD_BYTES = 64 << 10
+_NO_END = 1 << 62
 _KINDS = (2, 3, 5, 6)  # pcapng blocks that a run may consist of
 
 
@@ -79,6 +83,10 @@ class RangeJob:
 
     def run(self, told: Told) -> Piece:
         """Scan the range up to its end, or to where it cannot be read without what lies before."""
+        return self.watched(lambda _, taken: told(taken))
+
+    def watched(self, seen: Seen) -> Piece:
+        """The same; ``seen`` is called after each batch, and may raise what ends it."""
         with _Opened(self.path, compiled=bool(self.how.compiled)) as opened:
             reader = opened.reader
             reader.head()
@@ -86,8 +94,8 @@ class RangeJob:
                 reader.packets_only = True
             stream = opened.window(self.begin, self.end)
             reader.resume(stream, 0)
-            batches = InOrder(_counted(reader.batches(), stream.stream, told))
-            found = scan(batches, 1, compiled=bool(self.how.compiled), with_secrets=self.how.with_secrets)
+            batches = InOrder(reader.batches())
+            found = _scanned(batches, stream, self.how, seen)
             if isinstance(reader, PcapngReader):
                 # Comments are counted and numbered over the whole file.
                 end = self.begin if reader.met_comment else stream.position
@@ -95,11 +103,13 @@ class RangeJob:
             return Piece(opened.facts, found, -1, batches.holds, reader.number, stream.position)
 
 
-def _counted(batches: Iterator[Batch], stream: object, told: Told) -> Iterator[Batch]:
+def _scanned(batches: Iterable[Batch], blocks: Blocks, how: How, seen: Seen) -> Scan:
+    """The scan of batches that are read from ``blocks``."""
+    scanner = Scanner(1, compiled=bool(how.compiled), with_secrets=how.with_secrets)
     for batch in batches:
-        yield batch
-        if isinstance(stream, RawStream):
-            told(stream.taken)
+        scanner.add(batch)
+        seen(scanner, blocks.stream.taken if isinstance(blocks.stream, RawStream) else 0)
+    return scanner.result()
 
 
 class _Opened:
@@ -125,9 +135,10 @@ class _Opened:
         found = find(blocks.buffer[: len(blocks)], self.facts)
         return at + found if found >= 0 else -1
 
-    def window(self, begin: int, end: int) -> Blocks:
-        """The bytes of the file between two positions, to be read."""
-        blocks = Blocks(Window(self._raw.source, begin, end), block_bytes=BLOCK_BYTES, size=end)
+    def window(self, begin: int, end: int, *, beyond: bool = False) -> Blocks:
+        """The bytes of the file between two positions, to be read; ``beyond``: and what was written behind since."""
+        stream = Window(self._raw.source, begin, _NO_END if beyond else end)
+        blocks = Blocks(stream, block_bytes=BLOCK_BYTES, size=end)
         blocks.base = begin
         return blocks
 
@@ -226,8 +237,11 @@ def _first_run(fits: NDArray[np.bool_], following: Callable[[int], int], near: C
     return -1
 
 
-def join(file: CaptureFile, plan: Plan, pieces: Sequence[Piece], how: How) -> Scan:
-    """The scan of the whole file; its facts are filled in. Raises CaptureError where the file went away."""
+def join(file: CaptureFile, plan: Plan, pieces: Sequence[Piece], how: How, *, seen: Seen = lambda *_: None) -> Scan:
+    """The scan of the whole file; its facts are filled in. Raises CaptureError where the file went away.
+
+    ``seen`` is called as by ``RangeJob.watched`` for what is read here.
+    """
     with _Opened(file.facts.path, compiled=bool(how.compiled)) as opened:
         reader, facts = opened.reader, opened.facts
         end, number = reader.head()
@@ -240,10 +254,11 @@ def join(file: CaptureFile, plan: Plan, pieces: Sequence[Piece], how: How) -> Sc
             end, number = piece.end, number + piece.number
             if isinstance(reader, PcapngReader) and piece.counts is not None:
                 reader.resume(reader.blocks, number, piece.counts)
-        reader.resume(opened.window(end, file.disk_bytes), number)
+        rest = opened.window(end, file.disk_bytes, beyond=True)
+        reader.resume(rest, number)
         if isinstance(reader, PcapReader):
             facts.interfaces[0].records = facts.records
-        scans.append(scan(reader.batches(), 1, compiled=bool(how.compiled), with_secrets=how.with_secrets))
+        scans.append(_scanned(reader.batches(), rest, how, seen))
         file.facts, file.taken = facts, file.disk_bytes
         return tree(scans, merge)
 

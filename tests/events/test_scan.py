@@ -170,7 +170,7 @@ def test_settling_twice_changes_nothing(silent_capture: Path) -> None:
 def test_chunks_are_closed_as_they_fill(monkeypatch: pytest.MonkeyPatch, silent_capture: Path) -> None:
     batch = joined(batches_of(silent_capture))
     whole = scan([batch], 1, compiled=False)
-    monkeypatch.setattr("analyzer.events.scan._SEAL_BYTES", 2000)
+    monkeypatch.setattr("analyzer.events.selected._SEAL_BYTES", 2000)
     size = len(batch.records.time)
     batches = [Batch(batch.buffer, part(batch.records, k, min(k + 10, size))) for k in range(0, size, 10)]
     pieces = scan(batches, 1, compiled=False)

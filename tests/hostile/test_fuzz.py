@@ -63,6 +63,7 @@ NOT_FUZZED = {
     "error_name": "of two numbers",
     "address_text": "of four numbers",
     "link_type_name": "of a number",
+    "decode_packets": "calls ``decode_packet``, which is reached, once per record",
     "is_http_request": "begins the way ``is_http_message`` does",
 }
 

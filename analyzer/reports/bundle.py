@@ -9,7 +9,6 @@ refused. Modes are those of the user's umask.
 
 from __future__ import annotations
 
-import functools
 import io
 import os
 import shutil
@@ -18,13 +17,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from analyzer.errors import OutputError, UsageError
+from analyzer.reports.aside import Artist, pictures_of
 from analyzer.reports.connection_rows import connection_rows
 from analyzer.reports.evidence.copy import write_evidence
 from analyzer.reports.export import document_json
-from analyzer.reports.html import html_of
+from analyzer.reports.html import page_without_plots, with_plots
 from analyzer.reports.markdown import markdown_of
 from analyzer.reports.plots import PLOTS as DRAWN
-from analyzer.reports.plots.aside import Artist, Picture, pictures_of
 from analyzer.reports.programs.sarif import sarif_json
 from analyzer.reports.summary import Analysed
 
@@ -46,12 +45,17 @@ def write_reports(
     """
     check_folder(folder, force=force)
     missing: list[str] = []
+    is_original = analysis.anonymizer is None
     with ThreadPoolExecutor(1) as beside:
-        # The captures are read again meanwhile: it is the disk and compiled code that this waits for.
+        if artist is not None and is_original:
+            artist.begin(analysis)
+        # The captures are read again meanwhile: it is the disk that this waits for.
         analysis.document, analysis.packets  # noqa: B018, made once and not by two threads
         evidence = beside.submit(_evidence, analysis)
-        if analysis.anonymizer is not None:
+        if not is_original:
             evidence.exception()  # what of the evidence is missing stands in the other reports
+            if artist is not None:
+                artist.begin(analysis)
         files = dict(_files(analysis, full=full, artist=artist))
     try:
         files[EVIDENCE] = evidence.result()
@@ -80,24 +84,18 @@ def check_folder(folder: Path, *, force: bool) -> None:
 
 
 def _files(analysis: Analysed, *, full: bool, artist: Artist | None) -> Iterator[tuple[str, bytes]]:
-    if artist is not None:
-        artist.begin(analysis)
     yield MARKER, _MARKER_TEXT.encode()
     yield "report.json", document_json(analysis.document).encode()
     yield "report.sarif", sarif_json(analysis).encode()
     yield "report.md", markdown_of(analysis, full=full).encode()
-    rows = connection_rows(analysis)
-
-    @functools.cache
-    def pictures() -> list[Picture]:
-        drawn = artist.pictures() if artist is not None else None
-        return pictures_of(analysis) if drawn is None else drawn
-
-    page = html_of(analysis, svgs=lambda: {picture.name: picture.svg for picture in pictures()}, rows=rows)
-    for picture in pictures():
+    compiled = artist.compiled_template() if artist is not None else b""
+    page = page_without_plots(analysis, connection_rows(analysis), compiled)
+    drawn = artist.pictures() if artist is not None else None
+    pictures = pictures_of(analysis) if drawn is None else drawn
+    yield "report.html", with_plots(page, {picture.name: picture.svg for picture in pictures}).encode()
+    for picture in pictures:
         yield f"{PLOTS}/{picture.name}.svg", picture.svg.encode()
         yield f"{PLOTS}/{picture.name}.png", picture.png
-    yield "report.html", page.encode()
 
 
 def _evidence(analysis: Analysed) -> bytes:

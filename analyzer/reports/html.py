@@ -8,8 +8,9 @@ forbidden by the page's Content-Security-Policy, so it holds no style attribute 
 from __future__ import annotations
 
 import base64
+import functools
 import hashlib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,11 +38,13 @@ from analyzer.reports.summary import (
 from analyzer.reports.text import marked, seconds, utc, visible, web_address
 
 if TYPE_CHECKING:
+    from jinja2 import Template
     from markupsafe import Markup
 
 MOST_GROUPS = 12
 MOST_SOCKETS = 5_000
 _TEMPLATES = Path(__file__).parent / "templates"
+_PLOTS = "\0"  # what is printed has none
 _PLOT_TITLES = {
     "timeline": "Attempts and answers over time, a row per server socket and address family",
     "reply-latency": "Share of attempts answered within a time, a curve per transport and address family",
@@ -51,18 +54,55 @@ _PLOT_TITLES = {
 }
 
 
-def html_of(
-    analysis: Analysed, *, svgs: Callable[[], Mapping[str, str]] | None = None, rows: Rows | None = None
-) -> str:
-    """The report as one HTML page; the same analysis gives the same page.
+def html_of(analysis: Analysed) -> str:
+    """The report as one HTML page; the same analysis gives the same page."""
+    return with_plots(page_without_plots(analysis, connection_rows(analysis)), drawn_as_svg(analysis))
 
-    ``svgs`` gives the plots by name as ``svg_of`` writes them, and is asked last, since they may still be being drawn;
-    without it they are drawn here. ``rows`` are those of the table of connections.
+
+def page_without_plots(analysis: Analysed, rows: Rows, compiled: bytes = b"") -> str:
+    """The page with these rows of its table of connections and ``_PLOTS`` where the plots belong.
+
+    ``compiled`` is what ``compiled_template`` gave, in this process or another.
     """
-    from jinja2 import Environment, FileSystemLoader, StrictUndefined
+    template, _ = _template(compiled)
+    return template.render(_content(analysis, rows)).rstrip() + "\n"
 
+
+def with_plots(page: str, svgs: Mapping[str, str]) -> str:
+    """The page with its plots, by name as ``svg_of`` writes them."""
+    figures = (_figure(_PLOT_TITLES.get(name, name), svg) for name, svg in svgs.items())
+    return page.replace(_PLOTS, "\n".join(figures), 1)
+
+
+def _figure(title: str, svg: str) -> str:
+    return f'  <figure class="plot" tabindex="0" aria-label="{title}">{inline_svg(svg, title)}</figure>'
+
+
+def compiled_template() -> bytes:
+    """The template of the page as code, for ``page_without_plots`` of the same version of halfshake."""
+    return _template(b"")[1]
+
+
+@functools.cache
+def _template(compiled: bytes) -> tuple[Template, bytes]:
+    """The template of the page and its code, which is ``compiled`` where that fits."""
+    from jinja2 import BytecodeCache, Environment, FileSystemLoader, StrictUndefined
+    from jinja2.bccache import Bucket
+
+    class Code(BytecodeCache):
+        content = compiled
+
+        def load_bytecode(self, bucket: Bucket) -> None:
+            if self.content:
+                bucket.bytecode_from_string(self.content)
+
+        def dump_bytecode(self, bucket: Bucket) -> None:
+            self.content = bucket.bytecode_to_string()
+
+    code = Code()
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
+        bytecode_cache=code,
         autoescape=True,
         finalize=_printable,
         undefined=StrictUndefined,
@@ -76,11 +116,7 @@ def html_of(
         "count": lambda number: f"{number:,}",
     }
     environment.filters |= {"since": since, "share": share_text, "link": web_address, "bars": _bars}
-    template = environment.get_template("report.html")
-    content = _content(analysis, rows or connection_rows(analysis))
-    drawn = drawn_as_svg(analysis) if svgs is None else svgs()
-    page = template.render(content, plots=[_plot(name, svg) for name, svg in drawn.items()])
-    return page.rstrip() + "\n"
+    return environment.get_template("report.html"), code.content
 
 
 def _printable(value: Any) -> Any:
@@ -114,6 +150,7 @@ def _content(analysis: Analysed, rows: Rows) -> dict[str, Any]:
     groups = socket_groups(analysis)
     style, script = _part("report.css"), _part("report.js")
     return {
+        "plots": Markup(_PLOTS),
         "policy": _policy(style, script),
         "style": style,
         "script": script,
@@ -150,13 +187,6 @@ def _policy(style: str, script: str) -> str:
         f"default-src 'none'; style-src 'sha256-{hashes[0]}'; script-src 'sha256-{hashes[1]}'; img-src data:; "
         "base-uri 'none'; form-action 'none'"
     )
-
-
-def _plot(name: str, svg: str) -> tuple[str, Markup]:
-    from markupsafe import Markup
-
-    title = _PLOT_TITLES.get(name, name)
-    return title, Markup(inline_svg(svg, title))
 
 
 def _socket_rows(analysis: Analysed, groups: Sequence[SocketGroup]) -> Iterator[dict[str, Any]]:

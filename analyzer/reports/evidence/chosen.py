@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from analyzer.exchanges.schemas import PACKETS
 from analyzer.reports.evidence.contrast import compared_with
 from analyzer.reports.summary import Analysed, Finding, cited_connections
 from analyzer.reports.text import visible
@@ -24,6 +25,11 @@ MOST_BYTES = 64 << 20
 MOST_OF_A_CONNECTION = 40  # selected packets; a handshake takes about ten
 MOST_NAMED = 6  # findings in one comment
 
+#: A key of a record is the capture's index and, in this many bits, the record number.
+NUMBER_BITS = 40
+
+_USED = ("capture", "record", "connection", "direction", "kind", "detail", "captured_length", "position")
+_PACKETS = tuple(column for column in PACKETS if column.name in _USED)
 _QUESTIONS = ("arp", "ndp", "dns")
 
 
@@ -98,9 +104,9 @@ class _Packets:
         if not cited and not named:
             return
         table = analysis.packets
-        keys = zip(*(table[name].tolist() for name in ("capture", "record", "connection")), strict=True)
-        rows = [i for i, (capture, number, name) in enumerate(keys) if name in named or (capture, number) in cited]
-        for row in table.rows(rows):
+        is_cited = np.isin(table["capture"] << NUMBER_BITS | table["record"], [c << NUMBER_BITS | n for c, n in cited])
+        is_named = np.array([name in named for name in table["connection"].tolist()], np.bool_)
+        for row in table.rows(np.flatnonzero(is_cited | is_named), schema=_PACKETS):
             record = row["capture"], row["record"]
             self._rows.setdefault(record, row)
             if len(self._of.setdefault(row["connection"], [])) < MOST_OF_A_CONNECTION:

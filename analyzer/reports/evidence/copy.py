@@ -20,7 +20,7 @@ from analyzer.capture.writer import NewInterface, NewRecord, PcapngWriter
 from analyzer.errors import UsageError
 from analyzer.kernels import worth_compiling
 from analyzer.patterns.words import counted, listed
-from analyzer.reports.evidence.chosen import Chosen, Record, chosen_records
+from analyzer.reports.evidence.chosen import NUMBER_BITS, Chosen, Record, chosen_records
 from analyzer.reports.evidence.places import read_at
 from analyzer.reports.summary import Analysed, Finding
 from analyzer.reports.text import visible
@@ -29,8 +29,6 @@ ANONYMIZED = (
     "Anonymised: addresses, names, tokens and tickets are others of their length; ports, sizes, times and connection "
     "IDs are those of the original."
 )
-
-_NUMBER_BITS = 40  # a key is the capture's index and, in this many bits, the record number
 
 
 class Evidence(NamedTuple):
@@ -111,11 +109,11 @@ def read_again(paths: Sequence[str], comments: Mapping[Record, str]) -> Iterator
     captures = open_captures([paths[capture] for capture in used])
     for _, error in captures.failures:
         raise UsageError(str(error))
-    wanted = np.sort(np.array([used.index(c) << _NUMBER_BITS | number for c, number in comments], np.int64))
+    wanted = np.sort(np.array([used.index(c) << NUMBER_BITS | number for c, number in comments], np.int64))
     left = len(wanted)
     for batch in captures.batches(worth_compiling(captures.size_hint)) if left else ():
         records = batch.records
-        keys = records.capture << _NUMBER_BITS | records.number
+        keys = records.capture << NUMBER_BITS | records.number
         places = np.minimum(np.searchsorted(wanted, keys), len(wanted) - 1)
         for row in np.flatnonzero(wanted[places] == keys).tolist():
             index, number = int(records.capture[row]), int(records.number[row])

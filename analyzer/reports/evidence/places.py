@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterator, Mapping, Sequence
 
 from analyzer.capture.pcap import FILE_HEADER_BYTES, LONGEST_RECORD, MAGICS, RECORD_HEADER_BYTES
@@ -12,6 +13,7 @@ from analyzer.reports.text import visible
 
 _FIRST_BYTES = 4096
 _NANOSECONDS = 1_000_000_000
+_MOST_BYTES = 2048  # of most records
 
 
 def read_at(
@@ -38,18 +40,22 @@ def read_at(
 
 def _read(path: str, interface: NewInterface, wanted: Sequence[tuple[int, str]]) -> Iterator[NewRecord]:
     """What does not fit together any more is left out, and missed by who counts."""
-    with open(path, "rb") as file:
+    with open(path, "rb", buffering=0) as file:
         order, ticks = MAGICS.get(file.read(4), ("", 0))
+        header = struct.Struct("<IIII" if order == "little" else ">IIII")
         for place, comment in wanted if order else ():
+            # Header and bytes at once, as far as most records go.
             file.seek(place)
-            header = file.read(RECORD_HEADER_BYTES)
-            if len(header) < RECORD_HEADER_BYTES:
+            record = file.read(RECORD_HEADER_BYTES + _MOST_BYTES)
+            if len(record) < RECORD_HEADER_BYTES:
                 return
-            seconds, fraction, captured, original = (
-                int.from_bytes(header[at : at + 4], "little" if order == "little" else "big") for at in (0, 4, 8, 12)
-            )
-            content = file.read(captured) if captured <= LONGEST_RECORD else b""
-            if len(content) < captured or captured > LONGEST_RECORD:
+            seconds, fraction, captured, original = header.unpack_from(record)
+            if captured > LONGEST_RECORD:
+                return
+            end = RECORD_HEADER_BYTES + captured
+            if captured > _MOST_BYTES:
+                record += file.read(end - len(record))
+            if len(record) < end:
                 return
             time = seconds * _NANOSECONDS + fraction * (_NANOSECONDS // ticks)
-            yield NewRecord(interface, time, original, content, comment)
+            yield NewRecord(interface, time, original, record[RECORD_HEADER_BYTES:end], comment)

@@ -130,6 +130,8 @@ def bare(ax: Axes, *, grid: str = "x") -> None:
     ax.grid(axis=grid, color=INK, alpha=0.12, linewidth=0.6)  # type: ignore[arg-type]
     ax.set_axisbelow(True)
     ax.tick_params(length=0, which="both", left=False, bottom=False)
+    if not ax.get_ylabel():
+        ax.yaxis.set_label_coords(0.0, 0.5)  # or all labels of the ticks would be measured for it
     for side in ("top", "right", "left"):
         ax.spines[side].set_visible(False)
 

@@ -1,8 +1,9 @@
 """The plots drawn by a second Python while this one reads the captures and writes the other reports.
 
 Loading matplotlib and drawing take as long as reading a hundred megabytes. The second process is started before the
-captures are read and loads matplotlib meanwhile; it is then given the tables that plots look at, and sends back SVG and
-PNG. What it does not return, because it could not start or died, is drawn here. The bytes are the same either way.
+captures are read, and meanwhile loads matplotlib and compiles the template of the page for this one; it is then given
+the tables that plots look at, and sends back SVG and PNG. What it does not return, because it could not start or died,
+is made here. The bytes are the same either way.
 """
 
 from __future__ import annotations
@@ -16,12 +17,14 @@ import sys
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple, cast
 
 import numpy as np
 
 from analyzer.columns import Table
-from analyzer.processes import python_beside
+from analyzer.exchanges.schemas import PACKETS
+from analyzer.processes import python_beside, send
+from analyzer.reports.html import compiled_template
 from analyzer.reports.plots.amplification import first_connection
 from analyzer.reports.plots.drawn import PLOTS, drawn
 from analyzer.reports.plots.style import Margins, bare, drawing_on, legend, png_of, svg_of, titled
@@ -65,27 +68,32 @@ class Artist:
     """The second process; one for one report."""
 
     def __init__(self) -> None:
-        self._threads = ThreadPoolExecutor(1)
+        self._threads = ThreadPoolExecutor(1)  # what is long waits in the pipe, and so does who writes it
         self._process: subprocess.Popen[bytes] | None = None
-        self._answer: Future[tuple[bytes, bytes]] | None = None
-        try:
-            self._process = python_beside("analyzer.reports.plots.aside:serve", stderr=subprocess.DEVNULL)
-        except OSError:  # no processes or files to be had: then everything is drawn here
-            return
+        self._asked: Future[None] | None = None
+        with contextlib.suppress(OSError):  # no processes or files to be had: then everything is drawn here
+            self._process = python_beside("analyzer.reports.aside:serve", stderr=subprocess.DEVNULL)
 
     def begin(self, analysis: Analysed) -> None:
         """Hand over what is to be drawn."""
         if self._process is not None:
-            asked = pickle.dumps(_copy(analysis), pickle.HIGHEST_PROTOCOL)
-            self._answer = self._threads.submit(self._process.communicate, asked)
+            self._asked = self._threads.submit(send, cast(BinaryIO, self._process.stdin), _copy(analysis))
+
+    def compiled_template(self) -> bytes:
+        """For ``page_without_plots``; asked once, before ``pictures``. Empty where it has to be compiled here."""
+        return self._received() or b""
 
     def pictures(self) -> list[Picture] | None:
         """What was drawn; None where it has to be drawn here."""
-        if self._answer is None or self._process is None:
+        pictures = self._received() if self._asked is not None else None
+        return None if pictures is None else [Picture(*each) for each in pictures]
+
+    def _received(self) -> Any:
+        """The next message; None where there is none any more."""
+        if self._process is None:
             return None
         try:
-            answer, _ = self._answer.result()
-            return [Picture(*each) for each in pickle.loads(answer)] if self._process.returncode == 0 else None
+            return pickle.load(cast(BinaryIO, self._process.stdout))
         except (OSError, ValueError, EOFError, pickle.UnpicklingError):
             return None
 
@@ -94,11 +102,12 @@ class Artist:
         process, self._process = self._process, None
         if process is not None:
             process.kill()
-            if self._answer is not None:
-                self._answer.exception()  # until the thread has let go of the pipes
-            else:
-                process.communicate()
         self._threads.shutdown()
+        if process is not None:
+            with contextlib.suppress(OSError):  # what was not sent cannot be
+                cast(BinaryIO, process.stdin).close()
+            cast(BinaryIO, process.stdout).close()
+            process.wait()
 
 
 @contextlib.contextmanager
@@ -121,10 +130,10 @@ def pictures_of(analysis: Any) -> list[Picture]:
 def serve() -> None:
     """The work of the second process: load, wait, draw, answer."""
     gc.disable()  # it ends before there is much to collect
+    send(sys.stdout.buffer, compiled_template())
     _practise()
-    asked = sys.stdin.buffer.read()
-    if asked:
-        sys.stdout.buffer.write(pickle.dumps([tuple(each) for each in pictures_of(pickle.loads(asked))]))
+    with contextlib.suppress(EOFError):
+        send(sys.stdout.buffer, [tuple(each) for each in pictures_of(pickle.load(sys.stdin.buffer))])
 
 
 def _practise() -> None:
@@ -142,7 +151,6 @@ def _practise() -> None:
 
 def _copy(analysis: Analysed) -> _Copy:
     named = {*telling(analysis), first_connection(analysis)} if _needs_packets(analysis) else set()
-    mine = analysis.packets.rows_with("connection", named)
     exchanges = analysis.exchanges
     questions = np.flatnonzero((exchanges["kind"] == "dns") & (exchanges["transport"] == "udp")).tolist()
     return _Copy(
@@ -151,12 +159,19 @@ def _copy(analysis: Analysed) -> _Copy:
         exchanges=_plain(exchanges, _EXCHANGES, questions),
         sockets=_plain(analysis.sockets, [column.name for column in analysis.sockets.schema], None),
         hosts=_plain(analysis.hosts, ("address", "host", "host_reason"), None),
-        packets=_plain(analysis.packets, _PACKETS, mine),
+        packets=_packets(analysis, named),
     )
 
 
 def _needs_packets(analysis: Analysed) -> bool:
     return any(PLOTS[name][1](analysis) for name in ("amplification", "waterfall"))
+
+
+def _packets(analysis: Analysed, connections: set[str]) -> Table:
+    """The packets of these connections; the table is made only where there are any."""
+    if not connections:
+        return Table.from_rows("packets", tuple(each for each in PACKETS if each.name in _PACKETS), [])
+    return _plain(analysis.packets, _PACKETS, analysis.packets.rows_with("connection", connections))
 
 
 def _plain(table: Table, names: Sequence[str], rows: list[int] | None) -> Table:

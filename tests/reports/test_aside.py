@@ -1,4 +1,4 @@
-"""The second process: the same plots, and drawn here where it fails."""
+"""The second process: the same plots and page, and made here where it fails."""
 
 from __future__ import annotations
 
@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from analyzer.analysis import Analysis, analyse
+from analyzer.reports import aside
+from analyzer.reports.aside import Artist, artist_for, pictures_of
 from analyzer.reports.bundle import write_reports
-from analyzer.reports.plots import aside
-from analyzer.reports.plots.aside import Artist, artist_for, pictures_of
+from analyzer.reports.connection_rows import connection_rows
+from analyzer.reports.html import compiled_template, page_without_plots
 from tests.running import call
 
 CAPTURES = (
@@ -33,13 +35,20 @@ def analysed(captures: Path, name: str) -> Analysis:
 
 
 @pytest.mark.parametrize("name", CAPTURES)
-def test_the_second_process_draws_the_same(captures: Path, name: str, artist: Artist) -> None:
+def test_the_second_process_makes_the_same(captures: Path, name: str, artist: Artist) -> None:
     analysis = analysed(captures, name)
     artist.begin(analysis)
+    assert artist.compiled_template() == compiled_template() != b""
     assert artist.pictures() == pictures_of(analysis)
 
 
-def test_what_it_does_not_return_is_drawn_here(
+def test_a_template_of_another_version_is_compiled_again(captures: Path) -> None:
+    analysis = analysed(captures, CAPTURES[0])
+    rows = connection_rows(analysis)
+    assert page_without_plots(analysis, rows, b"of another version") == page_without_plots(analysis, rows)
+
+
+def test_what_it_does_not_return_is_made_here(
     captures: Path, tmp_path: Path, artist: Artist, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     analysis = analysed(captures, CAPTURES[0])
@@ -51,7 +60,7 @@ def test_what_it_does_not_return_is_drawn_here(
     assert (tmp_path / "report" / "plots" / "ports.png").stat().st_size > 10_000
 
 
-def test_where_no_process_can_be_started_all_is_drawn_here(captures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_where_no_process_can_be_started_all_is_made_here(captures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/nonexistent/python")
     artist = Artist()
     artist.begin(analysed(captures, CAPTURES[0]))

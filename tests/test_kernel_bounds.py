@@ -27,7 +27,7 @@ from analyzer.wire.quic.seal import write_varint
 from analyzer.wire.quic.split import Datagrams, quic_packets
 from tests.conftest import ROOT
 from tests.crafted import START, batch_of, batches_of, captured_of, joined
-from tests.hostile.payloads import PAYLOADS, packets, pcapng
+from tests.hostile.payloads import TEXTS, packets, pcapng
 from tests.test_kernels import CAPTURES, damaged
 
 #: Of every file format and a few kinds of traffic.
@@ -69,7 +69,7 @@ def main() -> None:
 
 def read_pcapng(every: int = 37) -> None:
     """A file whose options, blocks and packets are cut anywhere: after each so many bytes."""
-    whole = pcapng(PAYLOADS["long"], packets(PAYLOADS["long"], "198.51.100.7"), START)
+    whole = pcapng(TEXTS["long"], packets(TEXTS["long"], "198.51.100.7"), START)
     with tempfile.TemporaryDirectory() as folder:
         for end in range(28, len(whole), every):
             path = Path(folder) / "cut.pcapng"

@@ -20,6 +20,9 @@ import numpy as np
 #: Control, format (bidi, zero width), surrogate, private, unassigned; line and paragraph separators.
 _INVISIBLE = {"Cc", "Cf", "Cs", "Co", "Cn", "Zl", "Zp"}
 
+#: Letters and marks that are drawn as nothing (Default_Ignorable_Code_Point): fillers, joiners, variation selectors.
+_BLANK = re.compile("[\u034f\u115f\u1160\u17b4\u17b5\u180b-\u180f\u2800\u3164\ufe00-\ufe0f\uffa0\U000e0100-\U000e01ef]")
+
 #: A spreadsheet takes a cell that begins like this for a formula (after spaces, and in full width too).
 _FORMULA = re.compile(r"^\s*[=+\-@＝＋－＠]|^[\t\r\n]")
 
@@ -40,7 +43,11 @@ def visible(text: str) -> str:
     """The text in one line of printable characters; all others as ``\\x1b`` or ``\\u202e``."""
     if text.isascii() and text.isprintable():
         return text
-    return "".join(_escape(c) if unicodedata.category(c) in _INVISIBLE else c for c in text)
+    return "".join(_escape(c) if _is_invisible(c) else c for c in text)
+
+
+def _is_invisible(character: str) -> bool:
+    return unicodedata.category(character) in _INVISIBLE or _BLANK.match(character) is not None
 
 
 def _escape(character: str) -> str:
@@ -130,7 +137,7 @@ def _with_escapes(text: str) -> str:
 
 def _json_escape(found: re.Match[str]) -> str:
     character = found[0]
-    if unicodedata.category(character) not in _INVISIBLE:
+    if not _is_invisible(character):
         return character
     units = character.encode("utf-16-be", "surrogatepass")
     return "".join(f"\\u{units[i]:02x}{units[i + 1]:02x}" for i in range(0, len(units), 2))

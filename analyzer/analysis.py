@@ -21,12 +21,13 @@ from analyzer.exchanges.filters.apply import Left, filtered
 from analyzer.exchanges.filters.expression import Filter
 from analyzer.exchanges.schemas import FINDINGS
 from analyzer.exchanges.view import View
-from analyzer.fleet.work import Work
+from analyzer.fleet.work import PARALLEL_FROM_BYTES, PREPARE, Work, helpers_worth
 from analyzer.kernels import worth_compiling
 from analyzer.knowledge.incidents import with_causes
 from analyzer.patterns.catalogue import run
 from analyzer.patterns.finding import Finding
 from analyzer.patterns.own import PatternModule
+from analyzer.processes import give_back_memory, helpers
 from analyzer.reports.checks.accepted import Accepted, mark_accepted
 from analyzer.reports.document import document_of, findings_table_rows
 from analyzer.wire.keylog import NO_SECRETS, KeyLog, read_keylog
@@ -39,9 +40,6 @@ NOT_SHOWN = "the reason is not shown"
 
 #: As many processes of this machine as pay.
 WITHOUT_HELP = Work()
-
-#: Bytes on disk from which on a second process may pay for its start.
-PARALLEL_FROM_BYTES = 32 << 20
 
 
 class Analysis:
@@ -211,8 +209,9 @@ def analyse(
         found = _exchanges(settle(gathered.scan), gathered.facts, given, reopen, with_secrets=keylog is not None)
         return Analysis(found, gathered.facts, failures=gathered.failures)
     captures = open_captures(names, progress=progress)
-    with beside(size=captures.size_hint, alone=work.jobs == 1):
+    with helpers(helpers_worth(names, work), PREPARE), beside(alone=work.jobs == 1 or bool(work.max_memory)):
         scanned = settle(scan_captures(captures, with_secrets=keylog is not None, work=work))
+        give_back_memory()
         again = (lambda: captures) if captures.are_files else None
         found = _exchanges(scanned, captures.captures, given, again, with_secrets=keylog is not None)
     return Analysis(found, captures.captures, failures=captures.failures)

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from analyzer.analysis import Analysis
     from analyzer.anonymize.anonymizer import Anonymizer
     from analyzer.exchanges.filters.expression import Filter
+    from analyzer.fleet.work import Work
     from analyzer.reports.checks.accepted import Accepted
 
 T = TypeVar("T")
@@ -200,12 +201,19 @@ def read(names: Sequence[str], how: HowToRead) -> Analysis:
     """Analyse captures; what could not be read is said on stderr. Ends the program if nothing could."""
     # Reference cycles are few here and live objects many: looking for garbage among them costs more than it frees.
     gc.disable()
+    from analyzer.fleet.work import PREPARE, Work, helpers_worth
+    from analyzer.processes import helpers
+
+    work = Work(how.jobs, how.cluster or "", how.max_memory)
+    with helpers(helpers_worth(names, work), PREPARE):  # they load what they need while this process does
+        return _read(names, how, work)
+
+
+def _read(names: Sequence[str], how: HowToRead, work: Work) -> Analysis:
     from analyzer.analysis import analyse
-    from analyzer.fleet.work import Work
     from analyzer.reports.text import visible
 
     anonymizer = _anonymizer(how)
-    work = Work(how.jobs, how.cluster or "", how.max_memory)
     progress = Progress(shown=sys.stderr.isatty() and not how.quiet)
     try:
         analysis = analyse(names, keylog=how.keylog, vantages=how.vantages, progress=progress, work=work)

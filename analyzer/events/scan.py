@@ -266,6 +266,8 @@ def _find_duplicates(
     ``own`` are the directions of the rows. Returns the last of them of each direction.
     """
     near = (rows.ordinal <= RING) & (before[own, fl.RECORDS] > 0) & (rows.reason & IS_DUPLICATE == 0)
+    rings = before[own, fl.RING_DIGEST : fl.RING_DIGEST + RING]
+    near &= (rings == rows.digest.astype(np.int64)[:, None]).any(axis=1)
     found = [(int(own[k]), k) for k in np.flatnonzero(near).tolist() if _repeats(before[own[k]], rows, k)]
     if not found:
         return {}

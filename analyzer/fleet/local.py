@@ -15,15 +15,13 @@ from analyzer.events.scan import Scan, merge
 from analyzer.fleet.combine import Interleaved, Span, groups, placed, ranks_of, tree, weave
 from analyzer.fleet.pieces import FileJob, How, Piece, TogetherJob
 from analyzer.fleet.pool import Job, Pool
-from analyzer.fleet.ranges import RangeJob, cuts_of, join, last_time_of
+from analyzer.fleet.ranges import Crowded, Plan, RangeJob, cuts_of, is_crowded, join, last_time_of
+from analyzer.fleet.work import PARALLEL_FROM_BYTES, RANGE_BYTES
 from analyzer.kernels import cache_folder, runner, worth_compiling
 from analyzer.processes import processors
 
-#: A file is cut into ranges of at least so many bytes.
-RANGE_BYTES = 16 << 20
-
-#: Reading fewer bytes than this that are not compressed takes no longer than starting processes and merging.
-PLAIN_FROM_BYTES = 1 << 30
+#: The kernels of a scan.
+SCANNING = (walk_pcap, walk_pcapng, track_flows, insert_keys)
 
 #: Files whose ends are looked at, and how far apart files begin that follow one another (ns).
 MOST_LOOKED_AT = 64
@@ -33,17 +31,16 @@ APART_NS = 10_000_000_000
 def jobs_that_pay(captures: CaptureSet, jobs: int | None) -> int:
     """How many processes are to read: one where it is standard input or a pipe, that no other process can read.
 
-    If nobody asked for a number, one per processor, but no more than there are files: one file is read by ranges
-    only when asked for, since two processes take a quarter more processor time for that than one. Files that seem to
-    overlap may be those of one traffic at two places, which one process must read together in any case.
+    If nobody asked for a number, one per processor where several files are large; threads read a single one
+    (``fleet.threads``). Files that seem to overlap may be those of one traffic at two places, which one process must
+    read together in any case.
     """
     if captures.disk_bytes < 0 or not captures.files:
         return 1
     if jobs is not None:
         return jobs
-    if 0 <= captures.size_hint < PLAIN_FROM_BYTES or _seem_to_overlap(captures.files[:MOST_LOOKED_AT]):
-        return 1
-    return min(processors(), len(captures.files))
+    most = min(processors(), len(captures.files), captures.disk_bytes // PARALLEL_FROM_BYTES + 1)
+    return 1 if most > 1 and _seem_to_overlap(captures.files[:MOST_LOOKED_AT]) else most
 
 
 def scan_in_parallel(captures: CaptureSet, *, jobs: int, with_secrets: bool) -> Scan:
@@ -71,20 +68,32 @@ def scan_in_parallel(captures: CaptureSet, *, jobs: int, with_secrets: bool) -> 
         lost: list[tuple[CaptureFile, AnalyzerError]] = []
         for file, plan in zip(list(captures.files), plans, strict=True):
             mine = [results.pop(0) for _ in range(1 if plan is None else len(plan.cuts))]
-            error = next((each for each in mine if isinstance(each, AnalyzerError)), None)
-            if error is not None:
-                lost.append((file, error))
-            elif plan is None:
-                file.facts = mine[0].facts
-                pieces.append(mine[0])
-            else:
-                found = join(file, plan, mine, how)
-                pieces.append(Piece(file.facts, found, file.first_time, all(piece.orderly for piece in mine)))
+            try:
+                pieces.append(_piece_of(file, plan, mine, how))
+            except AnalyzerError as why:
+                lost.append((file, why))
         for file, error in lost:
             reason = error if isinstance(error, CaptureError) else UnreadableFile(f"{file.facts.name}: {error}")
             captures.give_up(file, reason)
         paths = [file.facts.path for file in captures.files]
         return combined(pieces, lambda group: _together(pool, [paths[k] for k in group], how))
+
+
+def _piece_of(file: CaptureFile, plan: Plan | None, found: Sequence[Piece | AnalyzerError], how: How) -> Piece:
+    """The piece of a file of what was found in its ranges, or in all of it; raises the error that is among it."""
+    pieces = [each for each in found if isinstance(each, Piece)]
+    error = next((each for each in found if isinstance(each, AnalyzerError) and not isinstance(each, Crowded)), None)
+    if error is not None:
+        raise error
+    if plan is None:
+        (piece,) = pieces
+    elif len(pieces) < len(found) or is_crowded([each.remembered for each in pieces]):
+        piece = FileJob(file.facts.path, how, file.disk_bytes, file.first_time).run(lambda _: None)
+    else:
+        joined = join(file, plan, pieces, how)
+        return Piece(file.facts, joined, file.first_time, all(each.orderly for each in pieces))
+    file.facts = piece.facts
+    return piece
 
 
 def _seem_to_overlap(files: Sequence[CaptureFile]) -> bool:
@@ -136,5 +145,5 @@ def _all(pool: Pool, tasks: Sequence[Job], progress: Callable[[int], None]) -> l
 def _prepare_kernels() -> None:
     """Compile what the processes need, once, where that was not done before."""
     if not any(cache_folder().glob("*.o")):
-        for kernel in (walk_pcap, walk_pcapng, track_flows, insert_keys):
+        for kernel in SCANNING:
             runner(kernel, True)

@@ -44,6 +44,7 @@ class Piece:
     number: int = 0  # of the last record of a range
     end: int = 0  # position in the file that was read up to
     with_secrets: bool = False  # whether what secrets may open was kept
+    remembered: tuple[int, int, int, int] = (0, 0, 0, 0)  # of a range, as in ``Scanner``
     counts: NDArray[np.int64] | None = None  # of a pcapng range: records and drops per interface
 
 
@@ -72,6 +73,11 @@ class FileJob:
     how: How
     disk_bytes: int = -2
     first_time: int = -1
+
+    @property
+    def size(self) -> int:
+        """Bytes that are to be read, as they lie on disk."""
+        return self.disk_bytes
 
     def run(self, told: Told) -> Piece:
         """Scan the file; raises CaptureError only where the look was asked for."""
@@ -102,6 +108,7 @@ class TogetherJob:
 
     paths: tuple[str, ...]
     how: How
+    size: int = 0  # it is done alone
 
     def run(self, told: Told) -> tuple[list[CaptureFacts], Scan]:
         """Facts of the files in their order, and the scan with capture indices in that order."""

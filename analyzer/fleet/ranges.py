@@ -25,8 +25,8 @@ from analyzer.capture.pcap import PcapReader
 from analyzer.capture.pcapng_reader import PcapngReader
 from analyzer.capture.records import Batch, CaptureFacts
 from analyzer.capture.source import CaptureFile, blocks_of, open_raw, reader_of
-from analyzer.errors import CaptureError
-from analyzer.events.scan import Scan, Scanner, merge
+from analyzer.errors import AnalyzerError, CaptureError
+from analyzer.events.scan import Scan, Scanner, merge, too_much
 from analyzer.fleet.combine import numbered_on, tree
 from analyzer.fleet.pieces import BLOCK_BYTES, How, InOrder, Piece, Told
 
@@ -36,6 +36,9 @@ LOOK_BYTES = 1 << 20
 
 #: Two records that follow one another are this near in time (s), the plausible ones.
 NEAR_S = 86_400
+
+#: Connection IDs are counted per batch: in the batches of one process alone one may count this many times as often.
+COUNTED_AGAIN = 3
 
 #: No record is taken for one whose captured length is larger (bytes): tcpdump's own limit.
 LARGEST_RECORD = 262_144
@@ -62,6 +65,16 @@ class Window(RawStream):
         return count
 
 
+class Crowded(AnalyzerError):
+    """One process that reads the whole file may have to stop before its end: it is to read it."""
+
+
+def is_crowded(remembered: Sequence[tuple[int, int, int, int]]) -> bool:
+    """Whether one process may have to stop where ranges hold so much, each as in ``Scanner.remembered``."""
+    flows, cids, rows, kept = (sum(counts) for counts in zip(*remembered, strict=True))
+    return bool(too_much((flows, COUNTED_AGAIN * cids, rows, kept)))
+
+
 class Plan(NamedTuple):
     """Positions where the ranges of a file begin; the last of them ends with the file."""
 
@@ -81,9 +94,28 @@ class RangeJob:
     end: int
     how: How
 
+    @property
+    def size(self) -> int:
+        """Bytes that are to be read."""
+        return self.end - self.begin
+
     def run(self, told: Told) -> Piece:
-        """Scan the range up to its end, or to where it cannot be read without what lies before."""
-        return self.watched(lambda _, taken: told(taken))
+        """Scan the range up to its end, or to where it cannot be read without what lies before.
+
+        Raises ``Crowded`` where even the range holds too much to be remembered.
+        """
+        remembered = (0, 0, 0, 0)
+
+        def seen(scanner: Scanner, taken: int) -> None:
+            nonlocal remembered
+            remembered = scanner.remembered
+            if is_crowded([remembered]):
+                raise Crowded
+            told(taken)
+
+        piece = self.watched(seen)
+        piece.remembered = remembered
+        return piece
 
     def watched(self, seen: Seen) -> Piece:
         """The same; ``seen`` is called after each batch, and may raise what ends it."""

@@ -7,7 +7,7 @@ bytes are near the processor that looks at them: a thread that only read ahead f
 ranges are joined as those of several processes are (``fleet.ranges``), without processes to start and scans to send.
 
 What one thread alone would do otherwise is left to it: where the file has no place to be cut, where it cannot be read,
-and where so much would have to be remembered that reading might have to stop (``events.scan.too_much``).
+and where so much would have to be remembered that reading might have to stop (``fleet.ranges.is_crowded``).
 """
 
 from __future__ import annotations
@@ -18,9 +18,9 @@ from collections.abc import Callable, Sequence
 
 from analyzer.capture.source import CaptureSet, is_url
 from analyzer.errors import CaptureError
-from analyzer.events.scan import Scan, Scanner, too_much
+from analyzer.events.scan import Scan, Scanner
 from analyzer.fleet.pieces import How, Piece
-from analyzer.fleet.ranges import RangeJob, cuts_of, join
+from analyzer.fleet.ranges import RangeJob, cuts_of, is_crowded, join
 from analyzer.processes import processors
 
 #: Each thread gets at least so many bytes.
@@ -28,9 +28,6 @@ RANGE_BYTES = 24 << 20
 
 #: The Python around the kernels runs in one thread at a time: more threads would only wait.
 MOST_THREADS = 4
-
-#: Connection IDs are counted per batch: in the batches of one thread alone one may be counted this many times as often.
-COUNTED_AGAIN = 3
 
 _BETWEEN_TOLD = 0.05  # s
 
@@ -104,8 +101,7 @@ class _Threads:
     def seen(self, k: int, scanner: Scanner, taken: int) -> None:
         """Note how far range ``k`` is; raises ``_Enough`` where it is not to be read on."""
         self._taken[k], self._remembered[k] = taken, scanner.remembered
-        flows, cids, rows, kept = (sum(counts) for counts in zip(*self._remembered, strict=True))
-        if self._ending or too_much((flows, COUNTED_AGAIN * cids, rows, kept)):
+        if self._ending or is_crowded(self._remembered):
             raise _Enough
 
     def _scan(self, k: int) -> None:

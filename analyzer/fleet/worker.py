@@ -1,41 +1,38 @@
-"""A process that scans for another: jobs come in on standard input, pieces go out where standard output was.
+"""A process that scans for another: jobs come in by one pipe, pieces go out by the other.
 
-Both ways by pickle, protocol 5, which writes and reads the arrays' bytes without copies. The two ends are one program,
-started by the other, and nobody else holds the pipes. A message out is ``("read", bytes)``, ``("done", result)`` or
-``("failed", error)``.
+Both ways by pickle, protocol 5, which writes and reads the arrays' bytes without copies. A message in is a job, or None
+after the last; a message out is ``("read", bytes)``, ``("done", result)`` or ``("failed", error)``.
 """
 
 from __future__ import annotations
 
-import gc
-import os
 import pickle
-import signal
-import sys
+import select
 from typing import Any, BinaryIO
 
 from analyzer.errors import AnalyzerError
-from analyzer.processes import send
+from analyzer.fleet.local import SCANNING
+from analyzer.kernels import cache_folder, runner
+from analyzer.processes import give_back_memory, send
 
 #: A message about progress is sent after so many bytes read.
 TELL_EVERY_BYTES = 16 << 20
 
 
-def main() -> None:
-    """Do jobs until the other end closes the pipe."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C ends the program that asked, and that closes the pipe
-    gc.disable()  # as in the command: live objects are many and reference cycles few
-    out = os.fdopen(os.dup(1), "wb")
-    os.dup2(2, 1)  # whatever prints does not spoil the messages
-    while True:
-        try:
-            job = pickle.load(sys.stdin.buffer)
-        except EOFError:
-            return
-        try:
-            send(out, _answer(job, out))
-        except BrokenPipeError:
-            os._exit(0)
+def prepare(source: BinaryIO, _out: BinaryIO) -> None:
+    """Load what scanning needs and, if nothing is asked for yet, what reading conversations needs."""
+    if any(cache_folder().glob("*.o")):
+        for kernel in SCANNING:
+            runner(kernel, True)
+    if not select.select([source], [], [], 0)[0]:
+        import analyzer.events.quic.aside  # noqa: F401
+
+
+def work(source: BinaryIO, out: BinaryIO) -> None:
+    """Do jobs until there are no more."""
+    while (job := pickle.load(source)) is not None:
+        send(out, _answer(job, out))
+        give_back_memory()
 
 
 def _answer(job: Any, out: BinaryIO) -> tuple[str, object]:

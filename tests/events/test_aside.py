@@ -9,12 +9,13 @@ from typing import Any
 
 import pytest
 
+from analyzer import processes
 from analyzer.analysis import open_captures, scan_captures
 from analyzer.events.connection import UDP_PROTOCOL, Connection, Flows
 from analyzer.events.quic import aside
 from analyzer.events.quic.aside import Second, answer_of, beside, portion_of, read_flows
 from analyzer.events.scan import Scan, settle
-from analyzer.processes import python_beside
+from analyzer.processes import helper, helpers, python_beside
 
 CAPTURES = Path(__file__).resolve().parents[2] / "captures"
 CASES = sorted(CAPTURES.glob("*/*/server.pcap"))
@@ -101,7 +102,7 @@ def test_a_second_process_that_was_started_for_nothing_ends(monkeypatch: pytest.
     second.expect(10)
     assert second.wants()
     assert second.finish() == ([], [])
-    assert second._process.returncode == 0
+    assert second._process.returncode is not None
 
 
 def test_with_one_processor_there_is_no_second_process(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -112,27 +113,47 @@ def test_with_one_processor_there_is_no_second_process(monkeypatch: pytest.Monke
 
 
 def test_a_message_that_is_cut_ends_the_second_process_quietly() -> None:
-    with python_beside(aside._TARGET, stderr=subprocess.PIPE) as process:
-        out, err = process.communicate(pickle.dumps(bytes(90))[:-9])
+    with python_beside("analyzer.processes:attend", stderr=subprocess.PIPE) as process:
+        out, err = process.communicate(pickle.dumps(aside._TARGET) + pickle.dumps(bytes(90))[:-9])
     assert (process.returncode, out, err) == (0, b"", b"")
 
 
 def test_the_second_process_is_ended_where_reading_is_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
     started: list[subprocess.Popen[bytes]] = []
 
-    def start(*arguments: Any, **options: Any) -> subprocess.Popen[bytes]:
-        started.append(python_beside(*arguments, **options))
+    def start(target: str) -> subprocess.Popen[bytes]:
+        started.append(helper(target))
         return started[-1]
 
     monkeypatch.setattr(aside, "processors", lambda: 2)
-    monkeypatch.setattr(aside, "python_beside", start)
-    with pytest.raises(KeyboardInterrupt), beside(size=1 << 40, alone=False):
-        raise KeyboardInterrupt
-    assert [process.returncode for process in started] == [0]
+    monkeypatch.setattr(aside, "helper", start)
+
+    def interrupted() -> None:
+        with beside(alone=False):
+            aside._ready[-1].expect(aside.WORTH_A_PROCESS)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert [process.returncode is None for process in started] == [False]
     assert not aside._ready
-    with beside(size=1 << 40, alone=True):
-        pass
+    with beside(alone=True):
+        aside._ready[-1].expect(aside.WORTH_A_PROCESS)
     assert len(started) == 1
+
+
+def test_a_helper_that_is_there_is_the_second_process(
+    scanned: Scan, alone: list[Connection], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(aside, "PORTION", 2)
+    monkeypatch.setattr(aside, "WORTH_A_PROCESS", 1)
+    monkeypatch.setattr(aside, "processors", lambda: 2)
+    flows = Flows(scanned)
+    with helpers(1), beside(alone=False):
+        (process,) = processes._free or ()
+        assert in_order(read_flows(flows, udp_flows(flows))) == alone
+        assert processes._free == []
+        assert process.returncode is not None
 
 
 def test_one_second_process_after_another_reads_for_each_place(
@@ -142,6 +163,6 @@ def test_one_second_process_after_another_reads_for_each_place(
     monkeypatch.setattr(aside, "WORTH_A_PROCESS", 1)
     monkeypatch.setattr(aside, "processors", lambda: 2)
     flows = Flows(scanned)
-    with beside(size=1 << 40, alone=False):
+    with beside(alone=False):
         for _ in range(2):
             assert in_order(read_flows(flows, udp_flows(flows))) == alone

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import random
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,6 +13,7 @@ from analyzer.capture.records import CaptureFacts
 from analyzer.capture.source import open_captures
 from analyzer.events import flows as fl
 from analyzer.events.scan import Scan, settle
+from analyzer.fleet.pieces import Told
 from analyzer.fleet.work import Work
 from analyzer.reports.export import document_json
 
@@ -35,3 +38,20 @@ def scanned(*names: object, jobs: int = 1) -> tuple[dict[str, Any], list[Capture
 def written(analysis: Analysis) -> str:
     """The report document, as it is written."""
     return document_json(analysis.document)
+
+
+class Here:
+    """A pool without processes: jobs are done by who asks, in an order that says nothing."""
+
+    def __init__(self, _size: int) -> None:
+        self.begun: list[Any] = []
+
+    def __enter__(self) -> Here:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+    def run(self, jobs: Sequence[Any], progress: Told) -> Iterator[tuple[int, Any]]:
+        for index in random.Random(len(jobs)).sample(range(len(jobs)), len(jobs)):
+            yield index, jobs[index].run(progress)

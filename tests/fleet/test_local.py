@@ -20,37 +20,22 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from analyzer import processes
 from analyzer.analysis import analyse, scan_captures
 from analyzer.capture.source import open_captures
 from analyzer.fleet import local
 from analyzer.fleet.pieces import Told
-from analyzer.fleet.pool import Pool, WorkerLost
-from analyzer.fleet.work import Work
+from analyzer.fleet.pool import ATTEMPTS, Pool, WorkerLost
+from analyzer.fleet.work import Work, helpers_worth
+from analyzer.processes import helpers
 from tests.conftest import ROOT
 from tests.crafted import Captured, batch_of, batches_of, captured_of, ip, joined, pieces_of, tcp, udp, write_pcap
-from tests.fleet.same import plain, scanned, written
+from tests.fleet.same import Here, plain, scanned, written
 from tests.running import COMMAND, run
 
 CAPTURES = ROOT / "captures"
 SILENT = CAPTURES / "02-caddy-ipv4-silent" / "nft-output-drop" / "server.pcap"
 PAIR_FILES = sorted((CAPTURES / "21-asymmetric-route" / "asym-nginx").glob("*.pcap"))[:2]
-
-
-class Here:
-    """A pool without processes: jobs are done by who asks, in an order that says nothing."""
-
-    def __init__(self, _size: int) -> None:
-        self.begun: list[Any] = []
-
-    def __enter__(self) -> Here:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-    def run(self, jobs: Sequence[Any], progress: Told) -> Iterator[tuple[int, Any]]:
-        for index in random.Random(len(jobs)).sample(range(len(jobs)), len(jobs)):
-            yield index, jobs[index].run(progress)
 
 
 def in_parallel(files: Sequence[Path], jobs: int = 2) -> Any:
@@ -122,29 +107,57 @@ def test_real_processes(jobs: int, tmp_path: Path) -> None:
 
 
 class Killed:
-    """A job during which its process is killed, the first so many times."""
+    """A job during which its process is killed, the first so many times; this process waits for that."""
+
+    size = 1
 
     def __init__(self, folder: Path, times: int) -> None:
-        self.folder, self.times = folder, times
+        self.folder, self.times, self.here = folder, times, os.getpid()
 
     def run(self, told: Told) -> int:
-        count = len(list(self.folder.iterdir()))
+        count = self.killed()
+        if os.getpid() == self.here:
+            while self.killed() < min(self.times, ATTEMPTS):
+                time.sleep(0.01)
+            return -1
         if count < self.times:
             (self.folder / str(count)).touch()
             os.kill(os.getpid(), signal.SIGKILL)
         return count
 
+    def killed(self) -> int:
+        return len(list(self.folder.iterdir()))
+
 
 def test_a_job_whose_process_is_killed_is_done_again(tmp_path: Path) -> None:
-    with Pool(1) as pool:
-        assert list(pool.run([Killed(tmp_path, 2)], lambda _: None)) == [(0, 2)]
+    with Pool(2) as pool:
+        assert {result for _, result in pool.run([Killed(tmp_path, 2)] * 2, lambda _: None)} == {-1, 2}
 
 
 def test_a_job_that_ends_every_process_is_given_up(tmp_path: Path) -> None:
-    with Pool(1) as pool:
-        ((_, error),) = pool.run([Killed(tmp_path, 99)], lambda _: None)
+    with Pool(2) as pool:
+        results = [result for _, result in pool.run([Killed(tmp_path, 99)] * 2, lambda _: None)]
+    (error,) = (result for result in results if result != -1)
     assert isinstance(error, WorkerLost)
     assert "signal 9" in str(error)
+
+
+def test_without_other_processes_this_one_does_all_jobs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*_arguments: Any, **_options: Any) -> None:
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    monkeypatch.setattr(subprocess, "Popen", refuse)
+    with Pool(3) as pool:
+        assert sorted(pool.run([Killed(tmp_path, 0)] * 5, lambda _: None)) == [(k, -1) for k in range(5)]
+
+
+def test_a_worker_is_left_to_whoever_needs_it_next(tmp_path: Path) -> None:
+    with helpers(1):
+        (before,) = processes._free or ()
+        for _ in range(2):
+            with Pool(2) as pool:
+                assert len(list(pool.run([Killed(tmp_path, 0)] * 4, lambda _: None))) == 4
+            assert processes._free == [before]
 
 
 def test_workers_killed_at_random_points_change_nothing(tmp_path: Path) -> None:
@@ -157,16 +170,16 @@ def test_workers_killed_at_random_points_change_nothing(tmp_path: Path) -> None:
 
     def take(pool: Pool) -> Any:
         worker = original(pool)
-        if len(workers) < 3:
+        if len(workers) < ATTEMPTS - 1:
             workers.append(worker)
-            threading.Timer(chance.uniform(0, 0.4), worker.process.kill).start()
+            threading.Timer(chance.uniform(0, 0.2), worker.process.kill).start()
         return worker
 
     with mock.patch.object(Pool, "_take", take):
         captures = open_captures(files)
         found = plain(scan_captures(captures, work=Work(jobs=2))), captures.captures
     assert found == expected
-    assert len(workers) == 3
+    assert workers
 
 
 def test_an_analysis_that_is_killed_leaves_no_processes_and_no_half_report(tmp_path: Path) -> None:
@@ -225,7 +238,7 @@ def test_how_many_processes_pay_where_nobody_says(tmp_path: Path) -> None:
 
     def paying(*files: Path, jobs: int | None = None) -> int:
         processors = mock.patch("os.sched_getaffinity", return_value={0, 1, 2, 3})
-        with processors, mock.patch.object(local, "PLAIN_FROM_BYTES", 0):
+        with processors, mock.patch.object(local, "PARALLEL_FROM_BYTES", 10_000):
             return local.jobs_that_pay(open_captures([str(file) for file in files]), jobs)
 
     assert paying(*follow) == 2
@@ -234,4 +247,26 @@ def test_how_many_processes_pay_where_nobody_says(tmp_path: Path) -> None:
     assert paying(*compressed) == 2
     assert paying(follow[0], compressed[0]) == 1
     assert paying(SILENT) == 1
+    with mock.patch.object(local, "PARALLEL_FROM_BYTES", 1 << 20):
+        assert local.jobs_that_pay(open_captures([str(file) for file in follow]), None) == 1
     assert paying(tmp_path / "missing.pcap", jobs=2) == 1
+
+
+def test_how_many_helpers_are_started_before_anything_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("analyzer.fleet.work.processors", lambda: 4)
+    large, small = tmp_path / "large.pcap", tmp_path / "small.pcap"
+    for path, size in ((large, 130 << 20), (small, 1 << 20)):
+        with path.open("wb") as file:
+            file.truncate(size)
+
+    def worth(*files: Path, **work: Any) -> int:
+        return helpers_worth([str(file) for file in files], Work(**work))
+
+    assert worth(small) == worth(small, small) == 0
+    assert worth(large) == 2
+    assert worth(large, large) == 3
+    assert worth(large, jobs=1) == worth(large, max_memory=1 << 30) == worth(large, cluster="tcp://host:8786") == 0
+    assert worth(small, jobs=2) == 0
+    assert worth(small, small, jobs=2) == 1
+    assert worth(large, jobs=16) == 7
+    assert worth(tmp_path / "missing.pcap", Path("-")) == 0

@@ -17,8 +17,6 @@ import contextlib
 import marshal
 import pickle
 import queue
-import subprocess
-import sys
 import threading
 from collections import deque
 from collections.abc import Iterator, Sequence
@@ -34,18 +32,15 @@ from analyzer.events.quic.reader import quic_connections
 from analyzer.events.scan import Scan
 from analyzer.events.selected import Selected
 from analyzer.events.tcp.states import State
-from analyzer.processes import processors, python_beside, send
+from analyzer.processes import end, helper, processors, send
 from analyzer.wire.tls_hello import ClientHello, HelloFlaw, ServerHello
 
 #: Flows that are sent together: large enough to make a message worth its way, small enough to end at the same time.
 PORTION = 1000
 #: Reading fewer flows takes less time than starting a second process does.
 WORTH_A_PROCESS = 6000
-#: Bytes of a capture that is likely to have as many.
-WORTH_STARTING = 64 << 20
 
 _AHEAD = 2  # portions: the one that is read, and the next
-_PIPE_BYTES = 1 << 20  # holds a portion, and more than its connections: neither side waits for the other to copy
 #: What ``Flows`` and the reader of QUIC look at; the other columns stay empty.
 _READ = frozenset(
     {"time", "direction", "reason", "kind", "fragment", "payload_length", "payload_captured", "quic", "cid_digest"}
@@ -67,14 +62,9 @@ _ready: list[Second] = []
 
 
 @contextlib.contextmanager
-def beside(*, size: int, alone: bool) -> Iterator[None]:
-    """Within: how ``read_flows`` reads the flows of captures of ``size`` bytes; what is left at the end is ended.
-
-    ``alone``: in this process alone. Else a large capture has the second process started now: it is there in time.
-    """
+def beside(*, alone: bool) -> Iterator[None]:
+    """Within: how ``read_flows`` reads, ``alone`` or with a second process; what is left at the end is ended."""
     second = Second(at_flows=-1 if alone else WORTH_A_PROCESS)
-    if size >= WORTH_STARTING:
-        second.expect(WORTH_A_PROCESS)
     _ready.append(second)
     try:
         yield
@@ -125,7 +115,7 @@ class Second:
         if self._threads or self._at_flows < 0 or count < self._at_flows:
             return
         try:
-            self._process = python_beside(_TARGET, stderr=subprocess.DEVNULL, pipesize=_PIPE_BYTES)
+            self._process = helper(_TARGET)
         except OSError:  # no processes or files to be had: then everything is read here
             return
         self._threads = [threading.Thread(target=work, daemon=True) for work in (self._write, self._read)]
@@ -147,21 +137,23 @@ class Second:
         for thread in self._threads:
             thread.join()
         if self._threads:
-            self._process.wait()
+            end(self._process)
         messages, unread = self._messages, self._given[len(self._messages) :]
         self._begin()
         return messages, [flow for portion in unread for flow in portion]
 
     def _write(self) -> None:
-        with contextlib.suppress(OSError), cast(BinaryIO, self._process.stdin) as pipe:
+        pipe = cast(BinaryIO, self._process.stdin)
+        with contextlib.suppress(OSError):
             while message := self._outgoing.get():
                 pipe.write(message)
                 pipe.flush()
+            send(pipe, None)
 
     def _read(self) -> None:
-        with contextlib.suppress(EOFError, pickle.UnpicklingError), cast(BinaryIO, self._process.stdout) as pipe:
-            while True:
-                self._messages.append(pickle.load(pipe))
+        with contextlib.suppress(EOFError, OSError, pickle.UnpicklingError):
+            while (message := pickle.load(cast(BinaryIO, self._process.stdout))) is not None:
+                self._messages.append(message)
                 self._ahead.release()
 
 
@@ -203,16 +195,11 @@ def answer_of(scan: Scan, flow_numbers: list[int], row_numbers: list[int]) -> li
     return [_plain(connection, flow_numbers[connection.flow], row_numbers) for connection in connections]
 
 
-def serve() -> None:
-    """The second process: read portions from standard input until it ends, answer on standard output."""
-    import gc
-    import signal
-
-    gc.disable()
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is the first process that stops, and this one with it
-    with contextlib.suppress(OSError, EOFError, pickle.UnpicklingError):
-        while True:
-            send(sys.stdout.buffer, marshal.dumps(answer_of(*pickle.load(sys.stdin.buffer))))
+def serve(source: BinaryIO, out: BinaryIO) -> None:
+    """The second process: read portions until None comes, and say None after the last answer."""
+    while (portion := pickle.load(source)) is not None:
+        send(out, marshal.dumps(answer_of(*portion)))
+    send(out, None)
 
 
 def _plain(connection: Connection, flow: int, row_numbers: list[int]) -> tuple[Any, ...]:

@@ -9,6 +9,7 @@ is made here. The bytes are the same either way.
 from __future__ import annotations
 
 import contextlib
+import functools
 import gc
 import os
 import pickle
@@ -33,6 +34,8 @@ from analyzer.reports.summary import Analysed
 
 #: Reading less takes less time than it takes to start a second process.
 WORTH_A_PROCESS_BYTES = 64 << 20
+_PIPE_BYTES = 1 << 20  # holds what is sent at once: neither side waits for the other to read
+_DOCUMENT = ("captures", "findings")
 _CONNECTIONS = (
     *("connection", "transport", "family", "client_address", "client_port", "server_address", "server_port", "sni"),
     *("outcome", "request_time", "last_request_time", "reply_latency_s", "first_record", "first_time"),
@@ -68,25 +71,33 @@ class Artist:
     """The second process; one for one report."""
 
     def __init__(self) -> None:
-        self._threads = ThreadPoolExecutor(1)  # what is long waits in the pipe, and so does who writes it
+        self._threads = ThreadPoolExecutor(1)
         self._process: subprocess.Popen[bytes] | None = None
         self._asked: Future[None] | None = None
         with contextlib.suppress(OSError):  # no processes or files to be had: then everything is drawn here
-            self._process = python_beside("analyzer.reports.aside:serve", stderr=subprocess.DEVNULL)
+            options: dict[str, Any] = {"stderr": subprocess.DEVNULL, "pipesize": _PIPE_BYTES}
+            self._process = python_beside("analyzer.reports.aside:serve", **options)
 
     def begin(self, analysis: Analysed) -> None:
         """Hand over what is to be drawn."""
         if self._process is not None:
             self._asked = self._threads.submit(send, cast(BinaryIO, self._process.stdin), _copy(analysis))
 
+    @functools.cached_property
     def compiled_template(self) -> bytes:
-        """For ``page_without_plots``; asked once, before ``pictures``. Empty where it has to be compiled here."""
+        """For ``page_without_plots``: the first that it sends; empty where it has to be compiled here."""
         return self._received() or b""
 
-    def pictures(self) -> list[Picture] | None:
-        """What was drawn; None where it has to be drawn here."""
-        pictures = self._received() if self._asked is not None else None
-        return None if pictures is None else [Picture(*each) for each in pictures]
+    def pictures(self, analysis: Analysed) -> Iterator[Picture]:
+        """Every plot of the report, each as soon as it is drawn; what does not come is drawn here."""
+        drawn: list[str] = []
+        self.compiled_template  # noqa: B018, it comes first
+        while self._asked is not None and (message := self._received()) is not None:
+            if not message:
+                return
+            drawn.append(message[0])
+            yield Picture(*message)
+        yield from pictures_of(analysis, without=drawn)
 
     def _received(self) -> Any:
         """The next message; None where there is none any more."""
@@ -122,9 +133,10 @@ def artist_for(paths: Iterable[str]) -> Iterator[Artist | None]:
             artist.close()
 
 
-def pictures_of(analysis: Any) -> list[Picture]:
-    """Every plot of the report, drawn here."""
-    return [Picture(name, svg_of(figure), png_of(figure)) for name, figure in drawn(analysis)]
+def pictures_of(analysis: Any, *, without: Sequence[str] = ()) -> Iterator[Picture]:
+    """The plots of the report, drawn here, but for those of these names."""
+    for name, figure in drawn(analysis, without):
+        yield Picture(name, svg_of(figure), png_of(figure))
 
 
 def serve() -> None:
@@ -133,7 +145,9 @@ def serve() -> None:
     send(sys.stdout.buffer, compiled_template())
     _practise()
     with contextlib.suppress(EOFError):
-        send(sys.stdout.buffer, [tuple(each) for each in pictures_of(pickle.load(sys.stdin.buffer))])
+        for picture in pictures_of(pickle.load(sys.stdin.buffer)):
+            send(sys.stdout.buffer, tuple(picture))
+        send(sys.stdout.buffer, ())  # that was all
 
 
 def _practise() -> None:
@@ -154,7 +168,7 @@ def _copy(analysis: Analysed) -> _Copy:
     exchanges = analysis.exchanges
     questions = np.flatnonzero((exchanges["kind"] == "dns") & (exchanges["transport"] == "udp")).tolist()
     return _Copy(
-        document=analysis.document,
+        document={key: analysis.document[key] for key in _DOCUMENT},
         connections=_plain(analysis.connections, _CONNECTIONS, None),
         exchanges=_plain(exchanges, _EXCHANGES, questions),
         sockets=_plain(analysis.sockets, [column.name for column in analysis.sockets.schema], None),

@@ -21,7 +21,7 @@ from analyzer.reports.aside import Artist, pictures_of
 from analyzer.reports.connection_rows import connection_rows
 from analyzer.reports.evidence.copy import write_evidence
 from analyzer.reports.export import document_json
-from analyzer.reports.html import page_without_plots, with_plots
+from analyzer.reports.html import figure_of, page_without_plots, with_plots
 from analyzer.reports.markdown import markdown_of
 from analyzer.reports.plots import PLOTS as DRAWN
 from analyzer.reports.programs.sarif import sarif_json
@@ -88,14 +88,14 @@ def _files(analysis: Analysed, *, full: bool, artist: Artist | None) -> Iterator
     yield "report.json", document_json(analysis.document).encode()
     yield "report.sarif", sarif_json(analysis).encode()
     yield "report.md", markdown_of(analysis, full=full).encode()
-    compiled = artist.compiled_template() if artist is not None else b""
+    compiled = artist.compiled_template if artist is not None else b""
     page = page_without_plots(analysis, connection_rows(analysis), compiled)
-    drawn = artist.pictures() if artist is not None else None
-    pictures = pictures_of(analysis) if drawn is None else drawn
-    yield "report.html", with_plots(page, {picture.name: picture.svg for picture in pictures}).encode()
-    for picture in pictures:
+    figures = []
+    for picture in pictures_of(analysis) if artist is None else artist.pictures(analysis):
+        figures.append(figure_of(picture.name, picture.svg))
         yield f"{PLOTS}/{picture.name}.svg", picture.svg.encode()
         yield f"{PLOTS}/{picture.name}.png", picture.png
+    yield "report.html", with_plots(page, figures).encode()
 
 
 def _evidence(analysis: Analysed) -> bytes:

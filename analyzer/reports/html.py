@@ -10,14 +10,14 @@ from __future__ import annotations
 import base64
 import functools
 import hashlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from analyzer.patterns.words import FAMILIES
 from analyzer.reports.connection_rows import Rows, connection_rows
 from analyzer.reports.ladder import telling_connections
-from analyzer.reports.plots import drawn_as_svg, inline_svg
+from analyzer.reports.plots import drawn, inline_svg, svg_of
 from analyzer.reports.summary import (
     OUTCOMES,
     Analysed,
@@ -56,7 +56,8 @@ _PLOT_TITLES = {
 
 def html_of(analysis: Analysed) -> str:
     """The report as one HTML page; the same analysis gives the same page."""
-    return with_plots(page_without_plots(analysis, connection_rows(analysis)), drawn_as_svg(analysis))
+    page = page_without_plots(analysis, connection_rows(analysis))
+    return with_plots(page, [figure_of(name, svg_of(figure)) for name, figure in drawn(analysis)])
 
 
 def page_without_plots(analysis: Analysed, rows: Rows, compiled: bytes = b"") -> str:
@@ -68,13 +69,14 @@ def page_without_plots(analysis: Analysed, rows: Rows, compiled: bytes = b"") ->
     return template.render(_content(analysis, rows)).rstrip() + "\n"
 
 
-def with_plots(page: str, svgs: Mapping[str, str]) -> str:
-    """The page with its plots, by name as ``svg_of`` writes them."""
-    figures = (_figure(_PLOT_TITLES.get(name, name), svg) for name, svg in svgs.items())
+def with_plots(page: str, figures: Sequence[str]) -> str:
+    """The page with its plots as ``figure_of`` gives them."""
     return page.replace(_PLOTS, "\n".join(figures), 1)
 
 
-def _figure(title: str, svg: str) -> str:
+def figure_of(name: str, svg: str) -> str:
+    """A plot in the page: its name, and the document that ``svg_of`` gives."""
+    title = _PLOT_TITLES.get(name, name)
     return f'  <figure class="plot" tabindex="0" aria-label="{title}">{inline_svg(svg, title)}</figure>'
 
 

@@ -38,8 +38,8 @@ def analysed(captures: Path, name: str) -> Analysis:
 def test_the_second_process_makes_the_same(captures: Path, name: str, artist: Artist) -> None:
     analysis = analysed(captures, name)
     artist.begin(analysis)
-    assert artist.compiled_template() == compiled_template() != b""
-    assert artist.pictures() == pictures_of(analysis)
+    assert artist.compiled_template == compiled_template() != b""
+    assert list(artist.pictures(analysis)) == list(pictures_of(analysis))
 
 
 def test_a_template_of_another_version_is_compiled_again(captures: Path) -> None:
@@ -55,16 +55,28 @@ def test_what_it_does_not_return_is_made_here(
     assert artist._process is not None
     artist._process.kill()
     artist.begin(analysis)
-    assert artist.pictures() is None
+    assert [picture.name for picture in artist.pictures(analysis)] == ["timeline", "reply-latency", "ports"]
     write_reports(analysis, tmp_path / "report", force=False, full=False, artist=artist)
     assert (tmp_path / "report" / "plots" / "ports.png").stat().st_size > 10_000
+
+
+def test_what_it_no_longer_returns_is_drawn_here(captures: Path, artist: Artist) -> None:
+    analysis = analysed(captures, CAPTURES[0])
+    artist.begin(analysis)
+    pictures = artist.pictures(analysis)
+    first = next(pictures)
+    assert artist._process is not None
+    artist._process.kill()
+    assert [first, *pictures] == list(pictures_of(analysis))
 
 
 def test_where_no_process_can_be_started_all_is_made_here(captures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "executable", "/nonexistent/python")
     artist = Artist()
-    artist.begin(analysed(captures, CAPTURES[0]))
-    assert artist.pictures() is None
+    analysis = analysed(captures, CAPTURES[0])
+    artist.begin(analysis)
+    assert artist.compiled_template == b""
+    assert list(artist.pictures(analysis)) == list(pictures_of(analysis))
     artist.close()
 
 

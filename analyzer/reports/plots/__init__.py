@@ -3,7 +3,6 @@
 from analyzer.reports.plots.amplification import amplification as amplification
 from analyzer.reports.plots.drawn import PLOTS as PLOTS
 from analyzer.reports.plots.drawn import drawn as drawn
-from analyzer.reports.plots.drawn import drawn_as_svg as drawn_as_svg
 from analyzer.reports.plots.ladders import ladder as ladder
 from analyzer.reports.plots.latency import reply_latency as reply_latency
 from analyzer.reports.plots.ports import port_outcomes as port_outcomes

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from analyzer.reports.plots.amplification import STALL, amplification
 from analyzer.reports.plots.chosen import faults, groups_of
 from analyzer.reports.plots.latency import reply_latency
 from analyzer.reports.plots.ports import SPLITS, port_outcomes
-from analyzer.reports.plots.style import svg_of
 from analyzer.reports.plots.timeline import timeline
 from analyzer.reports.plots.waterfall import telling, waterfall
 from analyzer.reports.summary import Analysed, cited_connections
@@ -58,14 +57,9 @@ PLOTS: Mapping[str, tuple[Callable[[Analysed], Axes], Callable[[Analysed], bool]
 }
 
 
-def drawn(analysis: Analysed) -> Iterator[tuple[str, Figure]]:
-    """Every plot of the report with its name."""
+def drawn(analysis: Analysed, without: Sequence[str] = ()) -> Iterator[tuple[str, Figure]]:
+    """Every plot of the report with its name, but for those of these names."""
     for name, (draw, tells) in PLOTS.items():
-        figure = draw(analysis).get_figure(root=True) if tells(analysis) else None
+        figure = draw(analysis).get_figure(root=True) if name not in without and tells(analysis) else None
         if figure is not None:
             yield name, figure
-
-
-def drawn_as_svg(analysis: Analysed) -> dict[str, str]:
-    """Every plot of the report as an SVG document, by name."""
-    return {name: svg_of(figure) for name, figure in drawn(analysis)}

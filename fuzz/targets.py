@@ -27,7 +27,7 @@ from analyzer.events.scan import scan
 from analyzer.reports.checks.accepted import read_config
 from analyzer.reports.connection_rows import connection_rows
 from analyzer.reports.export import document_json, write_table
-from analyzer.reports.html import html_of
+from analyzer.reports.html import page_without_plots
 from analyzer.reports.ladder import ladders_of_findings, mermaid, text_lines
 from analyzer.reports.markdown import markdown_of
 from analyzer.reports.programs.sarif import sarif_json
@@ -268,7 +268,7 @@ def reports_of(analysis: Analysis) -> None:
     sarif_json(analysis)
     verdict(analysis, color=False, width=100, full=True)
     markdown_of(analysis, full=True)
-    html_of(analysis, svgs=dict, rows=connection_rows(analysis))
+    page_without_plots(analysis, connection_rows(analysis))
     for ladder in ladders_of_findings(analysis, document["findings"]).values():
         for _ in (*mermaid(ladder), *text_lines(ladder)):
             pass

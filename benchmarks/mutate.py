@@ -43,6 +43,7 @@ ROUND = {
     "copies": 200,
     "datagram": 250,
     "opened": 250,
+    "flow": 20,
     "frames": 1400,
     "hello": 1400,
     "records": 1400,

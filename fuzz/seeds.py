@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -18,11 +19,13 @@ from analyzer.wire.quic.protection import open_initial
 from analyzer.wire.quic.split import INITIAL
 from benchmarks.run import first_records
 from fuzz.mutation import is_little_pcap
+from tests.events.flow_plays import recorded_plays
 
 ROOT = Path(__file__).resolve().parent.parent
 CAPTURES = ROOT / "captures"
 CORPUS = ROOT / "fuzz" / "corpus"
 
+MOST_DATAGRAMS = 12  # of a flow
 _MOST_RECORDS = 40  # of a seed for the whole program
 _MOST_OF_A_KIND = 6  # packets of a capture that have the same protocol and port
 _TCP, _UDP, _DNS = 6, 17, 53
@@ -51,6 +54,8 @@ def seeds(target: str) -> Iterator[bytes]:
         yield from filter(None, map(crypto_prefix, clear_payloads()))
     elif target in ("packets", "copies"):
         yield from (_IS_RAW_IP + packet.raw for packet in recorded() if packet.protocol >= 0)
+    elif target == "flow":
+        yield from flows()
     elif target in ("datagram", "opened"):
         yield from (packet.payload for packet in recorded() if packet.protocol == _UDP and packet.port != _DNS)
     elif target in ("records", "http"):
@@ -78,6 +83,14 @@ def saved_scans() -> Iterator[bytes]:
     for path in sorted(_captures(), key=lambda path: path.stat().st_size)[:12:4]:
         captures = open_captures([str(path)])
         yield scan_to_bytes(scan(captures.batches(False), 1, compiled=False), captures.captures)
+
+
+def flows() -> Iterator[bytes]:
+    """The first datagrams of recorded QUIC flows, for kernels that are interpreted in one of eight."""
+    names = [str(path.relative_to(CAPTURES)) for path in _captures() if path.name == "client.pcap"]
+    for number, play in enumerate(recorded_plays(tuple(names[::5]))):
+        pieces = (bytes([one.from_client]) + len(one.payload).to_bytes(2, "big") + one.payload for one in play)
+        yield bytes([number % 8]) + b"".join(itertools.islice(pieces, MOST_DATAGRAMS))
 
 
 def _captures() -> list[Path]:

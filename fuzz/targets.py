@@ -59,8 +59,9 @@ from analyzer.wire.web.openings import is_http_message, opening_of
 from analyzer.wire.web.protected import key_of_secret
 from analyzer.wire.web.proxy import is_proxy, read_proxy
 from analyzer.wire.web.responders import responder_hosts, responder_urls
-from fuzz.seeds import clear_initials, crypto_prefix
+from fuzz.seeds import MOST_DATAGRAMS, clear_initials, crypto_prefix
 from tests.crafted import START, Captured, batch_of
+from tests.events.flow_plays import Datagram, captured, plain_flows, scanned
 
 Target = Callable[[bytes], None]
 
@@ -145,6 +146,21 @@ def datagram(data: bytes) -> None:
     read_public_header(data, 0, len(data))
     for clear in clear_initials(data):
         initial_frames(found[0].version, clear)
+
+
+def flow(data: bytes) -> None:
+    """A QUIC flow told from columns by kernels, as one of many, and by the reader, which must agree.
+
+    The first byte is 0 where the kernels run interpreted. Then come datagrams: one byte, odd if from the client; the
+    length in two; the payload.
+    """
+    play, at = list[Datagram](), 1
+    while at < len(data) and len(play) < MOST_DATAGRAMS:
+        end = at + 3 + int.from_bytes(data[at + 1 : at + 3], "big")
+        play.append(Datagram(data[at] & 1 > 0, data[at + 3 : end]))
+        at = end
+    if play:
+        plain_flows(scanned(captured([play])), compiled=data[0] > 0)
 
 
 def opened(data: bytes) -> None:
@@ -280,7 +296,7 @@ def reports_of(analysis: Analysis) -> None:
 TARGETS: dict[str, Target] = {
     each.__name__: each
     for each in (
-        *(capture, saved_scan, settings, packets, copies, datagram, opened, frames, hello, records, http, dns),
+        *(capture, saved_scan, settings, packets, copies, datagram, flow, opened, frames, hello, records, http, dns),
         *(control, certificates, keylog, program),
     )
 }

@@ -81,8 +81,15 @@ class Words(NamedTuple):
     def equal(self, *wanted: str) -> NDArray[np.bool_]:
         """Which rows hold one of the texts wanted."""
         chosen = frozenset(wanted)
-        numbers = [number for number, word in enumerate(self.words) if word in chosen]
-        return np.isin(self.codes, numbers) if len(numbers) != 1 else self.codes == numbers[0]
+        found: NDArray[np.bool_] = np.fromiter(map(chosen.__contains__, self.words), np.bool_, len(self.words))[
+            self.codes
+        ]
+        return found
+
+    def renamed(self, name: Callable[[str], str]) -> Words:
+        """The same rows with another text for each."""
+        names = Words.of([name(word) for word in self.words])
+        return Words(names.codes[self.codes], names.words)
 
 
 #: A column that is made when it is first read: many questions need few of the columns.
@@ -194,7 +201,7 @@ class Table:
         return values
 
     def records(self, name: str, rows: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]:
-        """(capture, record) of all that a column of records holds in the given rows, in their order: shape (n, 2)."""
+        """(capture, record) of all that a column of records holds in the given rows, in any order: shape (n, 2)."""
         if name in self.flat:
             return self.flat[name](np.asarray(rows, np.int64).tolist())
         found = list(itertools.chain.from_iterable(self.at(name, rows)))
@@ -205,25 +212,29 @@ class Table:
     ) -> Iterator[dict[str, Any]]:
         """Rows as dictionaries of plain Python values, in the given order; all columns, or those of ``schema``."""
         names = [column.name for column in schema or self.schema]
-        chosen = np.arange(len(self)) if index is None else np.asarray(index, np.int64)
-        for begin in range(0, len(chosen), _BLOCK):
-            block = chosen[begin : begin + _BLOCK]
+        for block in self.blocks(index):
             for values in zip(*[self.at(name, block) for name in names], strict=True):
                 yield dict(zip(names, values, strict=True))
+
+    def blocks(self, index: Sequence[int] | NDArray[np.int64] | None = None) -> Iterator[NDArray[np.int64]]:
+        """The given rows, or all, in blocks that bound what is made of them at once."""
+        chosen = np.arange(len(self)) if index is None else np.asarray(index, np.int64)
+        for begin in range(0, len(chosen), _BLOCK):
+            yield chosen[begin : begin + _BLOCK]
 
     def rows_with(self, name: str, wanted: Container[Any]) -> list[int]:
         """The indices of the rows whose value in a column is one of those wanted."""
         return [row for row, value in enumerate(self[name].tolist()) if value in wanted]
 
+    def taken(self, name: str, rows: NDArray[np.int64]) -> NDArray[Any] | Words:
+        """A column of the given rows, as it is known."""
+        words = self._words.get(name) or self._made_as_words(name)
+        return self.arrays[name][rows] if words is None else words.take(rows)
+
     def take(self, rows: NDArray[np.int64]) -> Table:
         """The table of the given rows alone."""
-
-        def taken(name: str) -> NDArray[Any] | Words:
-            words = self._words.get(name) or self._made_as_words(name)
-            return self.arrays[name][rows] if words is None else words.take(rows)
-
         names = [column.name for column in self.schema if column.name not in self.lazy]
-        arrays: dict[str, Maker] = {name: functools.partial(taken, name) for name in names}
+        arrays: dict[str, Maker] = {name: functools.partial(self.taken, name, rows) for name in names}
         lazy = {name: (lambda index, of=of: of(rows[list(index)].tolist())) for name, of in self.lazy.items()}
         flat = {name: (lambda index, of=of: of(rows[list(index)].tolist())) for name, of in self.flat.items()}
         return Table.from_columns(self.name, self.schema, arrays, lazy, flat)

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from threading import Barrier
+from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from analyzer.columns import Column, Table, array_of
+from analyzer.columns import Column, Table, Words, array_of, grouped
 
 NUMBER, TEXT, CITED = (
     Column("number", "int", "", ""),
@@ -111,3 +114,36 @@ def test_an_array_keeps_what_it_is_given() -> None:
     assert array_of(NUMBER, np.array([1, 2], np.int32)).dtype == np.int64
     assert array_of(TEXT, ["a", ""]).tolist() == ["a", ""]
     assert array_of(CITED, [((0, 1), (0, 2)), ()]).tolist() == [((0, 1), (0, 2)), ()]
+
+
+TEXTS = st.lists(st.sampled_from(("", "a", "b", "ab")), max_size=12)
+
+
+@given(first=TEXTS, second=TEXTS, wanted=TEXTS)
+def test_text_by_number_is_the_same_text(first: list[str], second: list[str], wanted: list[str]) -> None:
+    words = Words.joined([Words.of(first), Words.of(second)])
+    assert words.texts().tolist() == first + second
+    assert len(set(words.words)) == len(words.words)
+    assert words.equal(*wanted).tolist() == [text in wanted for text in first + second]
+    assert words.renamed(str.upper).texts().tolist() == [text.upper() for text in first + second]
+    rows = np.arange(len(first) + len(second))[::-2]
+    assert words.take(rows).texts().tolist() == (first + second)[::-2]
+
+
+@pytest.mark.parametrize("made_as", [list, Words.of, lambda texts: lambda: Words.of(texts)])
+def test_a_column_of_text_is_compared_however_it_was_made(made_as: Callable[[list[str]], Any]) -> None:
+    texts = ["tcp", "quic", "tcp", ""]
+    table = Table.from_columns("made", (NUMBER, TEXT), {"number": [1, 2, 3, 4], "text": made_as(texts)})
+    assert table.equal("text", "tcp", "").tolist() == [True, False, True, True]
+    assert table.take(np.array([1, 2])).equal("text", "tcp").tolist() == [False, True]
+    assert table["text"].tolist() == texts == table.at("text", range(4))
+    assert [table.numbers("text")[row] == table.numbers("text")[0] for row in range(4)] == [True, False, True, False]
+
+
+@given(rows=st.lists(st.tuples(st.integers(0, 2), st.integers(-1, 1)), max_size=20))
+def test_rows_with_equal_numbers_are_grouped(rows: list[tuple[int, int]]) -> None:
+    expected: dict[tuple[int, int], list[int]] = {}
+    for number, row in enumerate(rows):
+        expected.setdefault(row, []).append(number)
+    columns = [np.array([row[column] for row in rows], np.int64) for column in (0, 1)]
+    assert [group.tolist() for group in grouped(columns)] == list(expected.values())

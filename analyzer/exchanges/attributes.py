@@ -20,6 +20,10 @@ from analyzer.events.connection import Connection, Flows
 from analyzer.wire.addresses import address_text
 
 T = TypeVar("T")
+
+#: Rows that tell a connection's fate, beside its requests, the reply and its story.
+EVIDENCE = ("syn_ack_rows", "icmp_rows", "reset_rows", "elsewhere_rows", "rejected_rows")
+
 Integers = NDArray[np.int64]
 Flags = NDArray[np.bool_]
 
@@ -93,7 +97,7 @@ class Attributes:
     def __init__(self, flows: Flows, connections: list[Connection]) -> None:
         self.flows = flows
         self.connections = connections
-        self._known: dict[tuple[str, str], Any] = {}
+        self._known: dict[tuple[str, str], Any] = {}  # by kind and name
 
     def __len__(self) -> int:
         return len(self.connections)
@@ -103,8 +107,12 @@ class Attributes:
         return self._once("integers", name, lambda values: np.fromiter(values, np.int64, len(self)))
 
     def flags(self, name: str) -> Flags:
-        """Whether an attribute is true, holds anything, or is not None."""
-        return self._once("flags", name, lambda values: np.fromiter(map(bool, values), np.bool_, len(self)))
+        """An attribute that is a bool."""
+        return self._once("flags", name, lambda values: np.fromiter(values, np.bool_, len(self)))
+
+    def some(self, name: str) -> Flags:
+        """Whether an attribute holds anything: it is not None, or not empty."""
+        return self._once("some", name, lambda values: np.fromiter(map(bool, values), np.bool_, len(self)))
 
     def words(self, name: str) -> Words:
         """An attribute that is a text, or None for none, by number."""
@@ -125,6 +133,12 @@ class Attributes:
     def first_rows(self) -> Integers:
         """The first row of each connection."""
         return np.fromiter(map(itemgetter(0), map(attrgetter("rows"), self.connections)), np.int64, len(self))
+
+    @functools.cached_property
+    def has_evidence(self) -> Flags:
+        """Whether more rows than the requests and the reply tell the fate of a connection."""
+        each = map(attrgetter(*EVIDENCE, "story"), self.connections)
+        return np.fromiter(map(any, each), np.bool_, len(self))
 
     @functools.cached_property
     def counters(self) -> NDArray[np.int64]:

@@ -13,18 +13,19 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from analyzer.columns import Column, Maker, Table, array_of, none_of
+from analyzer.columns import Column, Maker, Table, Words, array_of, none_of
 from analyzer.events.conversations import Conversations
 from analyzer.events.lookups.dns import Lookup
 from analyzer.events.lookups.neighbours import NeighbourLookup
 from analyzer.exchanges.connections import Judge
 from analyzer.exchanges.judge import ANSWERED, REFUSED, SILENT, UNDETERMINED, Verdict
-from analyzer.exchanges.requests.columns import request_columns, unanswered
+from analyzer.exchanges.requests.columns import Asked, unanswered
 from analyzer.exchanges.requests.table import TOLD, RequestRows
 from analyzer.exchanges.schemas import EXCHANGES
 from analyzer.wire.icmp import REFUSALS
 
-_KINDS = {"quic": "quic-initial", "tcp": "tcp-syn"}
+_KINDS = {"quic": "quic-initial", "tcp": "tcp-syn", "udp": ""}
+_TRANSPORTS = {"quic": "udp", "tcp": "tcp", "udp": "udp"}
 _AS_IN_CONNECTIONS = (
     "connection", "capture", "family", "client_address", "client_port", "server_address", "server_port",
     "request_time", "repeats", "outcome", "outcome_reason", "reply_record", "reply_latency_s", "replied_from",
@@ -36,15 +37,22 @@ def exchanges_table(judge: Judge, found: Conversations, connections: Table) -> T
     """One row per request, in the order of the request records."""
     began, columns = _of_connections(connections)
     others, inside = [*_of_lookups(judge, found), *_of_neighbours(judge, found)], RequestRows(judge, connections)
+    asked = Asked(judge, [rows for rows, _, _ in others], [reply for _, reply, _ in others])
     places = judge.request_rows[began].tolist()
-    places += [*(place for place, _ in others), *inside.places]
+    places += [*(rows[0] for rows, _, _ in others), *inside.places]
     order = np.argsort(np.array(places, np.int64), kind="stable")
 
-    def made(column: Column) -> NDArray[Any]:
+    def made(column: Column) -> NDArray[Any] | Words:
         none, maker = none_of(column), columns.get(column.name)
-        values = array_of(column, maker() if maker is not None else [none] * len(began))
-        others_values = array_of(column, [row.get(column.name, none) for _, row in others])
-        return np.concatenate([values, others_values, inside.column(column)])[order]
+        values = maker() if maker is not None else [none] * len(began)
+        of_others = asked.column(column.name)
+        if of_others is None:
+            of_others = [row.get(column.name, none) for _, _, row in others]
+        parts = (values, of_others, inside.column(column))
+        if column.kind == "text":
+            words = [part if isinstance(part, Words) else Words.of(list(part)) for part in parts]
+            return Words.joined(words).take(order)
+        return np.concatenate([array_of(column, part) for part in parts])[order]
 
     def told(column: Column, index: Sequence[int]) -> list[Any]:
         first = len(places) - len(inside.places)
@@ -62,28 +70,28 @@ def _of_connections(connections: Table) -> tuple[NDArray[np.int64], dict[str, Ma
     """The rows of the connections whose beginning was seen, and what makes the columns of those requests."""
     rows = np.flatnonzero((connections["request_time"] >= 0) & ~connections.equal("transport", "udp"))
 
-    def taken(name: str) -> NDArray[Any]:
-        return connections[name][rows]
-
-    columns: dict[str, Maker] = {name: functools.partial(taken, name) for name in _AS_IN_CONNECTIONS}
-    columns["kind"] = lambda: [_KINDS[transport] for transport in taken("transport").tolist()]
-    columns["transport"] = lambda: ["udp" if name == "quic" else name for name in taken("transport").tolist()]
-    columns["name"] = lambda: taken("sni")
+    columns: dict[str, Maker] = {name: functools.partial(connections.taken, name, rows) for name in _AS_IN_CONNECTIONS}
+    columns["kind"] = lambda: connections.words("transport").take(rows).renamed(_KINDS.__getitem__)
+    columns["transport"] = lambda: connections.words("transport").take(rows).renamed(_TRANSPORTS.__getitem__)
+    columns["name"] = lambda: connections.taken("sni", rows)
     return rows, columns
 
 
-def _of_lookups(judge: Judge, found: Conversations) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(row of the question, table row) of each DNS lookup."""
+#: The rows of a question and its repeats, that of its answer (-1 for none), and what else the table says of it.
+_Question = tuple[list[int], int, dict[str, Any]]
+
+
+def _of_lookups(judge: Judge, found: Conversations) -> Iterator[_Question]:
+    """The DNS lookups."""
     for lookup in found.lookups:
         owner = judge.row_of[id(lookup.connection)]
         one_way = bool(judge.one_way[owner])
         verdict, answer = _verdict(judge, lookup, one_way=one_way), lookup.answer
         refusals = [row for row in lookup.connection.icmp_rows if row > lookup.question_rows[0]]
-        row = request_columns(judge, lookup.question_rows, lookup.answer_row)
         yield (
-            lookup.question_rows[0],
-            row
-            | {
+            lookup.question_rows,
+            lookup.answer_row,
+            {
                 "connection": f"C{owner + 1}",
                 "kind": "dns",
                 "transport": lookup.transport,
@@ -122,8 +130,8 @@ def _verdict(judge: Judge, lookup: Lookup, *, one_way: bool) -> Verdict:
     return unanswered(judge, first)
 
 
-def _of_neighbours(judge: Judge, found: Conversations) -> Iterator[tuple[int, dict[str, Any]]]:
-    """(row of the question, table row) of each question for a link address.
+def _of_neighbours(judge: Judge, found: Conversations) -> Iterator[_Question]:
+    """The questions for a link address.
 
     Questions are broadcast, answers are not: where nothing ever reached the asker here, its answers cannot be seen.
     """
@@ -134,8 +142,9 @@ def _of_neighbours(judge: Judge, found: Conversations) -> Iterator[tuple[int, di
         verdict = Verdict(ANSWERED)
         if lookup.answer_row < 0:
             verdict = Verdict(UNDETERMINED, "one-way") if one_way else unanswered(judge, lookup.question_rows[0])
-        row = request_columns(judge, lookup.question_rows, lookup.answer_row)
-        yield lookup.question_rows[0], row | _neighbour_columns(lookup, verdict, one_way)
+        row = _neighbour_columns(lookup, verdict, one_way)
+        row["evidence_records"] = judge.records([lookup.answer_row] if lookup.answer_row >= 0 else [])
+        yield lookup.question_rows, lookup.answer_row, row
 
 
 def _neighbour_columns(lookup: NeighbourLookup, verdict: Verdict, one_way: bool) -> dict[str, Any]:

@@ -66,13 +66,13 @@ def _rules(attempts: Attributes, context: Context) -> Iterator[tuple[Verdict, Fl
     yield Verdict(REFUSED, "version-negotiation"), is_quic & attempts.flags("negotiated") & ~went_on
     closed = attempts.words("close_side").equal("server") & ~attempts.flags("server_crypto")
     yield Verdict(REFUSED, "connection-close"), is_quic & closed
-    asked, reset = attempts.flags("request_rows"), attempts.words("reset_by").equal("server")
+    asked, reset = attempts.lists("request_rows").lengths > 0, attempts.words("reset_by").equal("server")
     yield Verdict(REFUSED, "reset"), transport.equal("tcp") & asked & reset & ~replied  # all that answers a SYN
     yield Verdict(ANSWERED), replied
     for name in (name for name in context.icmp.words if name in REFUSALS):
         yield Verdict(REFUSED, name), context.icmp.equal(name)
     yield Verdict(UNDETERMINED, "capture-began"), context.request_time < 0
-    yield Verdict(SILENT), attempts.flags("replied_from")  # of the addressed socket
+    yield Verdict(SILENT), attempts.some("replied_from")  # of the addressed socket
     yield Verdict(UNDETERMINED, "one-way"), went_on | context.one_way
     yield Verdict(UNDETERMINED, "cut-record"), is_quic & attempts.flags("hello_cut")
     undersized = attempts.integers("largest_request") < LEAST_INITIAL_DATAGRAM

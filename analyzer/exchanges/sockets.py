@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Mapping
+from operator import itemgetter
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 
-from analyzer.columns import Table
+from analyzer.columns import Table, Words, grouped
 from analyzer.exchanges.judge import ANSWERED, SILENT
 from analyzer.exchanges.schemas import SOCKETS
 
 _OUTCOMES = ("answered", "refused", "silent", "undetermined")
 
 
-_TRANSPORTS = {"quic": "udp", "udp": "udp", "tcp": "tcp"}
-_COLUMNS = ("family", "server_address", "server_port", "client_address", "request_time", "outcome", "reply_latency_s")
+_KEY = ("transport", "family", "server_address")
+_TEXTS = (*_KEY, "client_address", "outcome")
+_NUMBERS = ("server_port", "request_time", "reply_time", "reply_latency_s")
 
 
 #: Silent attempts behind the last answer that are called a silence since then.
@@ -39,33 +41,35 @@ def sockets_table(connections: Table, exchanges: Table) -> Table:
     chosen = np.flatnonzero(is_attempt(connections))
     if asking:
         chosen = chosen[[name not in asking for name in connections["connection"][chosen].tolist()]]
-    columns = {name: connections[name][chosen] for name in (*_COLUMNS, "reply_time", "transport")}
-    if len(questions):
-        columns = {name: np.concatenate([values, exchanges[name][questions]]) for name, values in columns.items()}
-    groups: dict[tuple[str, str, str, int], list[int]] = defaultdict(list)
-    keys = zip(*(columns[name].tolist() for name in ("transport", *_COLUMNS[:3])), strict=True)
-    for row, (transport, family, address, port) in enumerate(keys):
-        groups[_TRANSPORTS[transport], family, address, port].append(row)
-    rows = [_socket(columns, key, members) for key, members in sorted(groups.items())]
-    return Table.from_rows("sockets", SOCKETS, rows)
+    parts = [(table, rows) for table, rows in ((connections, chosen), (exchanges, questions)) if len(rows)]
+    if not parts:
+        return Table.from_rows("sockets", SOCKETS, [])
+    texts = {name: Words.joined([table.words(name).take(rows) for table, rows in parts]) for name in _TEXTS}
+    numbers = {name: np.concatenate([table[name][rows] for table, rows in parts]) for name in _NUMBERS}
+    texts["transport"] = texts["transport"].renamed(lambda transport: "tcp" if transport == "tcp" else "udp")
+    keys = [*(texts[name].codes for name in _KEY[:3]), numbers["server_port"]]
+    rows = [_socket(texts, numbers, members) for members in grouped(keys)]
+    return Table.from_rows("sockets", SOCKETS, sorted(rows, key=itemgetter("transport", "family", "address", "port")))
 
 
-def _socket(columns: Mapping[str, Any], key: tuple[str, str, str, int], members: list[int]) -> dict[str, Any]:
+def _socket(
+    texts: Mapping[str, Words], numbers: Mapping[str, NDArray[Any]], members: NDArray[np.int64]
+) -> dict[str, Any]:
     """The row of one socket."""
-    transport, family, address, port = key
-    index = np.array(members)
-    outcome, request = columns["outcome"][index], columns["request_time"][index]
-    counts = {name: int(np.count_nonzero(outcome == name)) for name in _OUTCOMES}
+    transport, family, address = (texts[name].words[texts[name].codes[members[0]]] for name in _KEY[:3])
+    outcome, request = texts["outcome"].take(members), numbers["request_time"][members]
+    counts = {name: int(np.count_nonzero(outcome.equal(name))) for name in _OUTCOMES}
     decided = len(members) - counts["undetermined"]
-    latency = columns["reply_latency_s"][index][outcome == ANSWERED]
+    is_answered = outcome.equal(ANSWERED)
+    latency = numbers["reply_latency_s"][members][is_answered]
     latency = latency[~np.isnan(latency)]
-    replies = columns["reply_time"][index][outcome == ANSWERED]
+    replies = numbers["reply_time"][members][is_answered]
     return {
         "transport": transport,
         "family": family,
         "address": address,
-        "port": port,
-        "clients": len(set(columns["client_address"][index])),
+        "port": int(numbers["server_port"][members[0]]),
+        "clients": len(np.unique(texts["client_address"].codes[members])),
         "attempts": len(members),
         **counts,
         "answered_share": counts["answered"] / decided if decided else float("nan"),
@@ -73,16 +77,15 @@ def _socket(columns: Mapping[str, Any], key: tuple[str, str, str, int], members:
         "p99_reply_s": float(np.percentile(latency, 99)) if len(latency) else float("nan"),
         "first_attempt": int(request[request >= 0].min()) if (request >= 0).any() else -1,
         "last_answer": int(replies.max()) if len(replies) else -1,
-        "onset": _onset(request, outcome),
+        "onset": _onset(request[is_answered], request[outcome.equal(SILENT)]),
     }
 
 
-def _onset(request: Any, outcome: Any) -> int:
-    """Time of the first attempt of the silence that lasts to the end.
+def _onset(answered: NDArray[np.int64], silent: NDArray[np.int64]) -> int:
+    """Time of the first attempt of the silence that lasts to the end; of when answered and silent ones were made.
 
     -1 if answers did not come before it, or fewer than ``LEAST_SILENCE`` attempts make it: one alone may be a lost one.
     """
-    answered, silent = request[outcome == ANSWERED], request[outcome == SILENT]
     if not len(answered) or not len(silent):
         return -1
     after = silent[silent > answered.max()]

@@ -5,7 +5,6 @@ Each doubt is a sentence for the limitations of a finding, whose confidence then
 
 from __future__ import annotations
 
-from collections import Counter
 from typing import NamedTuple
 
 import numpy as np
@@ -75,8 +74,8 @@ def of_silence(attempts: Attempts) -> tuple[str, ...]:
             f"The clock jumped forward by {seconds(short[1])} in the wait, or the machine slept: requests that were "
             f"open then were answered behind it and never repeated. Without it {seconds(short[0])} were waited."
         )
-    repeated = Counter(dcid for dcid in attempts.column("client_dcid") if dcid)
-    copies = sum(repeated.values()) - len(repeated)
+    sent = [dcid for dcid in attempts.column("client_dcid") if dcid]
+    copies = len(sent) - len(set(sent))
     if copies:
         found.append(
             f"{share(copies, len(attempts), 'attempt')} carry the connection ID of another: the same Initial was sent "

@@ -133,7 +133,8 @@ class Attempts:
     @property
     def tries(self) -> list[int]:
         """How often each request was sent in all."""
-        return [1 + max(repeats, 0) for repeats in self.column("repeats")]
+        tries: list[int] = (1 + np.maximum(self.array("repeats"), 0)).tolist()
+        return tries
 
 
 def attempts_by_socket(view: View, mask: Mask) -> list[Attempts]:
@@ -280,12 +281,17 @@ def _together(parts: Sequence[Attempts]) -> Attempts:
     return replace(parts[0], rows=rows, socket_rows=rows, port=port)
 
 
-def cited_records(attempts: Attempts) -> list[Record]:
-    """Every request and further evidence of the attempts, in order of the capture and record."""
-    table = attempts.view.connections
-    found = np.concatenate([table.records(name, attempts.rows) for name in ("request_records", "evidence_records")])
-    captures, numbers = np.divmod(np.unique(found[:, 0] * _MOST_NUMBER + found[:, 1]), _MOST_NUMBER)
-    return list(zip(captures.tolist(), numbers.tolist(), strict=True))
+def cited_records(attempts: Attempts, *more: str) -> tuple[int, tuple[Record, ...]]:
+    """(how many records tell of the attempts, the first of them in order of the capture and record).
+
+    They are the requests, further evidence, and those of the columns of records named beside.
+    """
+    table, names = attempts.view.connections, ("request_records", "evidence_records", *more)
+    found = np.concatenate([table.records(name, attempts.rows) for name in names])
+    keys = np.sort(found[:, 0] * _MOST_NUMBER + found[:, 1])
+    keys = keys[np.diff(keys, prepend=-1) > 0]
+    captures, numbers = np.divmod(keys[:MOST_ENTRIES], _MOST_NUMBER)
+    return len(keys), tuple(zip(captures.tolist(), numbers.tolist(), strict=True))
 
 
 def first_request(attempts: Attempts) -> str:
@@ -297,18 +303,23 @@ def first_request(attempts: Attempts) -> str:
     return f"record {record} of {names[0]}" if len(attempts.view.captures) > 1 and names else f"record {record}"
 
 
+def latest(attempts: Attempts, *names: str) -> int:
+    """The latest of some times of the attempts, ns."""
+    return max(int(attempts.array(name).max()) for name in names)
+
+
 def shortest_wait(attempts: Attempts) -> int:
     """The least time (ns) that the capture ran on after a first request."""
-    return capture_end(attempts.view) - int(max(attempts.column("request_time")))
+    return capture_end(attempts.view) - int(attempts.array("request_time").max())
 
 
 def outcome_counts(attempts: Attempts) -> dict[str, int]:
     """How many attempts on the socket had each outcome, and how many there are."""
-    everything = attempts.of(attempts.socket_rows)
-    seen = Counter(everything.column("outcome"))
+    outcome = attempts.view.connections.words("outcome").take(attempts.socket_rows)
+    names = ("answered", "refused", "silent", "undetermined")
     return {
-        "attempts": len(everything),
-        **{name: seen[name] for name in ("answered", "refused", "silent", "undetermined")},
+        "attempts": len(attempts.socket_rows),
+        **{name: int(np.count_nonzero(outcome.equal(name))) for name in names},
     }
 
 
@@ -334,18 +345,16 @@ def finding_of(pattern: Pattern, affected: Attempts, *, argument: Argument) -> F
     Where captures of several places show them, it says where their packets vanished.
     """
     argument = placed(argument, affected.view, affected.column("connection"), affected.transport)
-    records = cited_records(affected)
-    times = [time for name in ("last_request_time", "reply_time", "request_time") for time in affected.column(name)]
-    first = min(
-        (time for time in affected.column("request_time") if time >= 0), default=min(affected.column("first_time"))
-    )
-    last = max(times, default=first)
+    count, records = cited_records(affected)
+    asked = affected.array("request_time")
+    first = int(asked[asked >= 0].min() if (asked >= 0).any() else affected.array("first_time").min())
+    last = latest(affected, "last_request_time", "reply_time", "request_time")
     clients = dict.fromkeys(zip(affected.column("client_address"), affected.column("client_port"), strict=True))
     counts = {
         **outcome_counts(affected),
         "affected": len(affected),
         "clients": len(affected.clients),
-        "records": len(records),
+        "records": count,
     }
     return Finding(
         pattern=pattern.id,
@@ -362,7 +371,7 @@ def finding_of(pattern: Pattern, affected: Attempts, *, argument: Argument) -> F
         counts=counts,
         first_time=first,
         last_time=last,
-        records=tuple(records[:MOST_ENTRIES]),
+        records=records,
         display_filter=filter_for(affected, (first, last)),
         limitations=argument.limitations,
         look_alikes=argument.look_alikes,

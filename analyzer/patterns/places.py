@@ -50,6 +50,8 @@ def unexplained(
     told: Sequence[Finding], elsewhere: Mapping[str, list[Finding]], *, summaries: Sequence[str]
 ) -> Iterator[Finding]:
     """Findings of other places about connections that no error is told of, nor a finding of the same pattern."""
+    if not elsewhere:
+        return
     errors = {
         connection
         for finding in told

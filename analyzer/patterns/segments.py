@@ -8,8 +8,8 @@ from dataclasses import replace
 import numpy as np
 
 from analyzer.exchanges.view import View
-from analyzer.patterns.evidence import Attempts, Mask, capture_end, cited_records, finding_of
-from analyzer.patterns.finding import MOST_ENTRIES, Argument, Finding, Pattern, Threshold
+from analyzer.patterns.evidence import Attempts, Mask, capture_end, cited_records, finding_of, latest
+from analyzer.patterns.finding import Argument, Finding, Pattern, Threshold
 
 GIVE_UP = Threshold(
     "give-up", 5.0, "s", "a request that a server works on is answered within it; clients wait 5 to 60 s"
@@ -62,9 +62,7 @@ def asked_words(attempts: Attempts) -> str:
 def finding_of_segments(pattern: Pattern, affected: Attempts, *, argument: Argument) -> Finding:
     """A finding about these connections, with the records of the segments that tell."""
     finding = finding_of(pattern, affected, argument=argument)
-    told = {(int(c), int(r)) for cell in affected.column("tcp_records") for c, r in cell}
-    records = sorted({*cited_records(affected), *told})
+    count, records = cited_records(affected, "tcp_records")
     names = ("last_client_data", "last_server_data", "server_rst", "client_rst", "server_fin", "client_fin")
-    last = max([finding.last_time, *(time for name in names for time in affected.column(name))])
-    counts = {**finding.counts, "records": len(records)}
-    return replace(finding, records=tuple(records[:MOST_ENTRIES]), counts=counts, last_time=last)
+    counts = {**finding.counts, "records": count}
+    return replace(finding, records=records, counts=counts, last_time=max(finding.last_time, latest(affected, *names)))

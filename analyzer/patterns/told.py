@@ -62,11 +62,13 @@ class Told:
 def chosen(view: View, fits: Callable[[Told], bool]) -> Mask:
     """A mask over the connections: those with a story that fits."""
     mask = np.zeros(len(view.connections), np.bool_)
-    for name, story in view.story_of.items():
-        row = view.row_of.get(name, -1)
-        if row >= 0 and fits(Told(view, row, story)):
-            mask[row] = True
+    mask[[each.row for each in view.once(_all_told) if fits(each)]] = True
     return mask
+
+
+def _all_told(view: View) -> list[Told]:
+    known = view.row_of if view.story_of else {}
+    return [Told(view, known[name], story) for name, story in view.story_of.items() if name in known]
 
 
 def told(attempts: Attempts) -> list[Told]:

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from analyzer.columns import Column, Table
+from analyzer.columns import Column, Table, none_of
 from analyzer.exchanges.view import CaptureView, View
 from analyzer.patterns.finding import Finding
 from analyzer.reports.text import utc
@@ -20,7 +20,7 @@ SCHEMA = "halfshake-report/1"
 def document_of(view: View, findings: Sequence[Finding]) -> dict[str, Any]:
     """The document of an analysis; the same capture gives the same document. It has ``filter`` where one was given."""
     cited = {connection for finding in findings for connection in finding.connections}
-    rows = np.flatnonzero(np.isin(view.connections["connection"].astype(str), sorted(cited))) if cited else ()
+    rows = sorted(view.row_of[connection] for connection in cited if connection in view.row_of)
     document: dict[str, Any] = {
         "schema": SCHEMA,
         "tool": {"name": "halfshake", "version": __version__},
@@ -35,21 +35,24 @@ def document_of(view: View, findings: Sequence[Finding]) -> dict[str, Any]:
     return document
 
 
-def plain_rows(table: Table, index: Iterable[int] | None = None) -> Iterable[dict[str, Any]]:
+def plain_rows(table: Table, index: Sequence[int] | None = None) -> Iterable[dict[str, Any]]:
     """The public columns of rows as JSON values: times as text, "none" as null."""
     public = table.public()
-    for row in table.rows(None if index is None else [int(i) for i in index], schema=public):
-        yield {column.name: _plain(column, row[column.name]) for column in public}
+    names = [column.name for column in public]
+    for block in table.blocks(index):
+        values = [_plain(column, table.at(column.name, block)) for column in public]
+        yield from (dict(zip(names, row, strict=True)) for row in zip(*values, strict=True))
 
 
-def _plain(column: Column, value: Any) -> Any:
+def _plain(column: Column, values: list[Any]) -> list[Any]:
     if column.kind == "time":
-        return _time(value)
-    if column.kind == "int":
-        return None if value == -1 else value
+        return [_time(value) for value in values]
     if column.kind == "float":
-        return None if math.isnan(value) else value
-    return None if value == "" else value
+        return [None if math.isnan(value) else value for value in values]
+    if column.kind in ("int", "text"):
+        none = none_of(column)
+        return [None if value == none else value for value in values]
+    return values
 
 
 def _time(value: int) -> str | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import fields
 from operator import attrgetter
@@ -16,7 +17,7 @@ from analyzer.events.connection import Connection, Counters
 from analyzer.events.quic.attempt import server_hello_of
 from analyzer.events.tcp.facts import NO_FACTS, TcpFacts, tcp_facts
 from analyzer.events.tcp.states import STATE_WORDS
-from analyzer.exchanges.attributes import Attributes, Integers
+from analyzer.exchanges.attributes import EVIDENCE, Attributes, Integers
 from analyzer.exchanges.connections.judged import MOST_RECORDS, Judge
 from analyzer.exchanges.history import histories_of
 from analyzer.exchanges.judge import ANSWERED, REFUSED, SILENT
@@ -27,6 +28,7 @@ from analyzer.wire.ja4 import ja4
 from analyzer.wire.tls_hello import ServerHello
 
 _SECOND = 1_000_000_000
+_EVIDENCE = attrgetter(*EVIDENCE)
 
 #: No client repeats an unanswered request sooner (aioquic 200 ms; RFC 9002 §6.2.2 advises 1 s).
 BURST_NS = 50_000_000
@@ -132,9 +134,11 @@ def _hex_version(version: int) -> str:
     return f"0x{version:08x}" if version >= 0 else ""
 
 
-def _replied_from(judge: Judge) -> Words:
-    sockets = map(attrgetter("replied_from"), judge.connections)
-    return Words.of(["" if socket is None else str(socket) for socket in sockets])
+def _replied_from(judge: Judge) -> list[str]:
+    texts = [""] * len(judge.connections)
+    for row in np.flatnonzero(judge.attributes.some("replied_from")).tolist():
+        texts[row] = str(judge.connections[row].replied_from)
+    return texts
 
 
 def _durations(judge: Judge, index: Sequence[int]) -> list[float]:
@@ -167,9 +171,12 @@ def _requests(judge: Judge, index: Sequence[int]) -> list[Sequence[int]]:
 
 
 def _evidence_rows(judge: Judge, rows: Integers) -> Integers:
-    """The rows of evidence, in the same way."""
-    lists = _evidence(judge, rows.tolist())
-    return np.fromiter((row for each in lists for row in each[:MOST_RECORDS]), np.int64)
+    """The rows of evidence, in any order."""
+    has_more = judge.attributes.has_evidence[rows] | bool(judge.flows.fragments.later)
+    replies = judge.attributes.integers("reply_row")[rows[~has_more]]
+    lists = _evidence(judge, rows[has_more].tolist())
+    flat = np.fromiter((row for each in lists for row in each[:MOST_RECORDS]), np.int64)
+    return np.concatenate([replies[replies >= 0], flat])
 
 
 def _evidence(judge: Judge, index: Sequence[int]) -> list[Sequence[int]]:
@@ -182,7 +189,7 @@ def _evidence_of(c: Connection, later: Mapping[int, tuple[int, ...]]) -> Sequenc
     reply = () if c.reply_row < 0 else (c.reply_row,)
     told = () if c.story is None else c.story.rows
     pieces = [row for first in (*c.request_rows, *reply) for row in later.get(first, ())] if later else []
-    others = (*c.syn_ack_rows, *c.icmp_rows, *c.reset_rows, *c.elsewhere_rows, *c.rejected_rows, *pieces, *told)
+    others = (*itertools.chain.from_iterable(_EVIDENCE(c)), *pieces, *told)
     return sorted({*reply, *others}) if others else reply
 
 
@@ -217,6 +224,7 @@ _COLUMNS: dict[str, Callable[[Judge], list[Any] | NDArray[Any] | Words]] = {
     "outcome_reason": lambda j: j.reason,
     "quic_version": lambda j: _versions(j.attributes.integers("version")),
     "reply_record": lambda j: j.of_rows(j.rows.record, j.attributes.integers("reply_row")),
+    "client_dcid": lambda j: [c.client_dcid.hex() for c in j.connections],
     "reply_latency_s": _latencies,
     "replied_from": _replied_from,
     "bursts": _bursts,
@@ -245,7 +253,6 @@ _LAZY: dict[str, Callable[[Judge, Sequence[int]], list[Any]]] = {
     "quic_version_negotiated": _of_connection(lambda c: _hex_version(c.server_version)),
     "state": _each(_state),
     "history": lambda judge, index: histories_of(judge.flows, [judge.connections[row] for row in index]),
-    "client_dcid": _of_connection(lambda c: c.client_dcid.hex()),
     "client_scid": _of_connection(lambda c: c.client_scid.hex()),
     "server_scid": _of_connection(lambda c: c.server_scid.hex()),
     "alpn": _of_connection(_alpn),

@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from analyzer.columns import Column, Table, array_of, none_of
+from analyzer.columns import Column, Table, Words, none_of
 from analyzer.events.requests.request import Request
 from analyzer.exchanges.connections import Judge
 from analyzer.exchanges.judge import ANSWERED, REFUSED, REPLY_WAIT_NS, UNDETERMINED, Verdict
-from analyzer.exchanges.requests.columns import request_columns, unanswered
+from analyzer.exchanges.requests.columns import Asked, unanswered
 
 #: Columns that are made for single rows.
 TOLD = ("asked", "replied", "status", "alt_svc", "ocsp_status", "ocsp_serial", "ocsp_until")
@@ -38,17 +38,17 @@ class RequestRows:
         self._owners = np.array([judge.row_of[id(request.connection)] for request in found], np.int64)
         one_way = judge.one_way[self._owners].tolist()
         self._rows = [_Row(judge, *each) for each in zip(found, one_way, strict=True)]
+        self._asked = Asked(judge, [request.rows for request in found], [request.reply_row for request in found])
         self.places = [request.rows[0] for request in found]  # the row of each request
 
-    def column(self, column: Column) -> NDArray[Any]:
+    def column(self, column: Column) -> list[Any] | NDArray[Any] | Words:
         """The values of a column."""
         if column.name in _OF_CONNECTION:
-            return self._connections[column.name][self._owners]
-        maker = _COLUMNS.get(column.name)
-        if maker is not None:
-            return array_of(column, [maker(row) for row in self._rows])
-        none = none_of(column)
-        return array_of(column, [row.records.get(column.name, none) for row in self._rows])
+            return self._connections.taken(column.name, self._owners)
+        if maker := _COLUMNS.get(column.name):
+            return [maker(row) for row in self._rows]
+        values = self._asked.column(column.name)
+        return [none_of(column)] * len(self._rows) if values is None else values
 
     def told(self, name: str, index: int) -> Any:
         """One of the columns ``TOLD`` of one request, for which its bytes may have to be read."""
@@ -60,11 +60,6 @@ class _Row:
 
     def __init__(self, judge: Judge, request: Request, is_one_way: bool) -> None:
         self.judge, self.request, self.is_one_way = judge, request, is_one_way
-
-    @functools.cached_property
-    def records(self) -> dict[str, Any]:
-        """Records and times."""
-        return request_columns(self.judge, self.request.rows, self.request.reply_row)
 
     @functools.cached_property
     def judged(self) -> tuple[Verdict, tuple[int, ...]]:

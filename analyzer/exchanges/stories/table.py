@@ -36,11 +36,12 @@ def stories_table(judge: Judge) -> Table:
 
 def _row(connection: Connection, story: Story) -> dict[str, Any]:
     """All columns but the first."""
-    return _handshake(connection, story) | _stall(story) | _ending(connection, story) | _resets(story)
+    offered = _parameters(connection)
+    return _handshake(connection, story, offered) | _stall(story) | _ending(story, offered) | _resets(story)
 
 
-def _handshake(connection: Connection, story: Story) -> dict[str, Any]:
-    read, offered = story.initials, _parameters(connection)
+def _handshake(connection: Connection, story: Story, offered: TransportParameters | None) -> dict[str, Any]:
+    read = story.initials
     return {
         "client_sent": _words(story.client_kinds),
         "server_sent": _words(story.server_kinds),
@@ -82,7 +83,7 @@ def _stall(story: Story) -> dict[str, Any]:
     }
 
 
-def _ending(connection: Connection, story: Story) -> dict[str, Any]:
+def _ending(story: Story, offered: TransportParameters | None) -> dict[str, Any]:
     ending = story.ending
     return {
         "silent_side": ending.silent,
@@ -90,7 +91,7 @@ def _ending(connection: Connection, story: Story) -> dict[str, Any]:
         "unanswered_from": ending.first,
         "unanswered_until": ending.last,
         "unanswered_packets": ending.packets,
-        "idle_timeout_s": _idle_timeout(_parameters(connection)),
+        "idle_timeout_s": _idle_timeout(offered),
         "silent_path": str(story.silent_path.client) if story.silent_path is not None else "",
         "silent_path_packets": story.path_packets,
         "silent_path_from": story.path_first,

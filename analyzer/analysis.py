@@ -13,7 +13,6 @@ from analyzer.capture.records import CaptureFacts
 from analyzer.capture.source import CaptureSet, open_captures
 from analyzer.columns import Table
 from analyzer.errors import CaptureError, UsageError
-from analyzer.events.quic.aside import beside
 from analyzer.events.scan import Scan, scan, settle
 from analyzer.exchanges.build import Exchanges, Found, Given, exchanges, exchanges_of_places
 from analyzer.exchanges.ends.places import Place
@@ -209,7 +208,7 @@ def analyse(
         found = _exchanges(settle(gathered.scan), gathered.facts, given, reopen, with_secrets=keylog is not None)
         return Analysis(found, gathered.facts, failures=gathered.failures)
     captures = open_captures(names, progress=progress)
-    with helpers(helpers_worth(names, work), PREPARE), beside(alone=work.jobs == 1 or bool(work.max_memory)):
+    with helpers(helpers_worth(names, work), PREPARE):
         scanned = settle(scan_captures(captures, with_secrets=keylog is not None, work=work))
         give_back_memory()
         again = (lambda: captures) if captures.are_files else None

@@ -59,6 +59,7 @@ KERNEL_MODULES = (
     "analyzer.wire.quic.first_message",
     "analyzer.events.selected",
     "analyzer.events.story.endings",
+    "analyzer.events.quic.portions",
     "analyzer.events.quic.plain",
     "analyzer.events.tcp.heads",
     "analyzer.events.tcp.segments",

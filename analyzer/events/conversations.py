@@ -12,7 +12,7 @@ from analyzer.events.gquic import gquic_connections, may_be_gquic
 from analyzer.events.icmp import tie_errors
 from analyzer.events.lookups.dns import Lookup, lookups
 from analyzer.events.lookups.neighbours import NeighbourLookup, neighbour_lookups
-from analyzer.events.quic.aside import read_flows
+from analyzer.events.quic.plain import quic_connections_of
 from analyzer.events.scan import Scan
 from analyzer.events.story.paths import join_paths
 from analyzer.events.story.story import tell_all
@@ -38,7 +38,7 @@ def conversations(scan: Scan) -> Conversations:
     has_long_header[rows.flow[(rows.quic != 0) & (rows.flow >= 0)]] = True
     is_large, askers, connections = may_be_gquic(flows), group_askers(flows), list[Connection]()
     udp = list(flows.with_protocol(UDP_PROTOCOL))
-    connections += read_flows(flows, [flow for flow in udp if has_long_header[flow]])
+    connections += quic_connections_of(flows, [flow for flow in udp if has_long_header[flow]])
     for flow in udp:
         if not has_long_header[flow]:
             connections += (is_large[flow] and gquic_connections(flows, flow)) or udp_conversation(flows, flow, askers)

@@ -29,8 +29,8 @@ class Work:
 
 def helpers_worth(names: Sequence[str], work: Work) -> int:
     """How many processes beside this one are to be started before it is known what the files hold."""
-    if work.cluster or work.max_memory or work.jobs == 1:
-        return 0
+    if work.cluster or work.max_memory or work.jobs == 1 or (work.jobs is None and len(names) == 1):
+        return 0  # threads read one file, unless processes are asked for
     size = sum(os.path.getsize(name) for name in names if os.path.isfile(name))
     if work.jobs is None:
         return min(processors(), size // PARALLEL_FROM_BYTES + 1) - 1

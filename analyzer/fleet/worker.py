@@ -7,7 +7,6 @@ after the last; a message out is ``("read", bytes)``, ``("done", result)`` or ``
 from __future__ import annotations
 
 import pickle
-import select
 from typing import Any, BinaryIO
 
 from analyzer.errors import AnalyzerError
@@ -19,13 +18,11 @@ from analyzer.processes import give_back_memory, send
 TELL_EVERY_BYTES = 16 << 20
 
 
-def prepare(source: BinaryIO, _out: BinaryIO) -> None:
-    """Load what scanning needs and, if nothing is asked for yet, what reading conversations needs."""
+def prepare(_source: BinaryIO, _out: BinaryIO) -> None:
+    """Load what scanning needs."""
     if any(cache_folder().glob("*.o")):
         for kernel in SCANNING:
             runner(kernel, True)
-    if not select.select([source], [], [], 0)[0]:
-        import analyzer.events.quic.aside  # noqa: F401
 
 
 def work(source: BinaryIO, out: BinaryIO) -> None:

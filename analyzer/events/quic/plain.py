@@ -15,69 +15,60 @@ is not plain. Those are left to ``reader``, which reads any flow and of a plain 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Annotated, Any, NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from analyzer.events.connection import Connection, Flows
+from analyzer.events.quic.hellos import (
+    MOST_INITIALS,
+    Hello,
+    hellos_of,
+    opened,
+)
+from analyzer.events.quic.portions import (
+    CID_WORDS,
+    DCID,
+    DCID_AT,
+    DIRECTION,
+    KIND,
+    LENGTH,
+    OPENABLE,
+    QUIC,
+    SCID,
+    SCID_AT,
+    VERSION,
+    Narrow,
+    Portion,
+    portion_of,
+)
+from analyzer.events.quic.reader import quic_connections
 from analyzer.kernels import Matrix, helper, kernel, runner
-from analyzer.wire.quic import key_schedule as ks
-from analyzer.wire.quic.first_message import MISSING, FirstMessages
-from analyzer.wire.quic.gquic import GQUIC_FRAMES
-from analyzer.wire.quic.protection import open_with
-from analyzer.wire.quic.split import HANDSHAKE, INITIAL, OTHER_LONG, RETRY, VERSION_NEGOTIATION, Datagrams, quic_packets
+from analyzer.wire.quic.split import HANDSHAKE, INITIAL, OTHER_LONG, RETRY, VERSION_NEGOTIATION
 from analyzer.wire.quic.summary import SHORT_BIT
-from analyzer.wire.tls_hello import ClientHello, read_client_hello
 
 #: Fewer flows are read sooner one by one than the kernels are loaded.
 WORTH_KERNELS = 500
 #: Flows that are judged at once: enough for a kernel, and few against the memory that all take.
 PORTION = 4096
-#: Initials of one flow that are opened here; a ClientHello takes one or two.
-_MOST_INITIALS = 4
 
 _INITIAL_BIT, _HANDSHAKE_BIT = 1 << INITIAL, 1 << HANDSHAKE
 _NOT_PLAIN = 1 << RETRY | 1 << VERSION_NEGOTIATION | 1 << OTHER_LONG
 
-#: Columns of the first packets of datagrams: a CID takes _CID_WORDS words of seven bytes.
-_CID_WORDS = 3
-KIND, FLAW, OPENABLE, DCID_LENGTH, DCID, SCID_LENGTH, SCID = 0, 1, 2, 3, 4, 4 + _CID_WORDS, 5 + _CID_WORDS
-START, DCID_AT, SCID_AT, NUMBER_AT, END, VERSION = range(SCID + _CID_WORDS, SCID + _CID_WORDS + 6)
-HEAD_COLUMNS = VERSION + 1
-
 #: Columns of what a flow says. Places are those of rows among the flow's, -1: none; SERVER is the row of the heads that
 #: names the server, MOVED that of the first Initial to a CID that only the keys can tie to the connection, or -1.
-CLIENT, INITIALS, REQUESTS, REPLY, WENT_ON, LARGEST, CLIENT_KINDS, SERVER_KINDS, SERVER, MOVED = range(10)
+CLIENT, INITIALS, MOVED, SERVER, REQUESTS, REPLY, WENT_ON, LARGEST, CLIENT_KINDS, SERVER_KINDS = range(10)
 FLOW_COLUMNS = 10
-
-Narrow = Annotated[NDArray[np.int32], 2]
-_DIRECTION, _QUIC, _LENGTH, _CHUNK, _BEGIN, _STOP = range(6)  # rows of ``Flows.narrow``
 
 
 @helper
 def same_words(heads: Any, one: int, at: int, other: int, other_at: int) -> bool:
-    """Whether two CIDs, each a length and _CID_WORDS words behind it, are the same."""
+    """Whether two CIDs, each a length and CID_WORDS words behind it, are the same."""
     differ = 0
-    for i in range(1 + _CID_WORDS):
+    for i in range(1 + CID_WORDS):
         differ |= heads[one, at + i] ^ heads[other, other_at + i]
     return differ == 0
-
-
-@kernel
-def write_cids(b: NDArray[np.uint8], offsets: Matrix, heads: Matrix) -> int:
-    """Write the CIDs at ``offsets`` (DCID, its length, SCID, its length; -1: no such packet) into ``heads``."""
-    for row in range(len(offsets)):
-        for side in range(2):
-            at, length = offsets[row, 2 * side], offsets[row, 2 * side + 1]
-            to = DCID_LENGTH if side == 0 else SCID_LENGTH
-            heads[row, to] = length
-            for word in range(_CID_WORDS):
-                value = 0
-                for i in range(7 * word, min(7 * word + 7, length)):
-                    value = value << 8 | (int(b[at + i]) & 0xFF)
-                heads[row, to + 1 + word] = value
-    return len(offsets)
 
 
 @kernel
@@ -93,25 +84,25 @@ def judge_flows(
         low, high = bounds[flow, 0], bounds[flow, 1]
         first = head_of[low]
         plain[flow] = False
-        if first < 0 or heads[first, OPENABLE] == 0 or heads[first, DCID_LENGTH] == 0:
+        if first < 0 or heads[first, OPENABLE] == 0 or heads[first, DCID] == 0:
             continue
-        client = int(narrow[_DIRECTION, low])
+        client = int(narrow[DIRECTION, low])
         initials, requests, reply, went_on, largest, kinds, server_kinds, server, moved = 0, 0, -1, -1, -1, 0, 0, -1, -1
         fits, opening = True, True
         for at in range(low, high):
-            bits, head = int(narrow[_QUIC, at]), head_of[at]
+            bits, head = int(narrow[QUIC, at]), head_of[at]
             if bits and (head < 0 or bits & _NOT_PLAIN):
                 fits = False
                 break
-            if int(narrow[_DIRECTION, at]) == client:
+            if int(narrow[DIRECTION, at]) == client:
                 if bits:
-                    known = same_words(heads, head, DCID_LENGTH, first, DCID_LENGTH)
+                    known = same_words(heads, head, DCID, first, DCID)
                     if not known and server >= 0:
-                        known = same_words(heads, head, DCID_LENGTH, server, SCID_LENGTH)
+                        known = same_words(heads, head, DCID, server, SCID)
                     if not known and moved >= 0:
-                        known = same_words(heads, head, DCID_LENGTH, moved, DCID_LENGTH)
-                    if not known and (heads[head, SCID_LENGTH] > 0 or heads[head, KIND] != INITIAL):
-                        known = same_words(heads, head, SCID_LENGTH, first, SCID_LENGTH)
+                        known = same_words(heads, head, DCID, moved, DCID)
+                    if not known and (heads[head, SCID] > 0 or heads[head, KIND] != INITIAL):
+                        known = same_words(heads, head, SCID, first, SCID)
                     if not known and (moved >= 0 or heads[head, OPENABLE] == 0):
                         fits = False
                         break
@@ -119,26 +110,26 @@ def judge_flows(
                         moved = head
                 kinds |= bits if bits else SHORT_BIT
                 if bits & _INITIAL_BIT:
-                    largest = max(largest, int(narrow[_LENGTH, at]))
+                    largest = max(largest, int(narrow[LENGTH, at]))
                     if reply < 0:
                         if requests < at - low:  # something else before: 0-RTT alone, a short header
                             fits = False
                             break
                         requests += 1
-                        opening = opening and heads[head, OPENABLE] > 0 and initials < _MOST_INITIALS
+                        opening = opening and heads[head, OPENABLE] > 0 and initials < MOST_INITIALS
                         opening = opening and heads[head, VERSION] == heads[first, VERSION]
-                        opening = opening and same_words(heads, head, DCID_LENGTH, first, DCID_LENGTH)
+                        opening = opening and same_words(heads, head, DCID, first, DCID)
                         if opening:
                             initials += 1
                 goes_on = bits & _HANDSHAKE_BIT or bits == 0 or (bits & SHORT_BIT and not bits & _INITIAL_BIT)
                 if went_on < 0 and goes_on:
                     went_on = at - low
             else:
-                if bits and not same_words(heads, head, DCID_LENGTH, first, SCID_LENGTH):
+                if bits and not same_words(heads, head, DCID, first, SCID):
                     fits = False
                     break
                 if bits and server < 0:
-                    if heads[head, OPENABLE] == 0 or heads[head, SCID_LENGTH] == 0 or kinds & _HANDSHAKE_BIT:
+                    if heads[head, OPENABLE] == 0 or heads[head, SCID] == 0 or kinds & _HANDSHAKE_BIT:
                         fits = False
                         break
                     server = head
@@ -152,27 +143,36 @@ def judge_flows(
             continue
         plain[flow] = True
         count += 1
-        out[flow, CLIENT], out[flow, INITIALS], out[flow, REQUESTS], out[flow, REPLY] = (
-            client,
-            initials,
-            requests,
-            reply,
-        )
-        out[flow, WENT_ON], out[flow, LARGEST], out[flow, CLIENT_KINDS] = went_on, largest, kinds
-        out[flow, SERVER_KINDS], out[flow, SERVER], out[flow, MOVED] = server_kinds, server, moved
+        out[flow, CLIENT], out[flow, INITIALS], out[flow, MOVED], out[flow, SERVER] = client, initials, moved, server
+        out[flow, REQUESTS], out[flow, REPLY], out[flow, WENT_ON] = requests, reply, went_on
+        out[flow, LARGEST], out[flow, CLIENT_KINDS], out[flow, SERVER_KINDS] = largest, kinds, server_kinds
     return count
 
 
-class _Portion(NamedTuple):
-    """Some flows: their numbers, the columns of their rows, and the first packets of those with a long header."""
+def judged(portion: Portion, *, compiled: bool) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """The flows that may be plain, and what ``judge_flows`` says of each flow of the portion."""
+    plain = np.zeros(len(portion.bounds), np.bool_)
+    told = np.zeros((len(portion.bounds), FLOW_COLUMNS), np.int64)
+    runner(judge_flows, compiled)(portion.bounds, portion.narrow, portion.head_of, portion.heads, plain, told)
+    return np.flatnonzero(plain), told
 
-    chosen: list[int]
-    bounds: NDArray[np.int64]
-    narrow: NDArray[np.int32]
-    rows: list[int]  # indices of selected rows
-    head_of: NDArray[np.int64]
-    heads: NDArray[np.int64]
-    chunk: NDArray[np.int64]  # of each head
+
+def quic_connections_of(flows: Flows, chosen: Sequence[int]) -> list[Connection]:
+    """The QUIC connections of some flows: of plain ones together, of the others one by one."""
+    connections: list[Connection] = []
+    if len(chosen) >= WORTH_KERNELS:
+        connections, chosen = plain_connections(flows, chosen, compiled=True)
+    for flow in chosen:
+        connections += quic_connections(flows, flow)
+    return connections
+
+
+class _Told(NamedTuple):
+    """What is known of the flows of a portion: their numbers, the indices of their selected rows, what they say."""
+
+    numbers: NDArray[np.int64]
+    rows: NDArray[np.int64]
+    told: NDArray[np.int64]
 
 
 def plain_connections(flows: Flows, chosen: Sequence[int], *, compiled: bool) -> tuple[list[Connection], list[int]]:
@@ -180,154 +180,70 @@ def plain_connections(flows: Flows, chosen: Sequence[int], *, compiled: bool) ->
     connections: list[Connection] = []
     others: list[int] = []
     for begin in range(0, len(chosen), PORTION):
-        portion = _portion(flows, list(chosen[begin : begin + PORTION]), compiled=compiled)
-        plain = np.zeros(len(portion.chosen), np.bool_)
-        told = np.zeros((len(portion.chosen), FLOW_COLUMNS), np.int64)
-        judge = runner(judge_flows, compiled)
-        judge(portion.bounds, portion.narrow, portion.head_of, portion.heads, plain, told)
-        hellos = _hellos(flows, portion, np.flatnonzero(plain), told, compiled=compiled)
-        others += [flow for place, flow in enumerate(portion.chosen) if place not in hellos]
-        connections += _connections(flows, portion, told, hellos)
+        numbers = np.asarray(chosen[begin : begin + PORTION], np.int64)
+        portion, rows = _portion(flows, numbers, compiled=compiled)
+        plain, told = judged(portion, compiled=compiled)
+        plain = _tied(portion, plain, told[:, MOVED], compiled=compiled)
+        known = _Told(numbers, rows, told)
+        hellos = hellos_of(portion, plain, told[:, INITIALS], compiled=compiled)
+        others += np.delete(numbers, list(hellos)).tolist()
+        connections += _connections(flows, portion, known, hellos)
     return connections, others
 
 
-def _portion(flows: Flows, chosen: list[int], *, compiled: bool) -> _Portion:
-    """The columns of some flows."""
-    numbers = np.asarray(chosen, np.int64)
+def _portion(flows: Flows, numbers: NDArray[np.int64], *, compiled: bool) -> tuple[Portion, NDArray[np.int64]]:
+    """Some flows as columns, and the indices of their selected rows."""
     low, sizes = flows.limits[numbers], flows.limits[numbers + 1] - flows.limits[numbers]
     ends = np.cumsum(sizes)
     places = np.arange(ends[-1]) + np.repeat(low - (ends - sizes), sizes)
-    narrow = np.ascontiguousarray(flows.narrow[:, places])
-    long = np.flatnonzero(narrow[_QUIC])
-    heads, head_of = np.zeros((len(long), HEAD_COLUMNS), np.int64), np.full(len(places), -1, np.int64)
-    chunks = narrow[_CHUNK, long].astype(np.int64)
-    for chunk in np.unique(chunks).tolist():
-        here = np.flatnonzero(chunks == chunk)
-        b = np.frombuffer(flows.scan.chunks[chunk], np.uint8)
-        known = _read_heads(b, narrow[:, long[here]], heads, here, compiled=compiled)
-        head_of[long[known]] = known
-    return _Portion(
-        chosen, np.stack([ends - sizes, ends], axis=1), narrow, flows.order[places].tolist(), head_of, heads, chunks
-    )
+    narrow, bounds = np.ascontiguousarray(flows.narrow[:, places]), np.stack([ends - sizes, ends], axis=1)
+    return portion_of(bounds, narrow, flows.scan.chunks, compiled=compiled), flows.order[places]
 
 
-def _read_heads(
-    b: NDArray[np.uint8],
-    narrow: NDArray[np.int32],
-    heads: NDArray[np.int64],
-    here: NDArray[np.int64],
-    *,
-    compiled: bool,
-) -> NDArray[np.int64]:
-    """Fill in the rows ``here`` of ``heads`` from datagrams of one chunk; those whose first packet could be read."""
-    begin, length = narrow[_BEGIN].astype(np.int64), narrow[_LENGTH].astype(np.int64)
-    packets = quic_packets(b, Datagrams(begin, narrow[_STOP].astype(np.int64), begin + length), compiled=compiled)
-    initials = np.bincount(packets.datagram[packets.kind == INITIAL], minlength=len(here))
-    first = np.flatnonzero(np.diff(packets.datagram, prepend=-1) > 0)
-    first = first[packets.kind[first] <= HANDSHAKE]
-    at = here[packets.datagram[first]]
-    columns = {START: "start", DCID_AT: "dcid_offset", SCID_AT: "scid_offset", NUMBER_AT: "payload_offset"}
-    columns |= {KIND: "kind", FLAW: "flaw", END: "end", VERSION: "version"}
-    offsets = np.stack(
-        [getattr(packets, f"{cid}_{what}")[first] for cid in ("dcid", "scid") for what in ("offset", "length")]
-    )
-    read = np.zeros((len(first), HEAD_COLUMNS), np.int64)
-    runner(write_cids, compiled)(b, np.ascontiguousarray(offsets.T), read)
-    for column, name in columns.items():
-        read[:, column] = getattr(packets, name)[first]
-    versions = [v for v in np.unique(read[:, VERSION]).tolist() if ks.can_derive(v) and v not in GQUIC_FRAMES]
-    openable = (read[:, KIND] == INITIAL) & (read[:, FLAW] == 0) & np.isin(read[:, VERSION], versions)
-    read[:, OPENABLE] = openable & (initials[packets.datagram[first]] == 1)
-    heads[at] = read
-    return at
+def _tied(portion: Portion, plain: NDArray[np.int64], moved: NDArray[np.int64], *, compiled: bool) -> NDArray[np.int64]:
+    """The flows without those whose moved Initial is not of the same connection."""
+    doubtful = plain[moved[plain] >= 0]
+    clear = opened(portion, moved[doubtful], portion.first[doubtful], compiled=compiled)
+    return np.setdiff1d(plain, doubtful[[not each for each in clear]])
 
 
-def _hellos(
-    flows: Flows, portion: _Portion, plain: NDArray[np.int64], told: NDArray[np.int64], *, compiled: bool
-) -> dict[int, tuple[ClientHello, int]]:
-    """The whole ClientHello of each flow and how many Initials it took, for those of ``plain`` that have one."""
-    first = portion.head_of[portion.bounds[:, 0]]
-    messages, took = FirstMessages(len(first), compiled=compiled), np.zeros(len(first), np.int64)
-    waiting = plain
-    for number in range(_MOST_INITIALS):
-        waiting = waiting[told[waiting, INITIALS] > number]
-        if not len(waiting):
-            break
-        head = portion.head_of[portion.bounds[waiting, 0] + number]
-        messages.add(waiting, _opened(flows, portion, head, head, compiled=compiled))
-        took[waiting] = number + 1
-        waiting = waiting[messages.lengths[waiting] == MISSING]
-    whole = plain[messages.lengths[plain] > 0]
-    moved = whole[told[whole, MOVED] >= 0]
-    if len(moved):
-        clear = _opened(flows, portion, told[moved, MOVED], first[moved], compiled=compiled)
-        whole = np.setdiff1d(whole, moved[[not each for each in clear]])
-    read = ((place, read_client_hello(messages.message(place))) for place in whole.tolist())
-    return {place: (hello, int(took[place])) for place, hello in read if hello is not None}
-
-
-def _opened(
-    flows: Flows, portion: _Portion, head: NDArray[np.int64], named: NDArray[np.int64], *, compiled: bool
-) -> list[bytes]:
-    """The clear payloads of the client's Initials ``head`` by the keys of the DCIDs of ``named``; b"" of another's."""
-    clear = [b""] * len(head)
-    for chunk in np.unique(portion.chunk[head]).tolist():
-        here = np.flatnonzero((portion.chunk[head] == chunk) & (portion.chunk[named] == chunk))
-        heads, names, buffer = portion.heads[head[here]], portion.heads[named[here]], flows.scan.chunks[chunk]
-        versions, schedule = np.unique(heads[:, VERSION], return_inverse=True)
-        room = heads[:, NUMBER_AT] - heads[:, START] + 4
-        packets = np.zeros((len(here), ks.PACKET_COLUMNS), np.int64)
-        for column, values in (
-            (ks.PACKET, heads[:, START]),
-            (ks.DCID, names[:, DCID_AT]),
-            (ks.DCID_LENGTH, names[:, DCID_LENGTH]),
-            (ks.NUMBER, heads[:, NUMBER_AT]),
-            (ks.SCHEDULE, schedule),
-            (ks.HEADER, np.cumsum(room) - room),
-        ):
-            packets[:, column] = values
-        b = np.frombuffer(buffer, np.uint8)
-        keys, headers, sizes = ks.initial_keys_of(b, packets, versions.tolist(), int(room.sum()), compiled=compiled)
-        header = packets[:, ks.HEADER]
-        table = (here, header, header + sizes, heads[:, START] + sizes, heads[:, END])
-        secrets = keys.tobytes()
-        at = 0
-        for place, low, high, begin, end in zip(*map(np.ndarray.tolist, table), strict=True):
-            nonce, behind = at + ks.KEY_BYTES, at + ks.KEYS_WIDTH
-            clear[place] = open_with(secrets[at:nonce], secrets[nonce:behind], headers[low:high], buffer[begin:end])
-            at = behind
-    return clear
-
-
-def _connections(
-    flows: Flows, portion: _Portion, told: NDArray[np.int64], hellos: dict[int, tuple[ClientHello, int]]
-) -> Iterator[Connection]:
+def _connections(flows: Flows, portion: Portion, known: _Told, hellos: dict[int, Hello]) -> Iterator[Connection]:
     """The connections of the flows whose ClientHello is whole."""
     places = np.fromiter(hellos, np.int64, len(hellos))
-    bounds = portion.bounds[places]
-    first = portion.head_of[bounds[:, 0]]
-    table = zip(hellos.items(), bounds.tolist(), told[places].tolist(), first.tolist(), strict=True)
-    cids = portion.heads[:, [DCID_AT, DCID_LENGTH, SCID_AT, SCID_LENGTH, VERSION]]
-    chunks, chunk_of = flows.scan.chunks, portion.chunk.tolist()
-    for (place, (hello, took)), (low, high), facts, head in table:
-        client, _, requests, reply, went_on, largest, client_kinds, server_kinds, server, _ = facts
-        rows = portion.rows[low:high]
-        connection = flows.new_connection("quic", portion.chosen[place], client, "initial")
+    table = zip(
+        hellos.values(),
+        known.numbers[places].tolist(),
+        portion.bounds[places].tolist(),
+        known.told[places].tolist(),
+        _heads(portion, portion.first[places]),
+        _heads(portion, known.told[places, SERVER]),
+        strict=True,
+    )
+    all_rows = known.rows.tolist()
+    for (hello, took), flow, (low, high), told, client_head, server_head in table:
+        client, _, _, _, requests, reply, went_on, largest, client_kinds, server_kinds = told
+        rows = all_rows[low:high]
+        connection = flows.new_connection("quic", flow, client, "initial")
         connection.rows, connection.request_rows, connection.first_repeat = rows, rows[:requests], took
-        connection.largest_request = largest
-        dcid_at, dcid_length, scid_at, scid_length, version = cids[head].tolist()
-        bytes_ = chunks[chunk_of[head]]
-        connection.client_dcid = bytes_[dcid_at : dcid_at + dcid_length]
-        connection.client_scid = bytes_[scid_at : scid_at + scid_length]
-        connection.hello, connection.hello_complete = hello, True
-        connection.version, connection.version_known = version, True
+        connection.largest_request, connection.hello, connection.hello_complete = largest, hello, True
+        connection.client_dcid, connection.client_scid, connection.version = client_head
+        connection.version_known = True
         connection.client_kinds, connection.server_kinds = client_kinds, server_kinds
         if went_on >= 0:
             connection.client_went_on, connection.went_on_row = True, rows[went_on]
         if reply >= 0:
             connection.reply_row = rows[reply]
-            _, _, scid_at, scid_length, connection.server_version = cids[server].tolist()
-            connection.server_scid = chunks[chunk_of[server]][scid_at : scid_at + scid_length]
+            _, connection.server_scid, connection.server_version = server_head
             connection.server_crypto, connection.left_closed = True, connection.client_dcid
         flows.count([connection])
         yield connection
+
+
+def _heads(portion: Portion, heads: NDArray[np.int64]) -> Iterator[tuple[bytes, bytes, int]]:
+    """DCID, SCID and version of some heads; of -1, anything."""
+    columns = portion.heads[heads][:, [DCID_AT, DCID, SCID_AT, SCID, VERSION]].tolist()
+    for (dcid, dcid_length, scid, scid_length, version), chunk in zip(
+        columns, portion.chunk[heads].tolist(), strict=True
+    ):
+        b = portion.chunks[chunk]
+        yield b[dcid : dcid + dcid_length], b[scid : scid + scid_length], version

@@ -46,7 +46,7 @@ def write_once(capture: Path, folder: Path) -> tuple[float, float]:
         from analyzer.reports.bundle import write_reports
         from analyzer.reports.terminal import verdict
 
-        analysis = analyse([str(capture)])
+        analysis = analyse([str(capture)], progress=None if artist is None else artist.progress)
         verdict(analysis, color=False, width=100, full=False)
         analysed = time.perf_counter()
         write_reports(analysis, folder, force=True, full=False, artist=artist)

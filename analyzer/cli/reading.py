@@ -33,16 +33,26 @@ _BETWEEN_UPDATES = 0.1
 EXIT_FINDINGS, EXIT_UNREADABLE = 1, 2
 
 
-class Progress:
-    """A line on stderr that says how far the reading is; only on a terminal, and only after a second."""
+#: Who wants to know how far the reading is: bytes done, bytes in all.
+Told = Callable[[int, int], None]
 
-    def __init__(self, *, shown: bool) -> None:
+
+class Progress:
+    """A line on stderr that says how far the reading is; only on a terminal, and only after a second.
+
+    ``told`` is told always.
+    """
+
+    def __init__(self, *, shown: bool, told: Told | None = None) -> None:
         self._shown = shown
+        self._told = told
         self._next = time.monotonic() + _QUIET_SECONDS
         self._written = False
 
     def __call__(self, done: int, total: int) -> None:
         """``done`` of ``total`` bytes were read; ``total`` is -1 where it is not known."""
+        if self._told is not None:
+            self._told(done, total)
         now = time.monotonic()
         if not self._shown or now < self._next:
             return
@@ -197,8 +207,11 @@ def _vantages(_context: click.Context, _parameter: click.Parameter, given: tuple
     return vantages
 
 
-def read(names: Sequence[str], how: HowToRead) -> Analysis:
-    """Analyse captures; what could not be read is said on stderr. Ends the program if nothing could."""
+def read(names: Sequence[str], how: HowToRead, *, told: Told | None = None) -> Analysis:
+    """Analyse captures; what could not be read is said on stderr. Ends the program if nothing could.
+
+    ``told`` is called with the bytes read so far and the bytes in all, -1 if unknown.
+    """
     # Reference cycles are few here and live objects many: looking for garbage among them costs more than it frees.
     gc.disable()
     from analyzer.fleet.work import PREPARE, Work, helpers_worth
@@ -206,15 +219,15 @@ def read(names: Sequence[str], how: HowToRead) -> Analysis:
 
     work = Work(how.jobs, how.cluster or "", how.max_memory)
     with helpers(helpers_worth(names, work), PREPARE):  # they load what they need while this process does
-        return _read(names, how, work)
+        return _read(names, how, work, told)
 
 
-def _read(names: Sequence[str], how: HowToRead, work: Work) -> Analysis:
+def _read(names: Sequence[str], how: HowToRead, work: Work, told: Told | None) -> Analysis:
     from analyzer.analysis import analyse
     from analyzer.reports.text import visible
 
     anonymizer = _anonymizer(how)
-    progress = Progress(shown=sys.stderr.isatty() and not how.quiet)
+    progress = Progress(shown=sys.stderr.isatty() and not how.quiet, told=told)
     try:
         analysis = analyse(names, keylog=how.keylog, vantages=how.vantages, progress=progress, work=work)
     finally:

@@ -1,9 +1,9 @@
 """The plots drawn by a second Python while this one reads the captures and writes the other reports.
 
-Loading matplotlib and drawing take as long as reading a hundred megabytes. The second process is started before the
-captures are read, and meanwhile loads matplotlib and compiles the template of the page for this one; it is then given
-the tables that plots look at, and sends back SVG and PNG. What it does not return, because it could not start or died,
-is made here. The bytes are the same either way.
+Loading matplotlib and drawing take as long as reading a hundred megabytes. The second process is started as soon as the
+captures are read, which takes all processors; while this one finds out what they show, it loads matplotlib and compiles
+the template of the page for this one. It is then given the tables that plots look at, and sends back SVG and PNG. What
+it does not return, because it could not start or died, is made here. The bytes are the same either way.
 """
 
 from __future__ import annotations
@@ -73,13 +73,25 @@ class Artist:
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(1)
         self._process: subprocess.Popen[bytes] | None = None
+        self._is_started = False
         self._asked: Future[None] | None = None
+
+    def progress(self, done: int, total: int) -> None:
+        """``done`` of ``total`` bytes of the captures were read: the last of them start the process."""
+        if 0 < total <= done:
+            self._start()
+
+    def _start(self) -> None:
+        if self._is_started:
+            return
+        self._is_started = True
         with contextlib.suppress(OSError):  # no processes or files to be had: then everything is drawn here
             options: dict[str, Any] = {"stderr": subprocess.DEVNULL, "pipesize": _PIPE_BYTES}
             self._process = python_beside("analyzer.reports.aside:serve", **options)
 
     def begin(self, analysis: Analysed) -> None:
         """Hand over what is to be drawn."""
+        self._start()
         if self._process is not None:
             self._asked = self._threads.submit(send, cast(BinaryIO, self._process.stdin), _copy(analysis))
 

@@ -52,6 +52,9 @@ def test_what_it_does_not_return_is_made_here(
     captures: Path, tmp_path: Path, artist: Artist, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     analysis = analysed(captures, CAPTURES[0])
+    artist.progress(0, 1)
+    assert artist._process is None
+    artist.progress(1, 1)
     assert artist._process is not None
     artist._process.kill()
     artist.begin(analysis)

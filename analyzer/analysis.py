@@ -272,15 +272,19 @@ def scan_captures(captures: CaptureSet, *, with_secrets: bool = False, work: Wor
 
         batches = captures.batches(compiled)
         return scan_within(batches, len(captures.captures), How(compiled, with_secrets), work.max_memory)
-    if work.jobs != 1 and (work.jobs is not None or captures.disk_bytes >= PARALLEL_FROM_BYTES):
-        from analyzer.fleet.local import jobs_that_pay, scan_in_parallel
+    large = work.jobs is None and captures.disk_bytes >= PARALLEL_FROM_BYTES
+    if large and len(captures.files) == 1:
         from analyzer.fleet.threads import scan_by_threads
+
+        found = scan_by_threads(captures, with_secrets=with_secrets)
+        if found is not None:
+            return found
+    elif large or (work.jobs or 1) > 1:
+        from analyzer.fleet.local import jobs_that_pay, scan_in_parallel
 
         jobs = jobs_that_pay(captures, work.jobs)
         if jobs > 1:
             return scan_in_parallel(captures, jobs=jobs, with_secrets=with_secrets)
-        if work.jobs is None and (found := scan_by_threads(captures, with_secrets=with_secrets)):
-            return found
     batches = captures.batches(compiled)
     facts = captures.captures
     return scan(batches, len(facts), compiled=compiled, with_secrets=with_secrets, facts=facts)

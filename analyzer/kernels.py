@@ -27,6 +27,7 @@ from __future__ import annotations
 import ctypes
 import functools
 import hashlib
+import importlib.util
 import inspect
 import os
 import sys
@@ -122,9 +123,7 @@ def cache_folder() -> Path:
     for module in KERNEL_MODULES:
         source = package.parent / (module.replace(".", "/") + ".py")
         digest.update(source.read_bytes() if source.exists() else b"")
-    from importlib.metadata import version
-
-    digest.update(version("numba").encode() + sys.version.encode())
+    digest.update(_numba_version() + sys.version.encode())
     name = f"kernels-{digest.hexdigest()[:16]}"
     override = os.environ.get("HALFSHAKE_KERNEL_CACHE")
     if override:
@@ -139,6 +138,17 @@ def cache_folder() -> Path:
     except OSError:
         root = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
         return Path(root) / "halfshake" / name
+
+
+def _numba_version() -> bytes:
+    """What tells one version of numba from another, found without importing it or the readers of package metadata."""
+    found = importlib.util.find_spec("numba")
+    version = Path((found and found.origin) or "").with_name("_version.py")
+    if version.is_file():
+        return version.read_bytes()
+    from importlib.metadata import version as version_of
+
+    return version_of("numba").encode()
 
 
 @functools.cache

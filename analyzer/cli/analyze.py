@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import shutil
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -86,6 +85,8 @@ def _print(analysis: Analysis, *, as_json: bool, full: bool) -> None:
 
         click.echo(document_json(analysis.document), nl=False)
         return
+    import shutil
+
     from analyzer.reports.terminal import verdict
 
     color = sys.stdout.isatty() and not os.environ.get("NO_COLOR")

@@ -101,7 +101,7 @@ class Collector:
     def remembered(self, cursor: NDArray[np.int64], before: int) -> tuple[int, int, int]:
         """QUIC connection IDs, rows and bytes so far; ``before`` rows were written before this batch."""
         new = self.rows[before : cursor[1]]
-        self.cids += len(np.unique(new[new[:, QUIC] & _INITIAL_BIT > 0, CID_DIGEST]))
+        self.cids += len(set(new[new[:, QUIC] & _INITIAL_BIT > 0, CID_DIGEST].tolist()))
         return self.cids, self.count + int(cursor[1]), self.size + int(cursor[2])
 
     def make_room(self, cursor: NDArray[np.int64], records: int, size: int) -> None:

@@ -290,7 +290,9 @@ def join(file: CaptureFile, plan: Plan, pieces: Sequence[Piece], how: How, *, se
         reader.resume(rest, number)
         if isinstance(reader, PcapReader):
             facts.interfaces[0].records = facts.records
-        scans.append(_scanned(reader.batches(), rest, how, seen))
+        last = _scanned(reader.batches(), rest, how, seen)
+        if last.ledger.any() or not scans:
+            scans.append(last)
         file.facts, file.taken = facts, file.disk_bytes
         return tree(scans, merge)
 

@@ -61,7 +61,7 @@ def scan_by_threads(captures: CaptureSet, *, with_secrets: bool) -> Scan | None:
 
 
 class _Threads:
-    """A thread for each range, and how far each is; the last place of ``taken`` is of what is read after them."""
+    """A thread for each range, this one for the first; how far each is, and last of all what is read after them."""
 
     def __init__(self, jobs: Sequence[RangeJob]) -> None:
         self._jobs = jobs
@@ -77,23 +77,29 @@ class _Threads:
         ``told`` is called in this thread with the bytes read so far.
         """
         started: list[threading.Thread] = []
+
+        def seen(scanner: Scanner, taken: int) -> None:
+            self.seen(0, scanner, taken)
+            told(sum(self._taken))
+
         try:
-            for k in range(len(self._jobs)):
+            for k in range(1, len(self._jobs)):
                 thread = threading.Thread(target=self._scan, args=(k,), daemon=True)
                 thread.start()
                 started.append(thread)
+            self._done[0] = self._jobs[0].watched(seen)
             for thread in started:
                 while thread.is_alive():
                     thread.join(_BETWEEN_TOLD)
                     told(sum(self._taken))
-        except RuntimeError:  # no thread is to be had
-            return None
+        except (_Enough, CaptureError, RuntimeError) as why:  # the last: no thread is to be had
+            self._errors.append(why)
         finally:
             self._ending = True
             for thread in started:
                 thread.join()
         for error in self._errors:
-            if not isinstance(error, (_Enough, CaptureError)):
+            if not isinstance(error, (_Enough, CaptureError, RuntimeError)):
                 raise error
         self._ending = bool(self._errors)
         return None if self._errors else [self._done[k] for k in range(len(self._jobs))]

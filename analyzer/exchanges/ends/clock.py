@@ -15,6 +15,7 @@ sign of that round trip.
 
 from __future__ import annotations
 
+import statistics
 from collections.abc import Iterator
 from enum import IntEnum
 from typing import NamedTuple
@@ -145,8 +146,6 @@ def compare(a: dict[Content, Seen], b: dict[Content, Seen]) -> Clock | None:
     pairs = list(_pairs(a, b))
     if not pairs:
         return None
-    import statistics
-
     middle = statistics.median(y.time - x.time for x, y in pairs)
     pairs = [(x, y) for x, y in pairs if abs(y.time - x.time - middle) <= LONGEST_WAY_NS]
     if not pairs:

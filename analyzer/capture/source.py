@@ -7,6 +7,7 @@ open, and the bytes that were looked at are read again from memory.
 
 from __future__ import annotations
 
+import functools
 import io
 import os
 import re
@@ -112,6 +113,7 @@ class CaptureSet:
         self._block_bytes = block_bytes
         self._progress = progress
         self._begun = False
+        self._size: int | None = None  # bytes in all, where somebody wants to know
 
     @property
     def captures(self) -> list[CaptureFacts]:
@@ -140,17 +142,29 @@ class CaptureSet:
         self._begun = True
         block_bytes = min(self._block_bytes, max(BUFFERS_BYTES // max(len(self.files), 1), 64 << 10))
 
-        def piece(index: int, file: CaptureFile) -> Piece:
-            return Piece(file.first_time, lambda: file.read(index=index, compiled=compiled, block_bytes=block_bytes))
+        taken = 0
 
-        for batch in merged([piece(index, file) for index, file in enumerate(self.files)]):
+        def batches(index: int, file: CaptureFile) -> Iterator[Batch]:
+            nonlocal taken
+            before = 0
+            for batch in file.read(index=index, compiled=compiled, block_bytes=block_bytes):
+                taken, before = taken + file.taken - before, file.taken
+                yield batch
+            taken += file.taken - before
+
+        pieces = [
+            Piece(file.first_time, functools.partial(batches, index, file)) for index, file in enumerate(self.files)
+        ]
+        for batch in merged(pieces):
             yield batch
-            self.told(sum(file.taken for file in self.files))
+            self.told(taken)
 
     def told(self, taken: int) -> None:
         """So many bytes were read from disk."""
         if self._progress is not None:
-            self._progress(taken, self.disk_bytes)
+            if self._size is None:
+                self._size = self.disk_bytes
+            self._progress(taken, self._size)
 
     def give_up(self, file: CaptureFile, error: CaptureError) -> None:
         """A file that could be opened and cannot be read after all."""

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Protocol
 
@@ -18,6 +19,7 @@ from analyzer.events.conversations import Conversations, conversations
 from analyzer.events.fragments import FLAW_WORDS
 from analyzer.events.requests.reader import MOST_REQUESTS
 from analyzer.events.scan import LEDGER, Scan
+from analyzer.events.selected import each_column
 from analyzer.exchanges.attributes import Attributes
 from analyzer.exchanges.connections import MOST_RECORDS, Judge, connections_table
 from analyzer.exchanges.ends.places import Place
@@ -146,10 +148,8 @@ def _view(judge: Judge, found: Conversations, place: Place, facts: Sequence[Capt
                 clock_within=place.within,
                 warnings=(*view.warnings, *(f"{view.name}: {words}" for words in beyond)),
             )
-            for index in place.captures
-            for view in [
-                _capture_view(found.flows, index, facts[index], _vantage(judge, index, place, facts, given.vantages))
-            ]
+            for index, vantage in _vantages(judge, place, facts, given.vantages)
+            for view in [_capture_view(found.flows, index, facts[index], vantage)]
         ),
     )
 
@@ -162,7 +162,7 @@ def _shows_interfaces(scan: Scan, facts: Sequence[CaptureFacts]) -> bool:
 
 def _capture_view(flows: Flows, index: int, facts: CaptureFacts, vantage: Vantage) -> CaptureView:
     """What one capture could have shown."""
-    scan = flows.scan
+    scan = _of_capture(flows.scan, index)
     ledger = dict(zip(LEDGER, scan.ledger[index].tolist(), strict=True)) | {"cut": int(bool(facts.cut))}
     unread = [link_type_name(number) for number in facts.link_types if number not in READ_LINK_TYPES]
     warnings = list(facts.warnings)
@@ -174,7 +174,8 @@ def _capture_view(flows: Flows, index: int, facts: CaptureFacts, vantage: Vantag
             f"{facts.name}: {ledger['summarized_connections']:,} connections with {ledger['summarized_records']:,} "
             "records are in no table: they were the oldest when --max-memory was reached, and are only counted"
         )
-    pieces = Counter(word for row, word in flows.fragments.flaw.items() if scan.rows.capture[row] == index)
+    capture_of = flows.scan.rows.capture
+    pieces = Counter(word for row, word in flows.fragments.flaw.items() if capture_of[row] == index)
     for word, count in sorted(pieces.items()):
         what = "IP fragment" if count == 1 else "IP fragments"
         warnings.append(f"{facts.name}: {count} {what} could not be put together ({word}): {FLAW_WORDS[word]}")
@@ -193,31 +194,44 @@ def _capture_view(flows: Flows, index: int, facts: CaptureFacts, vantage: Vantag
         cut_records=_records(scan, index, _needed_and_cut(scan)),
         duplicate_records=_records(scan, index, scan.rows.reason & fl.IS_DUPLICATE > 0),
         unread_link_types=tuple(unread) if ledger["unread_link_type"] else (),
-        backward_records=_records(scan, index, _is_backward(scan, index)),
-        gaps=_gaps(scan, index),
+        backward_records=_records(scan, index, _is_backward(scan)),
+        gaps=_gaps(scan),
         large_records=_records(scan, index, scan.rows.payload_length > LARGEST_PAYLOAD),
-        largest_payload=int(scan.rows.payload_length[scan.rows.capture == index].max(initial=0)),
-        partial_records=_records(scan, index, _has_partial_checksum(scan, index)),
+        largest_payload=int(scan.rows.payload_length.max(initial=0)),
+        partial_records=_records(scan, index, _has_partial_checksum(scan)),
         dropped=sum(max(interface.dropped, 0) for interface in facts.interfaces),
         vantage=vantage.word,
         vantage_reason=vantage.reason,
     )
 
 
-def _vantage(
-    judge: Judge, index: int, place: Place, facts: Sequence[CaptureFacts], given: Mapping[str, str]
-) -> Vantage:
-    """The vantage that was given for a capture, else the one that its handshakes show, else that of its place."""
-    if word := given.get(facts[index].path) or given.get(facts[index].name):
-        return Vantage(word, "given")
+def _of_capture(scan: Scan, index: int) -> Scan:
+    """The scan with the rows of one of its captures alone."""
+    mine = np.flatnonzero(scan.rows.capture == index)
+    if len(mine) == len(scan.rows.time):
+        return scan
+    rows = each_column(lambda column: column[mine], scan.rows)
+    return replace(scan, rows=rows, chunk=scan.chunk[mine])
+
+
+def _vantages(
+    judge: Judge, place: Place, facts: Sequence[CaptureFacts], given: Mapping[str, str]
+) -> Iterator[tuple[int, Vantage]]:
+    """Of each capture the vantage that was given, else the one that its handshakes show, else that of its place."""
+    shown = functools.cache(functools.partial(vantage_of, judge.attributes))
     spans = {each: (facts[each].first_time, facts[each].last_time) for each in place.captures}
-    shown = vantage_of(judge.attributes, pieces_of(spans, index))
-    return Vantage(*place.relative) if shown.word == UNKNOWN.word and place.relative else shown
+    pieces = pieces_of(spans)
+    for index in place.captures:
+        if word := given.get(facts[index].path) or given.get(facts[index].name):
+            yield index, Vantage(word, "given")
+            continue
+        seen = shown(pieces or frozenset((index,)))
+        yield index, Vantage(*place.relative) if seen.word == UNKNOWN.word and place.relative else seen
 
 
-def _is_backward(scan: Scan, index: int) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+def _is_backward(scan: Scan) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
     """Rows of a capture that are older than an earlier one by more than interfaces are read apart."""
-    mine = np.flatnonzero((scan.rows.capture == index) & (scan.rows.time >= 0))
+    mine = np.flatnonzero(scan.rows.time >= 0)
     mine = mine[np.argsort(scan.rows.record[mine], kind="stable")]
     newest = np.maximum.accumulate(scan.rows.time[mine]) if len(mine) else scan.rows.time[mine]
     backward = np.zeros(len(scan.rows.time), np.bool_)
@@ -225,9 +239,9 @@ def _is_backward(scan: Scan, index: int) -> np.ndarray[tuple[int], np.dtype[np.b
     return backward
 
 
-def _gaps(scan: Scan, index: int) -> tuple[tuple[int, int, int, int], ...]:
+def _gaps(scan: Scan) -> tuple[tuple[int, int, int, int], ...]:
     """The longest spans of a capture without a selected record, in order of time, as ``CaptureView.gaps``."""
-    mine = np.flatnonzero((scan.rows.capture == index) & (scan.rows.time >= 0))
+    mine = np.flatnonzero(scan.rows.time >= 0)
     mine = mine[np.argsort(scan.rows.time[mine], kind="stable")]
     times, records = scan.rows.time[mine], scan.rows.record[mine]
     lengths = np.diff(times)
@@ -247,11 +261,11 @@ def _needed_and_cut(scan: Scan) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
     return missing
 
 
-def _has_partial_checksum(scan: Scan, index: int) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
+def _has_partial_checksum(scan: Scan) -> np.ndarray[tuple[int], np.dtype[np.bool_]]:
     """Rows among the first ``CHECKSUMS_READ`` of a capture's TCP and UDP whose checksum an interface would complete."""
     rows = scan.rows
     whole = (rows.kept > 0) & (rows.payload_captured == rows.payload_length) & (rows.fragment == 0)
-    chosen = np.flatnonzero(((rows.kind == TCP) | (rows.kind == UDP)) & whole & (rows.capture == index))
+    chosen = np.flatnonzero(((rows.kind == TCP) | (rows.kind == UDP)) & whole)
     partial = np.zeros(len(rows.time), np.bool_)
     for row in chosen[:CHECKSUMS_READ].tolist():
         partial[row] = transport_checksum_partial(scan.row_bytes(row))
@@ -259,6 +273,6 @@ def _has_partial_checksum(scan: Scan, index: int) -> np.ndarray[tuple[int], np.d
 
 
 def _records(scan: Scan, index: int, chosen: np.ndarray[tuple[int], np.dtype[np.bool_]]) -> tuple[tuple[int, int], ...]:
-    """(capture, record) of the chosen rows of one capture, the first ``MOST_RECORDS``."""
-    rows = np.flatnonzero(chosen & (scan.rows.capture == index))[:MOST_RECORDS]
+    """(capture, record) of the chosen rows of capture ``index``, the first ``MOST_RECORDS``."""
+    rows = np.flatnonzero(chosen)[:MOST_RECORDS]
     return tuple((index, record) for record in scan.rows.record[rows].tolist())

@@ -39,14 +39,14 @@ class Vantage(NamedTuple):
 UNKNOWN = Vantage("unknown", "no handshake shows which end is nearer")
 
 
-def pieces_of(spans: Mapping[int, tuple[int, int]], capture: int) -> frozenset[int]:
-    """The captures of one place that ``capture`` goes on with: all, as rotated files are, if no two overlap in time.
+def pieces_of(spans: Mapping[int, tuple[int, int]]) -> frozenset[int]:
+    """The captures of one place that are pieces of one: all, as rotated files are, or none if two overlap in time.
 
     ``spans`` are the first and the last time of each capture, -1 where it has none.
     """
     timed = sorted(span for span in spans.values() if span[0] >= 0)
     apart = all(before[1] <= after[0] for before, after in itertools.pairwise(timed))
-    return frozenset(spans if apart else (capture,))
+    return frozenset(spans if apart else ())
 
 
 def vantage_of(attributes: Attributes, captures: frozenset[int]) -> Vantage:

@@ -21,6 +21,7 @@ from enum import IntEnum
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from analyzer.events.connection import Socket, client_by_port
 from analyzer.events.flows import DUPLICATE_WITHIN_NS, KEY_WORDS
@@ -78,15 +79,22 @@ class Clock(NamedTuple):
     nearer: int  # 1: a is nearer the client, -1: b is, 0: not to be told
 
 
-def contents(scan: Scan, capture: int, most: int = MOST_PACKETS) -> dict[Content, Seen]:
-    """The first packets of a capture whose content occurs once in it, or again only as a copy a moment later."""
+def packets_of(scan: Scan, captures: int) -> list[NDArray[np.int64]]:
+    """Of each capture the rows of packets that may be known again, in their order."""
     rows = scan.rows
-    mine = np.flatnonzero((rows.capture == capture) & (rows.flow >= 0) & ((rows.kind == TCP) | (rows.kind == UDP)))
+    known = np.flatnonzero((rows.flow >= 0) & ((rows.kind == TCP) | (rows.kind == UDP)))
+    known = known[np.argsort(rows.capture[known], kind="stable")]
+    return np.split(known, np.searchsorted(rows.capture[known], np.arange(1, captures)))
+
+
+def contents(scan: Scan, packets: NDArray[np.int64]) -> dict[Content, Seen]:
+    """The packets (rows of a capture) whose content occurs once among them, or again only as a copy a moment later."""
+    rows = scan.rows
     found: dict[Content, Seen] = {}
     repeated: set[Content] = set()
     clients: dict[int, int] = {}
     ports = scan.table.keys.reshape(-1, KEY_WORDS)[:, 8]
-    for row in mine[:most].tolist():
+    for row in packets.tolist():
         direction, flow = int(rows.direction[row]), int(rows.flow[row])
         if flow not in clients:
             clients[flow] = _client(int(ports[flow]), direction)

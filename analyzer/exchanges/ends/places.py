@@ -9,12 +9,22 @@ a clock that is wrong by more than packets lie in networks from a request that w
 from __future__ import annotations
 
 import itertools
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from typing import NamedTuple
 
 from analyzer.capture.records import CaptureFacts
 from analyzer.events.scan import Scan
-from analyzer.exchanges.ends.clock import LONGEST_WAY_NS, MOST_PACKETS, Clock, compare, contents
+from analyzer.exchanges.ends.clock import (
+    LONGEST_WAY_NS,
+    MOST_PACKETS,
+    Clock,
+    Content,
+    Seen,
+    compare,
+    contents,
+    packets_of,
+)
 
 #: Packets without a random number in them that must agree before they count as the same.
 LEAST_ALIKE = 3
@@ -24,6 +34,9 @@ LEAST_UNREPEATABLE = 3
 
 #: Pieces of one capture whose records are not in order overlap by moments.
 LEAST_OVERLAP = 0.1
+
+#: Places at which one packet is captured, at most.
+MOST_VIEWS = 16
 
 _RANKS = {"client": 0, "middle": 1, "server": 2}
 
@@ -46,22 +59,43 @@ def places_of(scan: Scan, facts: Sequence[CaptureFacts], given: Mapping[str, str
     count = len(facts)
     words = [given.get(each.path) or given.get(each.name) or "" for each in facts]
     most = max(MOST_PACKETS // count, 200)
-    known = [contents(scan, capture, most) for capture in range(count)]
+    known = [contents(scan, packets[:most]) for packets in packets_of(scan, count)]
     clocks = {
         (a, b): clock
-        for a, b in itertools.combinations(range(count), 2)
+        for a, b in _in_common(known)
         if (clock := compare(known[a], known[b])) is not None and _are_views(facts[a], facts[b], clock)
     }
-    apart = set(clocks) | {(a, b) for a, b in itertools.combinations(range(count), 2) if _differ(words[a], words[b])}
+    apart: dict[int, set[int]] = defaultdict(set)
+    for a, b in clocks:
+        apart[b].add(a)
     places: list[list[int]] = []
     for capture in range(count):
-        fitting = (place for place in places if not any((other, capture) in apart for other in place))
+        word, others = words[capture], apart[capture]
+        fitting = (
+            place
+            for place in places
+            if others.isdisjoint(place) and not any(_differ(words[other], word) for other in (place if word else ()))
+        )
         same = (place for place in places if words[capture] and words[place[0]] == words[capture])
         place = next(itertools.chain(same, fitting), None)
         if place is None:
             places.append(place := [])
         place.append(capture)
     return _ordered(places, words, clocks)
+
+
+def _in_common(known: Sequence[Mapping[Content, Seen]]) -> list[tuple[int, int]]:
+    """The pairs of captures that have packets in common.
+
+    One that lies in more than ``MOST_VIEWS`` captures is none that was seen at so many places, but one that is often
+    sent; and pairs would be too many.
+    """
+    holders: dict[Content, list[int]] = defaultdict(list)
+    for capture, contents_of_it in enumerate(known):
+        for content in contents_of_it:
+            holders[content].append(capture)
+    some = (captures for captures in holders.values() if 1 < len(captures) <= MOST_VIEWS)
+    return sorted({pair for captures in some for pair in itertools.combinations(captures, 2)})
 
 
 def _differ(one: str, other: str) -> bool:

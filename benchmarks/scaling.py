@@ -73,9 +73,9 @@ def _cut(source: Path, target: Path) -> None:
                 file.write(bytes_of[offset : offset + kept])
 
 
-def split(source: Path, count: int) -> list[Path]:
+def split(source: Path, count: int, work: Path = WORK) -> list[Path]:
     """The capture in ``count`` files of about the same size, as a rotating tcpdump writes them."""
-    folder = WORK / f"{source.stem}-in-{count}"
+    folder = work / f"{source.stem}-in-{count}"
     if not folder.exists():
         unfinished = folder.with_suffix(".unfinished")
         unfinished.mkdir(exist_ok=True)

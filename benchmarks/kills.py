@@ -155,8 +155,8 @@ def page(kills: int, seed: int, lines: list[str]) -> str:
         "# Kills",
         "",
         f"Written by `make kills` on {day}: SIGKILL at random moments, {kills} of each kind, seed {seed}. After each",
-        "the result was compared whole with that of a run that was left alone. It was the same every time: nothing lost, nothing",
-        "counted twice.",
+        "the result was compared whole with that of a run that was left alone. It was the same every time: nothing",
+        "lost, nothing counted twice.",
         "",
     ]
     return "\n".join([*head, *(f"- {kills} times {line}." for line in lines), ""])

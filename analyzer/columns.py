@@ -64,8 +64,16 @@ class Words(NamedTuple):
         return cls(np.fromiter(map(numbers.__getitem__, texts), np.int64, len(texts)), list(numbers))
 
     @classmethod
+    def same(cls, word: str, count: int) -> Words:
+        """One text in so many rows."""
+        return cls(np.zeros(count, np.int64), [word])
+
+    @classmethod
     def joined(cls, parts: Sequence[Words]) -> Words:
         """The rows of all parts, one part after another."""
+        parts = [part for part in parts if len(part.codes)] or [*parts[:1]]
+        if len(parts) == 1:
+            return parts[0]
         numbers = {word: number for number, word in enumerate(dict.fromkeys(w for part in parts for w in part.words))}
         codes = [np.array([numbers[word] for word in part.words], np.int64)[part.codes] for part in parts]
         return cls(np.concatenate(codes), list(numbers))

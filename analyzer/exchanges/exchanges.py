@@ -44,14 +44,15 @@ def exchanges_table(judge: Judge, found: Conversations, connections: Table) -> T
 
     def made(column: Column) -> NDArray[Any] | Words:
         none, maker = none_of(column), columns.get(column.name)
-        values = maker() if maker is not None else [none] * len(began)
         of_others = asked.column(column.name)
         if of_others is None:
             of_others = [row.get(column.name, none) for _, _, row in others]
-        parts = (values, of_others, inside.column(column))
         if column.kind == "text":
+            values = maker() if maker is not None else Words.same(none, len(began))
+            parts = (values, of_others, inside.column(column))
             words = [part if isinstance(part, Words) else Words.of(list(part)) for part in parts]
             return Words.joined(words).take(order)
+        parts = (maker() if maker is not None else [none] * len(began), of_others, inside.column(column))
         return np.concatenate([array_of(column, part) for part in parts])[order]
 
     def told(column: Column, index: Sequence[int]) -> list[Any]:

@@ -37,9 +37,9 @@ def sockets_table(connections: Table, exchanges: Table) -> Table:
     A DNS question over UDP is an attempt of its own; its conversation is none besides.
     """
     questions = np.flatnonzero(exchanges.equal("kind", "dns") & exchanges.equal("transport", "udp"))
-    asking = set(exchanges["connection"][questions])
     chosen = np.flatnonzero(is_attempt(connections))
-    if asking:
+    if len(questions):
+        asking = set(exchanges["connection"][questions].tolist())
         chosen = chosen[[name not in asking for name in connections["connection"][chosen].tolist()]]
     parts = [(table, rows) for table, rows in ((connections, chosen), (exchanges, questions)) if len(rows)]
     if not parts:

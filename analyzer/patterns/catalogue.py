@@ -323,10 +323,13 @@ def _rank(finding: Finding) -> tuple[int, int, int, int]:
 
 def _parts(findings: list[Finding]) -> dict[int, list[int]]:
     """For each summary, by place in the list, the findings that share a connection with it and are none themselves."""
+    summed_up = {
+        connection for finding in findings if finding.pattern in SUMMARIES for connection in finding.connections
+    }
     by_connection: dict[str, list[int]] = {}
     for i, finding in enumerate(findings):
         if finding.pattern not in SUMMARIES:
-            for connection in finding.connections:
+            for connection in summed_up.intersection(finding.connections):
                 by_connection.setdefault(connection, []).append(i)
     return {
         i: sorted({part for connection in finding.connections for part in by_connection.get(connection, ())})

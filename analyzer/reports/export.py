@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from typing import Any, BinaryIO
 
@@ -20,7 +20,7 @@ from analyzer.columns import Column, Schema, Table
 from analyzer.errors import UsageError, did_you_mean
 from analyzer.exchanges.schemas import SCHEMAS
 from analyzer.frames import utf8
-from analyzer.reports.text import csv_cell, json_rows, json_text
+from analyzer.reports.text import csv_cell, json_text
 
 FORMATS = ("csv", "json", "jsonl", "parquet")
 _ROWS_AT_ONCE = 10_000
@@ -53,16 +53,9 @@ def with_columns(table: str, names: Sequence[str] | None) -> Schema:
     return (*others, *(public[name] for name in dict.fromkeys(chosen)))
 
 
-#: Members of the document that are rows of plain values.
-_ROWS = ("sockets", "connections")
-
-
-def document_json(document: Mapping[str, Any]) -> str:
+def document_json(document: dict[str, Any]) -> str:
     """The report document as the text of ``report.json``: the contract's order of keys, two spaces, a newline."""
-    members = (
-        f"{json_text(key)}: {json_rows(value) if key in _ROWS else json_text(value)}" for key, value in document.items()
-    )
-    return "{\n  " + ",\n  ".join(member.replace("\n", "\n  ") for member in members) + "\n}\n"
+    return json_text(document) + "\n"
 
 
 def _values(column: Column, values: NDArray[Any]) -> list[Any]:
@@ -104,7 +97,7 @@ def _csv_value(value: Any) -> Any:
 def _objects(table: Table) -> Iterator[str]:
     names = [column.name for column in table.public()]
     for row in _rows(table):
-        yield json_text(dict(zip(names, row, strict=True)), indent=None)
+        yield json_text(dict(zip(names, row, strict=True)), indent=False)
 
 
 def _write_json(table: Table, file: BinaryIO) -> None:

@@ -8,11 +8,12 @@ markupsafe where rows are written without a template (``connection_rows.py``).
 
 from __future__ import annotations
 
+import functools
 import json
 import math
 import re
 import unicodedata
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable
 from typing import Any
 
 import numpy as np
@@ -34,6 +35,9 @@ _COMMAND = re.compile("`([^`]+)`")
 _URL = re.compile(r"https?://[\w./#?=&%~+:-]+")
 _PUNCTUATED = re.compile(r"""(["'“„(]*)(.*?(?:\(\))?)(["'”).,;:!?]*)""", re.DOTALL)
 
+
+#: Types of values that hold no others.
+_PLAIN = {str, int, float, bool, type(None)}
 
 #: Characters that may be invisible: all but those of ASCII that are printed, and the end of a line.
 _NOT_PLAIN = re.compile(r"[^\x20-\x7e\n]")
@@ -105,27 +109,50 @@ def csv_cell(text: str) -> str:
     return ("'" if _FORMULA.match(text) else "") + visible(text)
 
 
-def json_text(value: Any, *, indent: int | None = 2) -> str:
-    """JSON in the order of the document: NaN as null, invisible characters as ``\\u`` escapes, UTF-8 for the rest."""
+def json_text(value: Any, *, indent: bool = True) -> str:
+    """JSON in the order of the document: NaN as null, invisible characters as ``\\u`` escapes, UTF-8 for the rest.
+
+    The keys of objects are texts. Indented, it has a member a line, behind two spaces for each level.
+    """
+    write = _indented if indent else json.JSONEncoder(ensure_ascii=False, allow_nan=False).encode
     try:
-        text = json.dumps(value, ensure_ascii=False, indent=indent, allow_nan=False)
+        text = write(value)
     except (TypeError, ValueError):  # numbers of numpy, or none
-        text = json.dumps(_finite(value), ensure_ascii=False, indent=indent, allow_nan=False)
+        text = write(_finite(value))
     return _with_escapes(text)
 
 
-def json_rows(rows: Sequence[Mapping[str, Any]]) -> str:
-    """What ``json_text`` gives for objects that hold plain Python values and nothing within them, some times faster.
+def _indented(value: Any, margin: str = "\n") -> str:
+    """JSON with a member a line; ``margin`` is the end of a line and the indentation of the value.
 
-    The encoder in C does not indent; what separates the members does that here.
+    The encoder in C does not indent. It writes what holds no more than plain values, or a list of such objects or
+    lists; what separates members there holds the end of the line, which is in no text of JSON.
     """
-    encode = json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=(",\n    ", ": ")).encode
-    try:
-        texts = [encode(row) for row in rows]
-    except (TypeError, ValueError):
-        texts = [encode(_finite(row)) for row in rows]
-    objects = ["{\n    " + text[1:-1] + "\n  }" if text != "{}" else text for text in texts]
-    return _with_escapes("[\n  " + ",\n  ".join(objects) + "\n]") if objects else "[]"
+    if not isinstance(value, dict | list | tuple) or not value:
+        return _encoder("")(value)
+    inner, deeper = margin + "  ", margin + "    "
+    if _is_flat(value):
+        text = _encoder(inner)(value)
+        return f"{text[0]}{inner}{text[1:-1]}{margin}{text[-1]}"
+    if isinstance(value, dict):
+        members = [f"{_encoder('')(key)}: {_indented(member, inner)}" for key, member in value.items()]
+        return f"{{{inner}{f',{inner}'.join(members)}{margin}}}"
+    if {*map(type, value)} in ({dict}, {list}, {tuple}) and all(value) and all(map(_is_flat, value)):
+        text = _encoder(deeper)(value)
+        first, last = text[1], text[-2]
+        members = text[2:-2].split(f"{last},{deeper}{first}")
+        return f"[{inner}{first}{deeper}{f'{inner}{last},{inner}{first}{deeper}'.join(members)}{inner}{last}{margin}]"
+    return f"[{inner}{f',{inner}'.join([_indented(member, inner) for member in value])}{margin}]"
+
+
+def _is_flat(value: Any) -> bool:
+    """Whether an object or list holds plain values alone."""
+    return _PLAIN.issuperset(map(type, value.values() if isinstance(value, dict) else value))
+
+
+@functools.cache
+def _encoder(margin: str) -> Callable[[Any], str]:
+    return json.JSONEncoder(ensure_ascii=False, allow_nan=False, separators=("," + margin, ": ")).encode
 
 
 def _with_escapes(text: str) -> str:

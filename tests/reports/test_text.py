@@ -17,7 +17,6 @@ from analyzer.reports.text import (
     clipped,
     code,
     csv_cell,
-    json_rows,
     json_text,
     marked,
     prose,
@@ -134,14 +133,14 @@ def test_csv_leaves_honest_text_alone() -> None:
 @example(HOSTILE)
 @example("\U000e0041\udcff\u2028\x9b")
 def test_json_reads_back_and_is_inert_on_a_terminal(text: str) -> None:
-    for indent in (2, None):
+    for indent in (True, False):
         written = json_text({"a": [text]}, indent=indent)
         assert json.loads(written) == {"a": [text]}
         assert visible(written.replace("\n", "")) == written.replace("\n", "")
 
 
 def test_json_writes_what_is_no_number_as_null() -> None:
-    assert json_text([math.nan, math.inf, 1.5, (1, None)], indent=None) == "[null, null, 1.5, [1, null]]"
+    assert json_text([math.nan, math.inf, 1.5, (1, None)], indent=False) == "[null, null, 1.5, [1, null]]"
 
 
 def test_times_and_durations() -> None:
@@ -164,15 +163,25 @@ def test_clipped_fits(text: str, width: int) -> None:
         assert clipped(text, width) == text
 
 
-@given(
-    st.lists(
-        st.dictionaries(
-            st.text(max_size=5), st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text()
-        ),
-        max_size=4,
-    )
+PLAIN = st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text()
+JSON = st.recursive(
+    PLAIN,
+    lambda within: (
+        st.lists(within, max_size=4)
+        | st.lists(within, max_size=3).map(tuple)
+        | st.dictionaries(st.text(max_size=3), within, max_size=4)
+    ),
+    max_leaves=20,
 )
+ROWS = st.lists(st.dictionaries(st.text(max_size=3), PLAIN, max_size=4) | st.lists(PLAIN, max_size=3), max_size=4)
+
+
+@given(JSON | ROWS)
+@example([{"a": "},\n    {", "b": "]"}, {"a": "{"}])
+@example({"rows": [[0, 1], [2], []], "none": {}})
 @settings(deadline=None)
-def test_rows_are_written_as_any_json_is(rows: list[dict[str, Any]]) -> None:
-    finite = [{k: None if v in (float("inf"), float("-inf")) else v for k, v in row.items()} for row in rows]
-    assert json_rows(finite) == json_text(finite)
+def test_json_is_indented_as_by_the_plain_encoder(value: Any) -> None:
+    assert json.loads(json_text(value)) == json.loads(json.dumps(value))
+    plain = json.dumps(value, ensure_ascii=False, indent=2)
+    if plain.isascii() and plain.replace("\n", "").isprintable():
+        assert json_text(value) == plain

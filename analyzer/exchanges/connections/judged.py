@@ -17,7 +17,7 @@ from analyzer.events.tcp.states import ACK, RST
 from analyzer.exchanges.attributes import Attributes, Flags, Integers
 from analyzer.exchanges.hosts import Hosts
 from analyzer.exchanges.judge import REFUSED, Context, judge
-from analyzer.wire.checksums import transport_checksum_wrong
+from analyzer.wire.checksums import transport_checksums_wrong
 from analyzer.wire.icmp import error_name
 
 MOST_RECORDS = 100  # of each list of records that a row keeps
@@ -52,8 +52,7 @@ class Judge:
         self.one_way[unanswered] = self._is_one_way(unanswered)
         wrong = np.zeros(len(attributes), np.bool_)
         asked = unanswered[self.request_rows[unanswered] >= 0]
-        packets = map(self.flows.scan.row_bytes, self.request_rows[asked].tolist())
-        wrong[asked] = np.fromiter(map(transport_checksum_wrong, packets), np.bool_, len(asked))
+        wrong[asked] = self._checksums_wrong(self.request_rows[asked])
         self.outcome, self.reason = judge(
             attributes, Context(self.request_time, capture_end, self.one_way, self.icmp, wrong)
         )
@@ -105,6 +104,11 @@ class Judge:
             unseen = _of_each(clients.take(left), lambda client: self.hosts.same(client) in self._unseen)
             unheard[left] = mute | unseen
         return unheard
+
+    def _checksums_wrong(self, rows: Integers) -> Flags:
+        scan = self.flows.scan
+        columns = (scan.chunk[rows].astype(np.int64), self.rows.start[rows], self.rows.kept[rows].astype(np.int64))
+        return transport_checksums_wrong(scan.chunks, *columns)
 
     @functools.cached_property
     def _unseen(self) -> set[str]:

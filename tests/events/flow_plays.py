@@ -20,6 +20,8 @@ from analyzer.wire.quic.versions import V1, V2, version_of
 from tests.crafted import MS, START, Captured, batch_of, ip, udp
 from tests.wire.hellos import alpn, client_hello, server_name
 
+Socket = tuple[str, int]
+
 CLIENT, SERVER = ("192.0.2.10", 20000), ("198.51.100.80", 443)
 RESERVED, UNKNOWN, Q050, T051, DRAFT_29, Q046 = 0x1A2A3A4A, 0x5A5A0001, 0x51303530, 0x54303531, 0xFF00001D, 0x51303436
 
@@ -77,16 +79,17 @@ def short(cid: bytes = b"") -> bytes:
     return b"\x41" + cid + b"rest of it, which is protected"
 
 
-def captured(plays: Iterable[Sequence[Datagram]], *, server: tuple[str, int] = SERVER) -> list[Captured]:
+def captured(plays: Iterable[Sequence[Datagram]], *, ends: tuple[Socket, Socket] = (CLIENT, SERVER)) -> list[Captured]:
     """The records of some flows, one client port each, side by side."""
+    client, server = ends
     out: list[Captured] = []
     numbers = itertools.count(1)
     for flow, play in enumerate(plays):
-        port = CLIENT[1] + flow
+        here = client[0], client[1] + flow
         for place, (from_client, payload, kept) in enumerate(play):
-            ends = ((CLIENT[0], port), server) if from_client else (server, (CLIENT[0], port))
-            body = udp((ends[0][1], ends[1][1]), payload)
-            raw = ip(ends[0][0], ends[1][0], 17, body, ident=next(numbers) & 0xFFFF)
+            source, destination = (here, server) if from_client else (server, here)
+            body = udp((source[1], destination[1]), payload)
+            raw = ip(source[0], destination[0], 17, body, ident=next(numbers) & 0xFFFF)
             end = len(raw) if kept < 0 else len(raw) - len(payload) + min(kept, len(payload))
             out.append(Captured(raw[:end], START + 50 * place * MS, len(raw)))
     return sorted(out, key=lambda one: one.time)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from analyzer.analysis import open_captures, scan_captures
 from analyzer.capture.source import open_captures as opened
 from analyzer.errors import AnalyzerError
-from analyzer.events.connection import Flows
+from analyzer.events.connection import UDP_PROTOCOL, Flows
 from analyzer.events.quic import plain
 from analyzer.events.quic.reader import quic_connections
 from analyzer.events.scan import Scan, scan, settle
@@ -22,6 +22,7 @@ from analyzer.wire.quic.header import read_datagram
 from analyzer.wire.quic.split import HANDSHAKE, ZERO_RTT
 from analyzer.wire.quic.versions import V1, V2
 from tests.conftest import ROOT
+from tests.crafted import Captured, batch_of
 from tests.events.flow_plays import (
     ACK,
     DRAFT_29,
@@ -45,6 +46,7 @@ from tests.events.flow_plays import (
     scanned,
     short,
 )
+from tests.events.test_fragments import in_pieces
 
 CAPTURES = sorted((ROOT / "captures").rglob("*.pcap*"))
 PUBLIC = Path(os.environ.get("HALFSHAKE_PUBLIC") or ROOT.parent / "shared" / "public")
@@ -296,6 +298,71 @@ def test_versions_whose_initials_have_other_keys_or_frames() -> None:
         clear = crypto(0, HELLO)
         play = [Datagram(True, initial(cids, clear, key=first, version=version))] * 2
         assert is_plain(play) is expected, hex(version)
+
+
+# Around the flows
+
+#: The client is the larger of two sockets, and the smaller; each family; ports that say nothing.
+ENDS = (
+    (("192.0.2.10", 20000), ("198.51.100.80", 443)),
+    (("203.0.113.9", 20000), ("198.51.100.80", 443)),
+    (("2001:db8:a::10", 20000), ("2001:db8:b::80", 443)),
+    (("2001:db8:c::10", 300), ("2001:db8:b::80", 50000)),
+)
+
+
+def counted(packets: list[Captured]) -> tuple[int, int]:
+    """How many flows are plain, and how many are not."""
+    found, others = plain_flows(scanned(packets))
+    return len(found), len(others)
+
+
+@pytest.mark.parametrize("ends", ENDS)
+def test_either_end_may_be_the_client(ends: tuple[tuple[str, int], tuple[str, int]]) -> None:
+    assert counted(captured(PLAIN.values(), ends=ends)) == (len(PLAIN), 0)
+    assert counted(captured(NEARLY.values(), ends=ends)) == (0, len(NEARLY))
+
+
+def test_packets_that_were_captured_twice() -> None:
+    twice = [one._replace(time=one.time + k) for one in captured(PLAIN.values()) for k in range(2)]
+    assert counted(twice) == (len(PLAIN), 0)
+
+
+def test_a_hello_in_ip_fragments() -> None:
+    """Its bytes lie in another chunk than those of what follows."""
+    packets = captured([SMALL, QUIET, LARGE[:2]])
+    pieces = [piece for each in in_pieces(packets, 576) for piece in each]
+    assert len(pieces) == 2 * len(packets)
+    assert counted(pieces) == (3, 0)
+
+
+def test_records_whose_headers_are_cut() -> None:
+    packets = captured([QUIET])
+    for end in (10, 20, 24, 28, 29, 35):
+        for place in range(3):
+            cut_there = [one._replace(raw=one.raw[:end]) if i == place else one for i, one in enumerate(packets)]
+            (found, _) = counted(cut_there)
+            assert end < 28 or place or not found
+
+
+def test_what_a_key_log_needs_changes_nothing() -> None:
+    """With secrets, Handshake packets are kept too."""
+    whole = settle(scan([batch_of(captured(PLAIN.values()))], 1, compiled=True, with_secrets=True))
+    assert len(plain_flows(whole)[0]) == len(PLAIN)
+
+
+@pytest.mark.parametrize("worth", [1, len(PLAIN) + len(NEARLY), len(PLAIN) + len(NEARLY) + 1])
+def test_few_flows_and_many_have_the_same_connections(worth: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    flows = Flows(scanned(captured([*PLAIN.values(), *NEARLY.values()])))
+    chosen = list(flows.with_protocol(UDP_PROTOCOL))
+    expected = [connection for flow in chosen for connection in quic_connections(flows, flow)]
+    called, judge = [], plain.plain_connections
+    monkeypatch.setattr(plain, "plain_connections", lambda *given, **how: called.append(given) or judge(*given, **how))
+    monkeypatch.setattr(plain, "WORTH_KERNELS", worth)
+    found = sorted(plain.quic_connections_of(flows, chosen), key=lambda connection: connection.flow)
+    assert found == expected
+    assert bool(called) is (worth <= len(chosen))
+    assert plain.quic_connections_of(flows, []) == []
 
 
 # Flows by chance

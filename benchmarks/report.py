@@ -39,7 +39,7 @@ def write_once(capture: Path, folder: Path) -> tuple[float, float]:
     """Seconds of the analysis with its verdict, and of writing the report, in this process."""
     gc.disable()
     began = time.perf_counter()
-    from analyzer.reports.aside import artist_for
+    from analyzer.reports.plots.aside import artist_for
 
     with artist_for([str(capture)]) as artist:
         from analyzer.analysis import analyse

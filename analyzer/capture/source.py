@@ -261,7 +261,8 @@ def open_raw(facts: CaptureFacts) -> RawStream:
     try:
         return RawStream(cast(BinaryIO, open(path, "rb", buffering=0)))
     except FileNotFoundError:
-        raise UnreadableFile(f"{name}: no such file ({clean_text(path)}); check the name and the folder") from None
+        where = "" if path == name else f" ({clean_text(path)})"
+        raise UnreadableFile(f"{name}: no such file{where}; check the name and the folder") from None
     except IsADirectoryError:
         raise UnreadableFile(f"{name}: a directory; name the captures in it, such as {name}/*.pcap") from None
     except PermissionError:

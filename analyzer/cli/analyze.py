@@ -17,7 +17,7 @@ from analyzer.cli.words import Word
 
 if TYPE_CHECKING:
     from analyzer.analysis import Analysis
-    from analyzer.reports.aside import Artist
+    from analyzer.reports.plots.aside import Artist
 
 _RANKS = {"error": ("error",), "warning": ("error", "warning")}
 
@@ -74,7 +74,7 @@ def _artist(captures: tuple[str, ...], output: Path | None) -> contextlib.Abstra
     """Who draws the plots of the report, made ready while the captures are read."""
     if output is None:
         return contextlib.nullcontext()
-    from analyzer.reports.aside import artist_for
+    from analyzer.reports.plots.aside import artist_for
 
     return artist_for(captures)
 

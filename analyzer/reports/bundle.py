@@ -17,13 +17,13 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from analyzer.errors import OutputError, UsageError
-from analyzer.reports.aside import Artist, pictures_of
 from analyzer.reports.connection_rows import connection_rows
 from analyzer.reports.evidence.copy import write_evidence
 from analyzer.reports.export import document_json
 from analyzer.reports.html import figure_of, page_without_plots, with_plots
 from analyzer.reports.markdown import markdown_of
 from analyzer.reports.plots import PLOTS as DRAWN
+from analyzer.reports.plots.aside import Artist, pictures_of
 from analyzer.reports.programs.sarif import sarif_json
 from analyzer.reports.summary import Analysed
 

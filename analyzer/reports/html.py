@@ -31,11 +31,10 @@ from analyzer.reports.summary import (
     since,
     socket_groups,
     totals,
-    tree,
-    untold,
     verdict_of,
 )
 from analyzer.reports.text import marked, seconds, utc, visible, web_address
+from analyzer.reports.tree import told_once, tree, untold
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -163,7 +162,7 @@ def _content(analysis: Analysed, rows: Rows) -> dict[str, Any]:
         "groups": groups[:MOST_GROUPS],
         "groups_left_out": max(len(groups) - MOST_GROUPS, 0),
         "families": FAMILIES,
-        "branches": tree(document["findings"]),
+        "branches": told_once(tree(document["findings"])),
         "severities": severity_counts(document["findings"]),
         "untold": untold,
         "records": lambda finding: cited_records(finding, document["captures"], most=40),

@@ -16,7 +16,6 @@ from analyzer.reports.ladder import Ladder, first_steps, ladders_of_findings, me
 from analyzer.reports.summary import (
     OUTCOMES,
     Analysed,
-    Branch,
     Finding,
     SocketGroup,
     SocketLine,
@@ -27,11 +26,10 @@ from analyzer.reports.summary import (
     severity_counts,
     since,
     socket_groups,
-    tree,
-    untold,
     verdict_of,
 )
 from analyzer.reports.text import code, prose, seconds, visible, web_address
+from analyzer.reports.tree import Branch, told_once, tree, untold
 
 MOST_SOCKETS = 24
 MOST_FINDINGS = 10
@@ -104,6 +102,8 @@ def _socket_row(line: SocketLine, keys: Sequence[str]) -> str:
 
 def _findings(analysis: Analysed, *, full: bool) -> Iterator[str]:
     branches = tree(analysis.document["findings"])
+    if not full:
+        branches = told_once(branches, most_causes=MOST_CAUSES)
     detailed = [each for each in branches if full or each.finding["severity"] != "info"]
     shown = detailed if full else detailed[:MOST_FINDINGS]
     ladders = ladders_of_findings(analysis, list(_all_findings(shown)))
@@ -191,10 +191,12 @@ def _argument(finding: Finding, *, full: bool) -> Iterator[str]:
     if ruled_out and not full:
         yield f"- Ruled out: {', '.join(ruled_out)}"
     causes = finding.get("causes") or []
-    for cause in causes if full else causes[:MOST_CAUSES]:
+    for cause in causes:
         yield from _cause(cause, full=full)
     remedies = finding.get("remedies") or []
-    if remedies:
+    if finding.get("remedies_told_by"):
+        yield f"- What to do: see {finding['remedies_told_by']}"
+    elif remedies:
         yield "- What to do:"
         yield from (f"  {number}. {prose(remedy)}" for number, remedy in enumerate(remedies, 1))
     if full:
@@ -204,7 +206,11 @@ def _argument(finding: Finding, *, full: bool) -> Iterator[str]:
 def _cause(cause: Mapping[str, Any], *, full: bool) -> Iterator[str]:
     url = web_address(cause.get("url"))
     link = f": <{url}>" if url else ""
-    yield f"- Known cause, {prose(str(cause.get('fit') or 'possible'))}: {prose(str(cause.get('incident')))}{link}"
+    named = f"- Known cause, {prose(str(cause.get('fit') or 'possible'))}: {prose(str(cause.get('incident')))}"
+    if cause.get("told_by"):
+        yield f"{named}, see {cause['told_by']}"
+        return
+    yield f"{named}{link}"
     if cause.get("confirm"):
         yield f"  - Confirm: {prose(str(cause['confirm']))}"
     for key, word in (("for", "For"), ("against", "Against")) if full else ():

@@ -1,4 +1,4 @@
-"""What every report says, before it is put in form: the verdict, the sockets side by side, the findings as a tree.
+"""What every report says, before it is put in form: the verdict, the sockets side by side, what was read.
 
 The doors (terminal, Markdown, HTML, plots) differ in form only; a number or a sentence that two of them show is
 made here. Nothing here is escaped yet.
@@ -14,14 +14,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 from analyzer.columns import Table
 from analyzer.patterns.words import FAMILIES, counted, listed, socket_words
 from analyzer.reports.text import ranges
+from analyzer.reports.tree import Finding as Finding
+from analyzer.reports.tree import tree
 
 if TYPE_CHECKING:
     from analyzer.anonymize.anonymizer import Anonymizer
 
-Finding = Mapping[str, Any]
 SocketKey = tuple[str, str, str, int]  # transport, family, address, port
 
-SEVERITIES = ("error", "warning", "info")
 OUTCOMES = ("answered", "refused", "silent", "undetermined")
 
 #: Counts of the ledger in words, in the order in which they are printed.
@@ -146,37 +146,9 @@ class SocketGroup:
         return " ".join(filter(None, [self.name, f"{self.transport}/{self.port}"]))
 
 
-@dataclass(frozen=True, slots=True)
-class Branch:
-    """A finding and the findings that it sums up, in the order of the document."""
-
-    finding: Finding
-    parts: tuple[Branch, ...]
-
-
 def cited_connections(findings: Iterable[Finding]) -> set[str]:
     """The names of the connections that these findings name."""
     return {name for finding in findings for name in finding.get("connections") or []}
-
-
-def tree(findings: Sequence[Finding]) -> list[Branch]:
-    """Findings under what sums them up, most severe first; each exactly once, whatever ``part_of`` says."""
-    known = {finding["id"] for finding in findings}
-    placed: set[str] = set()
-
-    def branch(finding: Finding) -> Branch:
-        placed.add(finding["id"])
-        parts = [each for each in findings if each.get("part_of") == finding["id"] and each["id"] not in placed]
-        return Branch(finding, tuple(branch(each) for each in parts if each["id"] not in placed))
-
-    roots = [branch(each) for each in findings if each.get("part_of") not in known]
-    roots += [branch(each) for each in findings if each["id"] not in placed]
-    return sorted(roots, key=lambda each: _rank(each.finding))
-
-
-def _rank(finding: Finding) -> int:
-    severity = finding.get("severity")
-    return SEVERITIES.index(severity) if severity in SEVERITIES else len(SEVERITIES)
 
 
 def socket_groups(analysis: Analysed) -> list[SocketGroup]:
@@ -316,18 +288,6 @@ def since(finding: Finding) -> str:
         between = f" (last good {bounds[0]}, first bad {bounds[1]})" if bounds else ""
         return f"{finding['onset']}{between}"
     return " to ".join(dict.fromkeys(filter(None, [finding.get("first_time"), finding.get("last_time")])))
-
-
-def untold(part: Finding, summary: Finding) -> Finding:
-    """The part without what its summary, told right above it, says already."""
-    rest = dict(part)
-    for key in ("records", "display_filter", "onset", "first_time", "last_time"):
-        if part.get(key) == summary.get(key):
-            rest[key] = None
-    rest["remedies"] = [each for each in part.get("remedies") or [] if each not in (summary.get("remedies") or [])]
-    told = {cause.get("incident") for cause in summary.get("causes") or []}
-    rest["causes"] = [cause for cause in part.get("causes") or [] if cause.get("incident") not in told]
-    return rest
 
 
 def ledger_lines(document: Mapping[str, Any]) -> Iterator[str]:

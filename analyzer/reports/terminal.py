@@ -16,7 +16,6 @@ from analyzer.patterns.words import FAMILIES, counted
 from analyzer.reports.summary import (
     OUTCOMES,
     Analysed,
-    Branch,
     Finding,
     SocketGroup,
     SocketLine,
@@ -28,11 +27,10 @@ from analyzer.reports.summary import (
     severity_counts,
     since,
     socket_groups,
-    tree,
-    untold,
     verdict_of,
 )
 from analyzer.reports.text import clipped, visible, width_of
+from analyzer.reports.tree import Branch, told_once, tree, untold
 
 MOST_SOCKETS = 12
 MOST_FINDINGS = 4
@@ -153,6 +151,8 @@ def _socket_line(page: _Page, line: SocketLine, room: int, keys: Sequence[str]) 
 
 def _findings(page: _Page, analysis: Analysed, *, full: bool) -> None:
     branches = tree(analysis.document["findings"])
+    if not full:
+        branches = told_once(branches)
     detailed = [each for each in branches if full or each.finding["severity"] != "info"]
     shown = detailed if full else detailed[:MOST_FINDINGS]
     for number, branch in enumerate(shown):
@@ -220,6 +220,8 @@ def _advice(page: _Page, finding: Finding, *, inner: int, detail: _Detail) -> No
         named = ", ".join(f"{cause.get('incident')} ({cause.get('fit')})" for cause in causes[:MOST_CAUSES])
         page.put(f"{named}: see halfshake explain --incident ID", indent=inner, label="cause    ")
     remedies = finding.get("remedies") or []
+    if finding.get("remedies_told_by"):
+        page.put(f"as for {finding['remedies_told_by']}", indent=inner, label="do       ")
     # what a summary advises in general, its parts say in particular
     most = 1 if finding.get("sums_up") and not full else _MOST_REMEDIES.get(detail)
     for number, remedy in enumerate(remedies[:most]):

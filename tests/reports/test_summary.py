@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from analyzer.reports.summary import (
-    Branch,
     cannot_show,
     cited_records,
     first_sockets,
@@ -16,44 +13,9 @@ from analyzer.reports.summary import (
     since,
     socket_groups,
     totals,
-    tree,
     verdict_of,
 )
 from tests.reports import example
-
-
-def finding(name: str, severity: str = "error", part_of: str | None = None) -> dict[str, Any]:
-    return {"id": name, "severity": severity, "part_of": part_of, "title": name, "pattern": "x", "records": []}
-
-
-def shape(branches: list[Branch] | tuple[Branch, ...]) -> list[Any]:
-    return [
-        (branch.finding["id"], shape(branch.parts)) if branch.parts else branch.finding["id"] for branch in branches
-    ]
-
-
-def test_parts_stand_under_their_summary_and_errors_first() -> None:
-    findings = [
-        finding("F1", "info"),
-        finding("F2", part_of="F4"),
-        finding("F3", "warning"),
-        finding("F4"),
-        finding("F5", "info", part_of="F4"),
-    ]
-    assert shape(tree(findings)) == [("F4", ["F2", "F5"]), "F3", "F1"]
-
-
-@pytest.mark.parametrize(
-    ("links", "expected"),
-    [
-        ({"F1": "F9"}, ["F1"]),
-        ({"F1": "F1"}, ["F1"]),
-        ({"F1": "F2", "F2": "F1"}, [("F1", ["F2"])]),
-        ({"F1": None, "F2": "F1", "F3": "F2"}, [("F1", [("F2", ["F3"])])]),
-    ],
-)
-def test_every_finding_stands_in_the_tree_once(links: dict[str, str | None], expected: list[Any]) -> None:
-    assert shape(tree([finding(name, part_of=part_of) for name, part_of in links.items()])) == expected
 
 
 def test_families_of_one_name_stand_side_by_side_the_failing_one_first() -> None:

@@ -107,14 +107,16 @@ class Result:
 def read_expectation(text: str) -> Expectation:
     """The expectation that the words say; raises UsageError where they say none."""
     tokens = _TOKEN.findall(text)
+    subjects = (*OUTCOMES, "reply", "no")
     for place, token in enumerate(tokens):
-        if token in (*OUTCOMES, "reply", "no"):
+        if token in subjects:
             selector = _selector(text, tokens[:place])
             return _predicate(text, selector, token, tokens[place + 1 :])
-    raise UsageError(
-        f"cannot read the expectation {text!r}: say what is expected, such as 'udp/443 ipv4 answered', "
-        "'answered >= 99%', 'reply p99 < 200ms' or 'no error'"
+    hint = next(filter(None, (did_you_mean(token, subjects) for token in tokens)), "")
+    example = (
+        "say what is expected, such as 'udp/443 ipv4 answered', 'answered >= 99%', 'reply p99 < 200ms' or 'no error'"
     )
+    raise UsageError(f"cannot read the expectation {text!r}: {hint or example}")
 
 
 def _selector(text: str, tokens: Sequence[str]) -> Selector:

@@ -59,6 +59,11 @@ def test_what_is_expected_is_read(words: str, subject: str, comparison: str, bou
     assert expectation.bound == pytest.approx(bound)
 
 
+def test_a_word_that_is_nearly_right_is_suggested() -> None:
+    with pytest.raises(UsageError, match="did you mean 'answered'"):
+        read_expectation("udp/443 ipv4 anwsered")
+
+
 @pytest.mark.parametrize(
     "words",
     [

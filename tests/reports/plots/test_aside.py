@@ -9,11 +9,11 @@ from pathlib import Path
 import pytest
 
 from analyzer.analysis import Analysis, analyse
-from analyzer.reports import aside
-from analyzer.reports.aside import Artist, artist_for, pictures_of
 from analyzer.reports.bundle import write_reports
 from analyzer.reports.connection_rows import connection_rows
 from analyzer.reports.html import compiled_template, page_without_plots
+from analyzer.reports.plots import aside
+from analyzer.reports.plots.aside import Artist, artist_for, pictures_of
 from tests.running import call
 
 CAPTURES = (

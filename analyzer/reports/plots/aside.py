@@ -87,7 +87,7 @@ class Artist:
         self._is_started = True
         with contextlib.suppress(OSError):  # no processes or files to be had: then everything is drawn here
             options: dict[str, Any] = {"stderr": subprocess.DEVNULL, "pipesize": _PIPE_BYTES}
-            self._process = python_beside("analyzer.reports.aside:serve", **options)
+            self._process = python_beside("analyzer.reports.plots.aside:serve", **options)
 
     def begin(self, analysis: Analysed) -> None:
         """Hand over what is to be drawn."""

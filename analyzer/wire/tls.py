@@ -24,6 +24,10 @@ ENCRYPTED_EXTENSIONS = 8
 CERTIFICATE = 11
 CERTIFICATE_STATUS = 22
 
+RECORD_HEADER = 5  # bytes
+
+_HANDSHAKE_BYTE = bytes((HANDSHAKE,))
+
 #: Level of an alert (RFC 8446 §6).
 FATAL = 2
 
@@ -122,6 +126,15 @@ def read_records(stream: bytes) -> Records:
             alerts.append(Alert(*fragment) if length == 2 else Alert(-1, -1))
         at += 5 + length
     return Records(b"".join(handshake), tuple(alerts), has_change_cipher_spec, application, at, missing, flaw)
+
+
+def whole_message(stream: bytes) -> bytes:
+    """The fragment of a stream's first record, if that is of handshake and the first message is whole in it; or b""."""
+    if stream[:1] == _HANDSHAKE_BYTE and is_record(stream):
+        fragment = stream[5 : 5 + int.from_bytes(stream[3:5], "big")]
+        if len(fragment) >= 4 + int.from_bytes(fragment[1:4], "big"):
+            return fragment
+    return b""
 
 
 def record_headers(stream: bytes) -> list[RecordHeader]:

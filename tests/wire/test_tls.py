@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analyzer.wire.tls import Alert, Message, RecordFlaw, handshake_messages, is_record, read_records
+from analyzer.wire.tls import Alert, Message, RecordFlaw, handshake_messages, is_record, read_records, whole_message
 from tests.wire import hellos
 
 HELLO = hellos.client_hello([0x1301], hellos.server_name(b"example.com"))
@@ -79,3 +79,21 @@ def test_any_records(records: list[tuple[int, bytes]], tail: bytes) -> None:
     longer = read_records(stream + tail)
     assert longer.handshake.startswith(read.handshake)
     assert longer.read >= read.read
+
+
+@given(st.lists(st.tuples(st.sampled_from([20, 22, 23]), st.binary(max_size=12)), max_size=4), st.integers(0, 60))
+def test_a_whole_message_is_the_first_of_all(records: list[tuple[int, bytes]], end: int) -> None:
+    stream = b"".join(record(kind, fragment) for kind, fragment in records)[:end]
+    handshake, found = read_records(stream).handshake, whole_message(stream)
+    assert handshake.startswith(found)
+    first = next(iter(handshake_messages(handshake)), None)
+    if found:
+        assert handshake_messages(found)[0] == first
+        assert first is not None
+        assert first.missing == 0
+
+
+def test_a_hello_in_one_record_is_whole_as_soon_as_it_is_there() -> None:
+    stream = record(22, HELLO + b"\x0b\0\0\x40abc")
+    for n in range(len(stream)):
+        assert whole_message(stream[:n]) == (stream[5:n] if n >= 5 + len(HELLO) else b"")

@@ -19,6 +19,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+import numpy as np
+
 from analyzer.events.connection import Connection, Flows
 from analyzer.events.tcp.options import NO_OPTIONS, Options, read_options
 from analyzer.events.tcp.runs import Sent, round_trip_of, runs_of, sent_of
@@ -26,6 +28,7 @@ from analyzer.events.tcp.segments import DATA_TIME, JUMPS, last_segment
 from analyzer.events.tcp.sides import Segment, Side, distance, sides_of
 from analyzer.events.tcp.states import ACK, FIN, RST, SYN
 from analyzer.events.tcp.words import CLIENT, SERVER, Words
+from analyzer.wire.packets import TCP
 
 #: A SYN/ACK that comes again sooner is a copy: servers wait 1 s or more (RFC 6298 §2.1).
 SYN_ACK_AGAIN_NS = 500_000_000
@@ -77,7 +80,8 @@ NO_FACTS = TcpFacts()
 
 def tcp_facts(flows: Flows, connections: Sequence[Connection]) -> list[TcpFacts]:
     """The facts of each connection; little for plain ones, none for other transports and silent attempts."""
-    jumps = flows.scan.table.state[:, JUMPS].reshape(-1, 2).sum(axis=1)
+    jumps, rows = flows.scan.table.state[:, JUMPS].reshape(-1, 2).sum(axis=1).tolist(), flows.scan.rows
+    zero_windows = set(np.flatnonzero((rows.kind == TCP) & (rows.tcp_flags & RST == 0) & (rows.window <= 0)).tolist())
     followed: dict[int, Connection] = {}
     facts = []
     for c in reversed(connections):
@@ -86,7 +90,7 @@ def tcp_facts(flows: Flows, connections: Sequence[Connection]) -> list[TcpFacts]
             continue
         following = followed.get(c.flow)
         sides = None
-        if following is None and _is_plain(flows, c):
+        if following is None and zero_windows.isdisjoint(c.rows) and _is_plain(flows, c):
             told = _plain_facts(flows, c)
         else:
             sides = sides_of(flows, c, is_last=following is None)
@@ -143,7 +147,10 @@ def _is_two_way(connection: Connection) -> bool:
 
 
 def _is_plain(flows: Flows, connection: Connection) -> bool:
-    """Whether the last connection of a flow went well: the client took ``_MUCH`` and closed at once, with no reset."""
+    """Whether the last connection of a flow went well: the client took ``_MUCH`` and closed at once, with no reset.
+
+    No side may have said that it takes nothing.
+    """
     c, rows = connection, flows.scan.rows
     if len(c.request_rows) != 1 or len(c.syn_ack_rows) != 1 or c.counters.server_bytes < _MUCH:
         return False
@@ -154,9 +161,7 @@ def _is_plain(flows: Flows, connection: Connection) -> bool:
     if not closing or int(rows.time[min(closing)]) - heard > _AT_ONCE_NS:
         return False
     client = last_segment(state, 2 * c.flow + c.client_direction)
-    took = distance(client.acknowledgment, int(rows.sequence[c.syn_ack_rows[0]]))
-    is_reset = rows.tcp_flags[c.rows] & RST > 0
-    return took > _MUCH and bool((is_reset | (rows.window[c.rows] > 0)).all())
+    return distance(client.acknowledgment, int(rows.sequence[c.syn_ack_rows[0]])) > _MUCH
 
 
 def _facts(flows: Flows, connection: Connection, client: Side, server: Side) -> TcpFacts:

@@ -13,9 +13,9 @@ got is told by the table in ``tcp.states``.
 from __future__ import annotations
 
 from analyzer.events.connection import Connection, Flows, client_by_port
-from analyzer.events.tcp.states import ACK, FIN, RST, SYN, kind_of, next_state
-from analyzer.events.tcp.streams import first_bytes
-from analyzer.wire.tls import read_records
+from analyzer.events.tcp.states import ACK, FIN, RST, SYN, code_of, first_step
+from analyzer.events.tcp.streams import MOST_BYTES, ROWS, beginning
+from analyzer.wire.tls import RECORD_HEADER, read_records, whole_message
 from analyzer.wire.tls_hello import read_client_hello, read_server_hello
 from analyzer.wire.web.openings import TLS, opening_of
 
@@ -24,28 +24,34 @@ class _FlowReader:
     def __init__(self, flows: Flows, flow: int) -> None:
         self.flows, self.flow = flows, flow
         rows = flows.scan.rows
-        self.flags, self.sequence, self.length = rows.tcp_flags, rows.sequence, rows.payload_length
-        self.acknowledgment = rows.acknowledgment
+        self.sequence, self.acknowledgment = rows.sequence, rows.acknowledgment
+        self.listed = flows.rows(flow)
+        low, high = flows.bounds(flow)
+        index = flows.order[low:high]
+        self.flags, self.numbers = rows.tcp_flags[index].tolist(), rows.sequence[index].tolist()
         self.connections: list[Connection] = []
+        self.begins: list[int] = []  # where the rows of each begin among those of the flow
         self.isn: dict[int, int] = {}  # of the current connection, by direction
         self.ended = False
 
     def read(self) -> list[Connection]:
         """The connections of the flow, in order."""
-        listed = self.flows.rows(self.flow)
-        for row, direction, length in zip(listed.row, listed.direction, listed.payload_length, strict=True):
-            flags = int(self.flags[row])
+        listed, connections, current, step = self.listed, self.connections, None, first_step()
+        rows = zip(listed.row, listed.direction, listed.payload_length, self.flags, strict=True)
+        for at, (row, direction, length, flags) in enumerate(rows):
             if flags & SYN and not flags & RST:
                 self._syn(row, direction, is_reply=bool(flags & ACK))
             else:
-                self._later(row, direction, flags)
-            current = self.connections[-1]
-            by_server, kind = direction != current.client_direction, kind_of(flags, length)
-            current.tcp_state = next_state(current.tcp_state, by_server=by_server, kind=kind)
-        self.flows.count(self.connections)
-        for connection in self.connections:
-            self._read_hellos(connection)
-        return self.connections
+                self._later(row, direction, length, flags)
+            if connections[-1] is not current:
+                current, step = connections[-1], first_step()
+                self.begins.append(at)
+            step = step.next[code_of(flags, length, direction != current.client_direction)]
+            current.tcp_state = step.state
+        self.flows.count(connections)
+        for connection, begin, end in zip(connections, self.begins, [*self.begins[1:], len(self.flags)], strict=True):
+            self._read_hellos(connection, range(begin, end))
+        return connections
 
     def _begin(self, direction: int, roles_from: str) -> Connection:
         self.isn, self.ended = {}, False
@@ -87,7 +93,7 @@ class _FlowReader:
             return known != sequence or not current.request_rows
         return known != sequence and (not current.request_rows or (self.ended and known is not None))
 
-    def _later(self, row: int, direction: int, flags: int) -> None:
+    def _later(self, row: int, direction: int, length: int, flags: int) -> None:
         """A segment that is no SYN."""
         if not self.connections:
             client, how = client_by_port(*self.flows.ends(self.flow), direction)
@@ -95,35 +101,81 @@ class _FlowReader:
         current = self.connections[-1]
         current.rows.append(row)
         is_client = direction == current.client_direction
-        side = "client" if is_client else "server"
-        if flags & RST:
-            current.reset_rows += (row,)
-            current.reset_by = current.reset_by or side
-            self.ended = True
-        elif flags & FIN:
-            current.fin_rows += (row,)
-            current.close_side = current.close_side or side
-            self.ended = True
-        if is_client and not flags & RST:
+        if flags & (RST | FIN):
+            self._end(current, row, "client" if is_client else "server", is_reset=bool(flags & RST))
+            if flags & RST:
+                return
+        if is_client:
             if current.reply_row >= 0:
                 current.handshake_acked = True
             elif current.request_rows:
                 current.client_went_on = True
-        elif not is_client and not flags & RST and self.length[row] > 0 and current.reply_row < 0:
+        elif length > 0 and current.reply_row < 0:
             current.reply_row = row
 
-    def _read_hellos(self, connection: Connection) -> None:
-        """The TLS hellos among the first bytes of each direction."""
-        stream = first_bytes(self.flows, connection, connection.client_direction)
-        connection.opening, connection.proxy = opening_of(stream)
-        if connection.opening != TLS:
-            return
-        if connection.proxy is not None:
-            stream = stream[connection.proxy.length :]
-        connection.hello = read_client_hello(read_records(stream).handshake)
+    def _end(self, current: Connection, row: int, side: str, *, is_reset: bool) -> None:
+        """A segment with RST or FIN."""
+        if is_reset:
+            current.reset_rows += (row,)
+            current.reset_by = current.reset_by or side
+        else:
+            current.fin_rows += (row,)
+            current.close_side = current.close_side or side
+        self.ended = True
+
+    def _read_hellos(self, connection: Connection, places: range) -> None:
+        """The TLS hellos among the first bytes of each direction; ``places`` are those of the connection's rows."""
+        pieces = self._pieces(connection, places, connection.client_direction)
+        begun = self._whole_message(pieces)
+        if begun:
+            connection.opening = TLS
+        else:
+            stream = self._joined(pieces)
+            connection.opening, connection.proxy = opening_of(stream)
+            if connection.opening != TLS:
+                return
+            if connection.proxy is not None:
+                stream = stream[connection.proxy.length :]
+            begun = read_records(stream).handshake
+        connection.hello = read_client_hello(begun)
         if connection.hello is not None:
-            records = read_records(first_bytes(self.flows, connection, 1 - connection.client_direction))
-            connection.server_hello = read_server_hello(records.handshake)
+            pieces = self._pieces(connection, places, 1 - connection.client_direction)
+            answer = self._whole_message(pieces) or read_records(self._joined(pieces)).handshake
+            connection.server_hello = read_server_hello(answer)
+
+    def _whole_message(self, pieces: list[tuple[int, int]]) -> bytes:
+        """The handshake messages of the first record if the first of them is whole, as most hellos are, or b""."""
+        stream = self._joined(pieces, RECORD_HEADER)
+        need = RECORD_HEADER + int.from_bytes(stream[3:RECORD_HEADER], "big")
+        return whole_message(stream if len(stream) >= need else self._joined(pieces, need))
+
+    def _pieces(self, connection: Connection, places: range, direction: int) -> list[tuple[int, int]]:
+        """The first rows with payload of a direction: (offset, place), for ``_joined``."""
+        lengths, directions = self.listed.payload_length, self.listed.direction
+        begin = beginning(self.flows, connection, direction)
+        pieces: dict[int, int] = {}
+        for at in places:
+            if lengths[at] > 0 and directions[at] == direction and self._has_header(at):
+                number = self.numbers[at] + (self.flags[at] & SYN > 0)  # RFC 7413: data in the SYN stands behind it
+                begin = begin if begin >= 0 else number
+                pieces.setdefault((number - begin) & 0xFFFFFFFF, at)
+                if len(pieces) == ROWS:
+                    break
+        return sorted(pieces.items())
+
+    def _joined(self, pieces: list[tuple[int, int]], most: int = MOST_BYTES) -> bytes:
+        """``streams.first_bytes`` as far as so many bytes need it."""
+        listed, chunks, stream = self.listed, self.flows.scan.chunks, b""
+        for offset, at in pieces:
+            if offset > len(stream) or len(stream) >= most:
+                break
+            stream += chunks[listed.chunk[at]][listed.begin[at] + len(stream) - offset : listed.end[at]]
+        return stream
+
+    def _has_header(self, at: int) -> bool:
+        """Whether the headers of a row were captured whole."""
+        listed = self.listed
+        return listed.end[at] > listed.begin[at] or bool(self.flows.scan.rows.header[listed.row[at]] >= 0)
 
 
 def tcp_connections(flows: Flows, flow: int) -> list[Connection]:

@@ -6,11 +6,13 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 
 from analyzer.events.connection import Connection, Flows
 from analyzer.events.tcp.segments import LastSegment, last_segment
 from analyzer.events.tcp.states import ACK, RST, SYN
+
+_new = tuple.__new__
+_ALL, _HALF = 0xFFFFFFFF, 1 << 31
 
 _NO_LAST = LastSegment(-1, -1, -1, -1)
 
@@ -62,48 +64,63 @@ class Side:
 
 def distance(number: int, isn: int) -> int:
     """How far a sequence number is behind the initial one; numbers before it are negative."""
-    ahead = (number - isn) & 0xFFFFFFFF
-    return ahead - (1 << 32) if ahead >= 1 << 31 else ahead
+    return (number - isn + _HALF & _ALL) - _HALF
+
+
+class _Raw(NamedTuple):
+    """A segment with the numbers on the wire."""
+
+    row: int
+    direction: int
+    time: int
+    flags: int
+    sequence: int
+    length: int
+    acknowledgment: int
+    window: int
 
 
 def sides_of(flows: Flows, connection: Connection, *, is_last: bool) -> tuple[Side, Side]:
     """Client and server."""
     rows, client = flows.scan.rows, connection.client_direction
     index = np.array(connection.rows, np.int64)
-    from_client = rows.direction[index] == client
-    parts = index[from_client], index[~from_client]
+    columns = (rows.direction, rows.time, rows.tcp_flags, rows.sequence, rows.payload_length, rows.acknowledgment)
+    listed = (column[index].tolist() for column in (*columns, rows.window))
+    raw = list(map(_Raw._make, zip(connection.rows, *listed, strict=True)))
+    parts = [s for s in raw if s.direction == client], [s for s in raw if s.direction != client]
     openings = connection.request_rows[-1:], connection.syn_ack_rows[-1:]
     isn = [_initial_number(flows, openings[side], parts[side], parts[1 - side]) for side in (0, 1)]
     sides = []
     for side, own in enumerate(parts):
-        flags = rows.tcp_flags[own]
-        columns = (
-            own,
-            rows.time[own],
-            flags,
-            distances(rows.sequence[own], isn[side]),
-            rows.payload_length[own],
-            np.where(flags & ACK > 0, distances(rows.acknowledgment[own], isn[1 - side]), -1),
-            rows.window[own],
-        )
         last = last_segment(flows.scan.table.state, 2 * connection.flow + (client ^ side)) if is_last else _NO_LAST
-        segments = list(map(Segment._make, zip(*(column.tolist() for column in columns), strict=True)))
-        sides.append(Side(segments, last, isn[side], isn[1 - side]))
+        sides.append(Side(_counted(own, isn[side], isn[1 - side]), last, isn[side], isn[1 - side]))
     return sides[0], sides[1]
 
 
-def distances(numbers: NDArray[np.uint32], isn: int) -> NDArray[np.int64]:
-    """``distance`` for many."""
-    ahead = (numbers.astype(np.int64) - isn) & 0xFFFFFFFF
-    return ahead - ((ahead >> 31) << 32)
+def _counted(raw: list[_Raw], isn: int, other_isn: int) -> list[Segment]:
+    """Segments with numbers counted from the initial ones: ``distance``, written out since they are many."""
+    return [
+        _new(
+            Segment,
+            (
+                row,
+                time,
+                flags,
+                (sequence - isn + _HALF & _ALL) - _HALF,
+                length,
+                (acknowledgment - other_isn + _HALF & _ALL) - _HALF if flags & ACK else -1,
+                window,
+            ),
+        )
+        for row, _, time, flags, sequence, length, acknowledgment, window in raw
+    ]
 
 
-def _initial_number(flows: Flows, opening: Sequence[int], own: NDArray[np.int64], other: NDArray[np.int64]) -> int:
+def _initial_number(flows: Flows, opening: Sequence[int], own: list[_Raw], other: list[_Raw]) -> int:
     """A side's initial sequence number, from its SYN or, where that was not seen, from what followed."""
-    rows = flows.scan.rows
     if len(opening):
-        return int(rows.sequence[opening[0]])
-    speaking, acking = own[rows.tcp_flags[own] & RST == 0], other[rows.tcp_flags[other] & ACK > 0]
-    if len(speaking):
-        return (int(rows.sequence[speaking[0]]) - 1) & 0xFFFFFFFF
-    return (int(rows.acknowledgment[acking[0]]) - 1) & 0xFFFFFFFF if len(acking) else 0
+        return int(flows.scan.rows.sequence[opening[0]])
+    first = next((s.sequence for s in own if not s.flags & RST), None)
+    if first is None:
+        first = next((s.acknowledgment for s in other if s.flags & ACK), 1)
+    return (first - 1) & _ALL

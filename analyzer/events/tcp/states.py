@@ -26,6 +26,7 @@ old duplicate, an ACK behind the end. A RST is in no table, for it ends every st
 
 from __future__ import annotations
 
+import functools
 from enum import Enum, auto
 
 CLIENT, SERVER = False, True
@@ -120,3 +121,32 @@ def kind_of(flags: int, length: int) -> Kind:
 def next_state(state: State, *, by_server: bool, kind: Kind) -> State:
     """The state after a segment."""
     return State.RESET if kind is Kind.RST else TRANSITIONS[state].get((by_server, kind), state)
+
+
+class Step:
+    """A state, and for each segment by its ``code_of`` the step behind it: ``next_state`` for those who read many."""
+
+    __slots__ = ("next", "state")
+
+    def __init__(self, state: State) -> None:
+        self.state = state
+        self.next: list[Step] = []
+
+
+def code_of(flags: int, length: int, by_server: bool) -> int:
+    """A number below ``CODES`` for what ``next_state`` looks at."""
+    return (flags & (FIN | SYN | RST | ACK)) | (8 if length else 0) | (32 if by_server else 0)
+
+
+CODES = 64
+
+
+@functools.cache
+def first_step() -> Step:
+    """The step of a connection of which nothing was seen yet."""
+    steps = {state: Step(state) for state in State}
+    for state, step in steps.items():
+        for code in range(CODES):
+            by_server, kind = code & 32 > 0, kind_of(code, code & 8)
+            step.next.append(steps[next_state(state, by_server=by_server, kind=kind)])
+    return steps[State.NEW]

@@ -12,7 +12,7 @@ from typing import NamedTuple
 from analyzer.events.connection import Connection, Flows
 from analyzer.events.tcp.states import SYN
 
-_ROWS = 6  # rows with payload that are joined: as many as the selection keeps whole of a flow's beginning
+ROWS = 6  # rows with payload that are joined: as many as the selection keeps whole of a flow's beginning
 _MOST_PIECES = 256  # rows of one direction that are put in order; those that are kept whole are fewer
 MOST_BYTES = 1 << 20
 
@@ -64,7 +64,7 @@ def streams_of(flows: Flows, connection: Connection) -> tuple[Stream, Stream]:
     return client, server
 
 
-def _beginning(flows: Flows, connection: Connection, direction: int) -> int:
+def beginning(flows: Flows, connection: Connection, direction: int) -> int:
     """The sequence number of the first byte, -1 where neither SYN nor SYN/ACK tells it."""
     opening = connection.request_rows if direction == connection.client_direction else connection.syn_ack_rows
     return (int(flows.scan.rows.sequence[opening[0]]) + 1) & 0xFFFFFFFF if opening else -1
@@ -72,7 +72,7 @@ def _beginning(flows: Flows, connection: Connection, direction: int) -> int:
 
 def _pieces(flows: Flows, connection: Connection, direction: int) -> Iterator[tuple[Place, bytes]]:
     """The segments with payload of a direction, in the order of their records, and what was kept of each."""
-    rows, begin, count = flows.scan.rows, _beginning(flows, connection, direction), 0
+    rows, begin, count = flows.scan.rows, beginning(flows, connection, direction), 0
     for row in connection.rows:
         length = int(rows.payload_length[row])
         if rows.direction[row] != direction or length == 0 or rows.header[row] < 0:
@@ -110,14 +110,14 @@ def _joined(pieces: list[tuple[Place, bytes]]) -> Iterator[Run]:
 
 def first_bytes(flows: Flows, connection: Connection, direction: int) -> bytes:
     """The bytes of a direction from its first one on, up to the first hole or the end of what was kept."""
-    rows, begin = flows.scan.rows, _beginning(flows, connection, direction)
+    rows, begin = flows.scan.rows, beginning(flows, connection, direction)
     pieces: dict[int, bytes] = {}
     for row in connection.rows:
         if rows.direction[row] == direction and rows.payload_length[row] > 0 and rows.header[row] >= 0:
             number = int(rows.sequence[row]) + (int(rows.tcp_flags[row]) & SYN > 0)  # RFC 7413: data in the SYN
             begin = begin if begin >= 0 else number
             pieces.setdefault((number - begin) & 0xFFFFFFFF, flows.payload(row))
-            if len(pieces) == _ROWS:
+            if len(pieces) == ROWS:
                 break
     stream = b""
     for offset in sorted(pieces):

@@ -8,7 +8,16 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analyzer.events.tcp.states import STATE_WORDS, TRANSITIONS, Kind, State, kind_of, next_state
+from analyzer.events.tcp.states import (
+    STATE_WORDS,
+    TRANSITIONS,
+    Kind,
+    State,
+    code_of,
+    first_step,
+    kind_of,
+    next_state,
+)
 from tests.events.playbook import A, F, P, Play, R, S
 
 
@@ -77,3 +86,13 @@ def play(*steps: str) -> State:
 )
 def test_plays(steps: list[str], state: State) -> None:
     assert play(*steps) is state
+
+
+@given(st.sampled_from(State), st.integers(0, 511), st.integers(0, 1500), st.booleans())
+def test_steps_go_as_the_table_says(state: State, flags: int, length: int, by_server: bool) -> None:
+    steps = {step.state: step for step in first_step().next}
+    for _ in range(4):
+        steps |= {step.state: step for each in list(steps.values()) for step in each.next}
+    after = steps[state].next[code_of(flags, length, by_server)] if state is not State.NEW else None
+    after = after or first_step().next[code_of(flags, length, by_server)]
+    assert after.state is next_state(state, by_server=by_server, kind=kind_of(flags, length))

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import pytest
-from hypothesis import given
+from hypothesis import event, example, given
 from hypothesis import strategies as st
 
 from analyzer.events.conversations import conversations
 from analyzer.events.scan import settle
 from analyzer.events.tcp.streams import Stream, first_bytes
+from analyzer.wire.tls import read_records
+from analyzer.wire.tls_hello import read_client_hello, read_server_hello
+from analyzer.wire.web.openings import opening_of
 from tests.crafted import Captured, scan_of
 from tests.events.playbook import A, P, Play, S, found_in
+from tests.wire import hellos
 
 SENT = bytes(range(64, 124)) * 20
 
@@ -92,3 +96,40 @@ def test_bytes_are_where_they_were(pieces: list[tuple[int, int]]) -> None:
     assert all(run.content == SENT[run.begin : run.end] for run in made.runs)
     assert all(made.rows_at(byte) for byte in there)
     assert made.behind(0) == first_bytes(found.flows, connection, connection.client_direction)
+
+
+CUTS = st.lists(st.tuples(st.sampled_from([0, 60, 100, 150]), st.integers(40, 250)), max_size=6)
+
+
+@example([(0, 100), (100, 200)], [(0, 200)], b"", True)
+@example([(100, 200), (0, 100)], [(0, 20), (20, 200)], b"", True)
+@given(CUTS, CUTS, st.sampled_from([b"", b"PROXY TCP4 192.0.2.1 192.0.2.2 1024 443\r\n"]), st.booleans())
+def test_hellos_are_those_of_the_first_bytes(
+    asked: list[tuple[int, int]], answered: list[tuple[int, int]], before: bytes, in_one: bool
+) -> None:
+    """However the segments lie, overlap and contradict each other, and whether the SYN was seen."""
+    hello = hellos.client_hello([0x1301], hellos.server_name(b"example.com" * 9))
+    records = [hello] if in_one else [hello[:70], hello[70:]]
+    sent = before + b"".join(b"\x16\3\3" + hellos.vector(2, part) for part in records) + bytes(60)
+    answer = b"\2" + hellos.vector(3, b"\3\3" + bytes(range(32)) + b"\0\x13\1\0")
+    came = b"\x16\3\3" + hellos.vector(2, answer) + b"\x17\3\3\0\x50" + bytes(300)
+    play = opened() if in_one else Play()
+    for k, (at, length) in enumerate(asked):
+        play.c(A | P, bytes(k * (k > 3)) + sent[at + k * (k > 3) : at + length], seq=101 + at)
+    for at, length in answered:
+        play.s(A | P, came[at : at + length], seq=901 + at)
+    found = conversations(settle(scan_of(play.captured)))
+    for connection in found.connections:
+        stream = first_bytes(found.flows, connection, connection.client_direction)
+        opening, proxy = opening_of(stream)
+        assert (connection.opening, connection.proxy) == (opening, proxy)
+        if opening != "tls":
+            assert connection.hello is None
+            continue
+        assert proxy is not None or connection.hello is not None or asked[0] != (0, 100)
+        begun = stream[proxy.length :] if proxy else stream
+        assert connection.hello == read_client_hello(read_records(begun).handshake)
+        if connection.hello is not None:
+            reply = first_bytes(found.flows, connection, 1 - connection.client_direction)
+            assert connection.server_hello == read_server_hello(read_records(reply).handshake)
+        event("both hellos" if connection.server_hello is not None else "one hello")

@@ -4,6 +4,7 @@
 #             (lint, types, pytest and audit are its parts)
 # make docs   the documentation as a site in site/
 # make bench  the speed and memory comparison of benchmarks/
+# make profile  where the time of that goes, room by room, in a minute
 # make bench-api  what the tables cost in Python, and what a saved scan of a million connections takes to open
 # make fuzz SECONDS=600  hostile input for every reader and decoder and for the whole program
 # make coverage  lines and branches of the rooms that read captures, covered by their own tests: 95 % in each, or it fails
@@ -20,7 +21,7 @@ PIP := $(BIN)/python -m pip --disable-pip-version-check
 SECONDS := 60
 DEMO := captures/02-caddy-ipv4-silent/nft-output-drop/server.pcap
 
-.PHONY: demo test check lint types pytest audit docs bench bench-api scaling kills false-alarms record fuzz coverage limits picture install install-test system-packages clean
+.PHONY: demo test check lint types pytest audit docs bench profile bench-api scaling kills false-alarms record fuzz coverage limits picture install install-test system-packages clean
 
 demo: install
 	$(BIN)/halfshake analyze --quiet $(DEMO) -o demo-report
@@ -51,6 +52,9 @@ docs: install-test
 
 bench: install-test .venv/.bench
 	$(BIN)/python benchmarks/run.py
+
+profile: install-test
+	$(BIN)/python benchmarks/rooms.py
 
 bench-api: install-test
 	$(BIN)/python benchmarks/api.py

@@ -81,6 +81,7 @@ class Connection:
     counters: Counters = NO_COUNTERS
     icmp_rows: tuple[int, ...] = ()  # ICMP errors that quote a packet of the client
     misquoted: int = 0  # of them, those whose packet is none that the client was seen to send, though all were seen
+    unfit: int = 0  # of the server, and to be ignored: SYN/ACKs and RSTs with wrong numbers, datagrams of nobody
     elsewhere_rows: tuple[int, ...] = ()  # rows that belong here but lie in another flow
     replied_from: Socket | None = None
     rejected_rows: tuple[int, ...] = ()  # the client's ICMP errors that quote a reply from elsewhere

@@ -15,7 +15,7 @@ from __future__ import annotations
 
 from analyzer.events.connection import Connection, Flows, Socket
 from analyzer.wire.quic.header import QuicPacket, read_datagram
-from analyzer.wire.quic.protection import Protection, is_retry_intact, open_initial
+from analyzer.wire.quic.protection import Protection, initial_keys, is_retry_intact, open_initial
 from analyzer.wire.quic.split import INITIAL, RETRY, VERSION_NEGOTIATION, Flaw
 
 #: Random connection IDs of this length do not meet by chance among the attempts of one capture.
@@ -78,6 +78,7 @@ def _join(flows: Flows, attempts: _Attempts, stray: Connection) -> bool:
         owner = owner or attempts.proved(payload, packet, receiver, stray.rows[0])
         if owner is not None:
             _give(owner, stray, sender, row)
+            owner.unfit += _is_foreign(payload, packet, owner.client_dcid)
             return True
         owner = attempts.of_client(packet.scid, sender, stray.rows[0])
         if owner is not None and owner.server == receiver:  # the client itself went on from another port
@@ -97,6 +98,14 @@ def _give(owner: Connection, stray: Connection, replier: Socket | None, row: int
         owner.reply_row = row
     elif owner.replied_from is None:
         owner.replied_from = replier
+
+
+def _is_foreign(payload: bytes, packet: QuicPacket, dcid: bytes) -> bool:
+    """Whether an Initial or Retry that could be checked is of nobody who saw the client's first Initial."""
+    if packet.kind == RETRY:
+        return is_retry_intact(packet.version, dcid, payload[packet.start : packet.end]) is False
+    can_open = packet.kind == INITIAL and packet.flaw == Flaw.NONE and initial_keys(packet.version, dcid) is not None
+    return can_open and not _fits(payload, packet, dcid)
 
 
 def _fits(payload: bytes, packet: QuicPacket, dcid: bytes) -> bool:

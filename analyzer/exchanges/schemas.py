@@ -110,6 +110,13 @@ CONNECTIONS: Schema = (
     _c("refused_by", "text", "", "address that sent the RST or ICMP error", public=False),
     _c("strange_reply", "bool", "", "the first datagram back lacks the client's connection ID", public=False),
     _c("misquoted", "int", "", "ICMP errors that quote a packet which the client was not seen to send", public=False),
+    _c(
+        "unfit",
+        "int",
+        "",
+        "SYN/ACKs, RSTs and datagrams that the client must ignore",
+        public=False,
+    ),
     _c("icmp", "text", "", "ICMP error that quotes the request: port-unreachable, admin-prohibited, ...", public=False),
     _c("syn_ack_repeats", "int", "", "how often the SYN/ACK was sent again", public=False),
     _c("handshake_acked", "bool", "", "the client's ACK of the SYN/ACK (or later data) was seen", public=False),

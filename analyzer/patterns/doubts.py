@@ -81,6 +81,11 @@ def of_silence(attempts: Attempts) -> tuple[str, ...]:
             f"{share(copies, len(attempts), 'attempt')} carry the connection ID of another: the same Initial was sent "
             "again from elsewhere (replayed), or captured on both sides of a translator of addresses."
         )
+    if unfit := sum(count > 0 for count in attempts.column("unfit")):
+        came = "a SYN/ACK came that acknowledges another SYN, so the client must ignore it (RFC 9293 §3.10.7.3)"
+        if attempts.transport == "quic":
+            came = "a datagram came that is too short for a packet of QUIC"
+        found.append(f"At {share(unfit, len(attempts), 'attempt')} {came}: it may be forged, or of somebody before.")
     if len(attempts) >= MANY and sum(attempts.tries) == len(attempts) and shortest_wait(attempts) >= REPEATED_WITHIN_NS:
         found.append(
             f"None of {counted(len(attempts), 'request')} was repeated, as clients do that want an answer: scanners "
@@ -127,6 +132,18 @@ def of_errors(attempts: Attempts) -> tuple[str, ...]:
     return (words,)
 
 
+def of_resets(attempts: Attempts) -> tuple[str, ...]:
+    """Why RSTs may be forged."""
+    wrong = sum(count > 0 for count in attempts.column("unfit"))
+    if not wrong:
+        return ()
+    words = (
+        f"In {share(wrong, len(attempts), 'connection')} the RST has numbers that the client must ignore (RFC 9293 "
+        "§3.10.7.3, RFC 5961 §3.2): whoever forges a RST without seeing the connection has to guess them."
+    )
+    return (words,)
+
+
 def of_replies(attempts: Attempts) -> tuple[str, ...]:
     """Why datagrams that came back may be of somebody else."""
     strange = sum(attempts.column("strange_reply"))
@@ -135,6 +152,18 @@ def of_replies(attempts: Attempts) -> tuple[str, ...]:
     words = (
         f"In {share(strange, len(attempts), 'attempt')} the first datagram back lacks the client's connection ID, "
         "which each packet of the server carries (RFC 9000 §17.3): it may be spoofed, or of a connection before."
+    )
+    return (words,)
+
+
+def of_strangers(attempts: Attempts) -> tuple[str, ...]:
+    """Why replies from another socket may be forged."""
+    wrong = sum(count > 0 for count in attempts.column("unfit"))
+    if not wrong:
+        return ()
+    words = (
+        f"In {share(wrong, len(attempts), 'attempt')} what came does not open with the keys of the client's Initial, "
+        "or is a Retry with a wrong tag: a server that got the Initial sends no such packet."
     )
     return (words,)
 

@@ -31,14 +31,14 @@ Seen in the wild
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 from analyzer.exchanges.view import View
-from analyzer.patterns import advice
+from analyzer.patterns import advice, doubts
 from analyzer.patterns.evidence import WAIT, Attempts, attempts_by_socket, capture_end, finding_of, first_request
 from analyzer.patterns.finding import CERTAIN, ERROR, LIKELY, POSSIBLE, Argument, Finding, LookAlike, Pattern
 from analyzer.patterns.told import Told, chosen, to_the_end, told, which
-from analyzer.patterns.words import FAMILIES, sentence
+from analyzer.patterns.words import FAMILIES, sentence, share
 
 INVALID_TOKEN = 0x0B  # RFC 9000 §20.1
 
@@ -83,16 +83,17 @@ def _argument(attempts: Attempts) -> Argument:
     stories = told(attempts)
     said = Counter(_said(t) for t in stories).most_common(1)[0][0]
     retries = sum(t["retries"] for t in stories)
+    why = _forged(stories)
     given_up = said == NOT_RETURNED and not sum(t["client_after"] for t in stories)
     return Argument(
         severity=ERROR,
-        confidence=POSSIBLE if given_up else CERTAIN if said in (REFUSED, AGAIN) else LIKELY,
+        confidence=doubts.lowered(POSSIBLE if given_up else CERTAIN if said in (REFUSED, AGAIN) else LIKELY, why),
         title=f"QUIC over {FAMILIES[attempts.family]} to {attempts.words}: address validation fails",
         because=sentence(
             f"{which(attempts)} failed at address validation ({retries:,} Retry packets): {said}; the first is "
             f"{first_request(attempts)}"
         ),
-        limitations=advice.vantage_limits(attempts.view),
+        limitations=(*why, *advice.vantage_limits(attempts.view)),
         look_alikes=(
             LookAlike("reply-from-other-address", True, "what came back came from the addressed socket"),
             LookAlike("quic-initial-no-reply", True, "the server answered these Initials"),
@@ -103,3 +104,15 @@ def _argument(attempts: Attempts) -> Argument:
             "Turn forced Retry off to compare (nginx: `quic_retry off`).",
         ),
     )
+
+
+def _forged(stories: Sequence[Told]) -> tuple[str, ...]:
+    """Why Retry packets may be of somebody else."""
+    wrong = sum(t["retries"] > 0 and not t["retry"] for t in stories)
+    if not wrong:
+        return ()
+    words = (
+        f"In {share(wrong, len(stories), 'attempt')} the integrity tag of the Retry does not fit, so the client must "
+        "discard it (RFC 9000 §17.2.5.2): it is damaged, or forged by somebody who did not see the Initial."
+    )
+    return (words,)

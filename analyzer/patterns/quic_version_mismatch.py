@@ -73,6 +73,7 @@ PATTERN = Pattern(
 )
 
 LISTS_OFFERED = "the Version Negotiation lists the version that was offered, so a client must ignore it"
+FORGED = "No server that is right sends this (RFC 9000 §6.2), and whoever sees a client's Initial can."
 NOTHING_AFTER = "a Version Negotiation came and no connection after it"
 UNANSWERED = "the version is not a known one, and nothing came back"
 OTHER_VERSION = "the server answered in a version that was not offered"
@@ -138,14 +139,16 @@ def _argument(attempts: Attempts, *, is_probe: bool) -> Argument:
     lists = sorted({v for t in stories for v in t["versions_listed"].split(",") if v and not _is_reserved(v)})
     spoken = f"; the server lists {listed(lists)}" if lists else ""
     proved = {what for what, _ in said} <= {NOTHING_AFTER, LISTS_OFFERED}
+    listed_all = {what for what, _ in said} == {LISTS_OFFERED}
+    wrong = "a Version Negotiation that clients must ignore" if listed_all else "no version in common"
     return Argument(
         severity=INFO if is_probe else ERROR,
-        confidence=POSSIBLE if is_probe else CERTAIN if proved else LIKELY,
-        title=f"QUIC over {FAMILIES[attempts.family]} to {attempts.words}: no version in common",
+        confidence=POSSIBLE if is_probe or listed_all else CERTAIN if proved else LIKELY,
+        title=f"QUIC over {FAMILIES[attempts.family]} to {attempts.words}: {wrong}",
         because=sentence(
             f"{which(attempts)} offered {listed(offered)}: {said[0][0]}{spoken}; the first is {first_request(attempts)}"
         ),
-        limitations=("Versions that a client would try next are not on the wire.",),
+        limitations=(*(FORGED,) * listed_all, "Versions that a client would try next are not on the wire."),
         look_alikes=(
             LookAlike("quic-initial-no-reply", proved, "the server answered" if proved else "nothing else came back"),
             LookAlike("reply-from-other-address", True, "what came back came from the addressed socket"),

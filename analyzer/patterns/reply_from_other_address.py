@@ -39,6 +39,7 @@ from dataclasses import replace
 import numpy as np
 
 from analyzer.exchanges.view import View
+from analyzer.patterns import doubts
 from analyzer.patterns.elsewhere import answered_for, replies, what_differs
 from analyzer.patterns.evidence import Attempts, attempts_by_socket, finding_of, first_request
 from analyzer.patterns.finding import (
@@ -99,12 +100,16 @@ def _wrong(attempts: Attempts, in_place: dict[str, str]) -> Argument:
         f"{FAMILIES[attempts.family]} got {what} from {by} in its place, and none from the addressed socket; "
         f"the clients {' and '.join(did) or 'sent nothing more'}; the first is {first_request(attempts)}"
     )
+    why = doubts.of_strangers(attempts)
     return Argument(
         severity=ERROR,
-        confidence=CERTAIN if did else LIKELY,
+        confidence=doubts.lowered(CERTAIN if did else LIKELY, why),
         title=f"UDP {attempts.words} over {FAMILIES[attempts.family]}: replies come from another {differs} ({by})",
         because=sentence(because),
-        limitations=(_SERVER_LIMIT if did else "A translator between here and the client may put the address right.",),
+        limitations=(
+            *why,
+            _SERVER_LIMIT if did else "A translator between here and the client may put the address right.",
+        ),
         look_alikes=(
             LookAlike("quic-initial-no-reply", True, f"replies to {any_of(len(attempts), 'request')} were seen"),
             LookAlike("udp-port-unreachable", True, "the ICMP errors, if any, come from the clients and quote replies"),

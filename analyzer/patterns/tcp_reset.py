@@ -34,6 +34,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from analyzer.exchanges.view import View
+from analyzer.patterns import doubts
 from analyzer.patterns.evidence import Attempts, Mask, attempts_by_socket, first_request
 from analyzer.patterns.finding import CERTAIN, ERROR, LIKELY, WARNING, Argument, Finding, LookAlike, Pattern, Threshold
 from analyzer.patterns.segments import asked_words, finding_of_segments, tcp_connections
@@ -80,9 +81,10 @@ def _first(attempts: Attempts) -> Argument:
     family = FAMILIES[attempts.family]
     waits = [r - s for r, s in zip(attempts.column("server_rst"), attempts.column("first_client_data"), strict=True)]
     acked = sum(acked == "all" for acked in attempts.column("client_acked"))
+    why = doubts.of_resets(attempts)
     return Argument(
         severity=ERROR,
-        confidence=CERTAIN,
+        confidence=doubts.lowered(CERTAIN, why),
         title=f"TCP {attempts.words} over {family}: reset after the request, before any response",
         because=sentence(
             f"{share(len(attempts), len(attempts.socket_rows), 'TCP connection')} to {attempts.words} over {family} "
@@ -90,7 +92,10 @@ def _first(attempts: Attempts) -> Argument:
             f"{seconds(min(waits))} to {seconds(max(waits))} later, without a byte of a response; the first is "
             f"{first_request(attempts)}"
         ),
-        limitations=("Whether the program, its kernel or a box on the way sent the RST: a capture there tells.",),
+        limitations=(
+            *why,
+            "Whether the program, its kernel or a box on the way sent the RST: a capture there tells.",
+        ),
         look_alikes=_look_alikes(attempts),
         remedies=(
             "Read the server's log for the time of the RST: a program that exits, crashes or closes with SO_LINGER 0.",
@@ -103,16 +108,20 @@ def _later(attempts: Attempts) -> Argument:
     family = FAMILIES[attempts.family]
     sent, heard = attempts.column("last_client_data"), attempts.column("last_server_data")
     pauses = [s - h for s, h in zip(sent, heard, strict=True)]
+    why = doubts.of_resets(attempts)
     return Argument(
         severity=WARNING,
-        confidence=LIKELY,
+        confidence=doubts.lowered(LIKELY, why),
         title=f"TCP {attempts.words} over {family}: a request after a pause is reset",
         because=sentence(
             f"{counted(len(attempts), 'connection')} to {attempts.words} over {family} had been answered, were quiet "
             f"for {seconds(min(pauses))} to {seconds(max(pauses))}, and got a RST for the next request without a FIN "
             f"before it; the first is {first_request(attempts)}"
         ),
-        limitations=("Which of server, load balancer and firewall forgot the connection: a capture at each tells.",),
+        limitations=(
+            *why,
+            "Which of server, load balancer and firewall forgot the connection: a capture at each tells.",
+        ),
         look_alikes=_look_alikes(attempts),
         remedies=(
             "Let clients close idle connections sooner than the shortest timer on the way, or send keep-alives.",

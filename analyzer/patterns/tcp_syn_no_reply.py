@@ -73,8 +73,9 @@ def _no_reply(attempts: Attempts) -> Argument:
     which = share(len(attempts), len(attempts.socket_rows), "TCP attempt")
     answered = attempts.where(attempts.view.connections.equal("outcome", "answered"))
     by_chance, tries = fits_chance(attempts.tries, answered.tries), sum(attempts.tries)
+    nothing = "no SYN/ACK of theirs" if any(n > 0 for n in attempts.column("unfit")) else "nothing back"
     because = (
-        f"{which} to {attempts.words} over {family} got nothing back to "
+        f"{which} to {attempts.words} over {family} got {nothing} to "
         f"{counted(tries, 'SYN')} although the capture ran on for {seconds(shortest_wait(attempts))} or more after "
         f"each first one; the first is {first_request(attempts)}"
     )

@@ -75,7 +75,7 @@ def _refused(attempts: Attempts) -> Argument:
         remedies.insert(0, "Look first at the firewall or router whose address sent the refusal.")
     if answered:
         remedies.append("The socket also answered in this capture: see whether the process restarted in between.")
-    why = doubts.of_errors(attempts)
+    why = (*doubts.of_errors(attempts), *doubts.of_resets(attempts))
     return Argument(
         severity=ERROR,
         confidence=doubts.lowered(CERTAIN if by_host else LIKELY, why),

@@ -23,6 +23,7 @@ class Play:
         self.client, self.server, self.step = client, server, step
         self.captured: list[Captured] = []
         self.now = START
+        self.isn = 0  # of the client's last SYN
 
     def say(self, sender: Socket, receiver: Socket, protocol: int, body: bytes) -> Play:
         raw = ip(sender[0], receiver[0], protocol, body, ident=len(self.captured) + 1)
@@ -32,11 +33,13 @@ class Play:
 
     def c(self, flags: int, payload: bytes = b"", *, seq: int = 0, ack: int = 0) -> Play:
         """A TCP segment of the client."""
+        self.isn = seq if flags & S else self.isn
         segment = tcp((self.client[1], self.server[1]), flags, payload, seq=seq, ack=ack)
         return self.say(self.client, self.server, 6, segment)
 
-    def s(self, flags: int, payload: bytes = b"", *, seq: int = 0, ack: int = 0) -> Play:
-        """A TCP segment of the server."""
+    def s(self, flags: int, payload: bytes = b"", *, seq: int = 0, ack: int = -1) -> Play:
+        """A TCP segment of the server; if nothing else is said a SYN or RST acknowledges the client's last SYN."""
+        ack = ack if ack >= 0 else self.isn + 1 if flags & (S | R) else 0
         segment = tcp((self.server[1], self.client[1]), flags, payload, seq=seq, ack=ack)
         return self.say(self.server, self.client, 6, segment)
 

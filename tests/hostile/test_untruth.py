@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from analyzer.analysis import analyse
-from analyzer.wire.quic.protection import initial_keys
+from analyzer.wire.quic.protection import initial_keys, retry_tag
 from analyzer.wire.quic.seal import InitialHeader, seal_initial
 from tests.crafted import MS, SECOND, START, Captured, ip, tcp, udp, write_pcap
 from tests.events.story.plays import HELLO, SERVER_HELLO, ack, crypto
@@ -128,6 +128,101 @@ def test_replayed_initials(tmp_path: Path) -> None:
     fooled = findings(tmp_path, [*replayed, *frame()])["quic-initial-no-reply"]
     assert (fair["confidence"], fooled["confidence"]) == ("likely", "possible")
     assert "7 of 8 attempts carry the connection ID of another" in fooled["limitations"][0]
+
+
+def opening(port: int, moment: float, flags: int, *, ack: int) -> list[Captured]:
+    """SYNs of a client, and what came to the first."""
+    sent = syn(CLIENTS[2], port, moment, answered=False, repeats=3)
+    answer = tcp((443, port), flags, seq=5, ack=ack)
+    return [*sent, at(ip(SERVER, CLIENTS[2], 6, answer, ident=9), moment + 0.02)]
+
+
+def test_a_forged_syn_ack_hides_no_silence(tmp_path: Path) -> None:
+    """Who does not see the SYN cannot know its number; what acknowledges another is no reply."""
+    silence = [one for k in range(4) for one in syn(CLIENTS[2], 41000 + k, 8 + 5 * k, answered=False, repeats=3)]
+    forged = [one for k in range(4) for one in opening(41000 + k, 8 + 5 * k, 18, ack=4242)]
+    fair, fooled = (findings(tmp_path, [*each, *frame()])["tcp-syn-no-reply"] for each in (silence, forged))
+    assert (fair["confidence"], fooled["confidence"]) == ("likely", "possible")
+    assert "acknowledges another SYN" in fooled["limitations"][0]
+    assert "got no SYN/ACK of theirs" in fooled["because"]
+    true = findings(tmp_path, [*opening(41000, 8, 18, ack=100), *opening(41001, 13, 18, ack=600), *frame()])
+    assert "tcp-syn-no-reply" not in true  # 600: data came with the SYN
+
+
+@pytest.mark.parametrize(("ack", "confidence"), [(100, "certain"), (4242, "possible"), (0, "possible")])
+def test_a_forged_rst_in_place_of_a_syn_ack(ack: int, confidence: str, tmp_path: Path) -> None:
+    refused = [one for k in range(4) for one in opening(41000 + k, 8 + 5 * k, 20, ack=ack)]
+    found = findings(tmp_path, [*refused, *frame()])["tcp-syn-refused"]
+    assert found["confidence"] == confidence
+    assert ("numbers that the client must ignore" in found["limitations"][0]) is (confidence == "possible")
+
+
+@pytest.mark.parametrize(("sequence", "confidence"), [(6, "certain"), (1000, "certain"), (0x70000000, "possible")])
+def test_a_rst_with_a_number_that_was_guessed(sequence: int, confidence: str, tmp_path: Path) -> None:
+    client, port = CLIENTS[2], 42000
+    talk = [
+        *syn(client, port, 8, answered=True),
+        at(ip(client, SERVER, 6, tcp((port, 443), 16, seq=100, ack=6), ident=3), 8.03),
+        at(ip(client, SERVER, 6, tcp((port, 443), 24, b"\x16\x03\x01\0\5\1\0\0\1\0", seq=100, ack=6), ident=4), 8.04),
+        at(ip(SERVER, client, 6, tcp((443, port), 4, seq=sequence), ident=5), 8.06),
+    ]
+    found = findings(tmp_path, [*talk, *frame()])["tcp-reset"]
+    assert found["confidence"] == confidence
+    assert ("numbers that the client must ignore" in found["limitations"][0]) is (confidence == "possible")
+
+
+@pytest.mark.parametrize("forged", [b"", b"\x45garbage", b"\xc0\0\0\0\1"])
+def test_datagrams_too_short_for_quic_hide_no_silence(forged: bytes, tmp_path: Path) -> None:
+    strange = [back(n, 17, udp((443, 50000 + n), forged)) for n in range(5)]
+    fair, fooled = (findings(tmp_path, [*silent(), *frame(), *each])["quic-initial-no-reply"] for each in ([], strange))
+    assert (fair["confidence"], fooled["confidence"]) == ("likely", "possible")
+    assert "too short for a packet of QUIC" in fooled["limitations"][0]
+
+
+def test_a_forged_version_negotiation(tmp_path: Path) -> None:
+    """One that lists the version of the client is to be ignored, and no version in common would be untrue."""
+
+    def listing(version: int) -> list[Captured]:
+        heads = (b"\x80\0\0\0\0\x08client%02d\x08odcid%03d" % (n, n) for n in range(5))
+        return [back(n, 17, udp((443, 50000 + n), head + version.to_bytes(4, "big"))) for n, head in enumerate(heads)]
+
+    fair, fooled = (
+        findings(tmp_path, [*silent(), *frame(), *listing(version)])["quic-version-mismatch"]
+        for version in (0x6B3343CF, 1)
+    )
+    assert (fair["confidence"], fooled["confidence"]) == ("certain", "possible")
+    assert "no version in common" in fair["title"]
+    assert "that clients must ignore" in fooled["title"]
+    assert "RFC 9000 §6.2" in fooled["limitations"][0]
+
+
+def test_a_forged_retry(tmp_path: Path) -> None:
+    def retries(*, is_right: bool) -> list[Captured]:
+        heads = [b"\xf0\0\0\0\1\x08client%02d\x08server%02dtoken" % (n, n) for n in range(5)]
+        tags = [retry_tag(1, b"odcid%03d" % n, head) if is_right else bytes(16) for n, head in enumerate(heads)]
+        return [back(n, 17, udp((443, 50000 + n), head + tags[n])) for n, head in enumerate(heads)]
+
+    fair, fooled = (
+        findings(tmp_path, [*silent(), *frame(), *retries(is_right=is_right)])["quic-retry-failed"]
+        for is_right in (True, False)
+    )
+    assert (fair["confidence"], fooled["confidence"]) == ("likely", "possible")
+    assert "integrity tag of the Retry does not fit" in fooled["limitations"][0]
+
+
+def test_forged_replies_from_another_address(tmp_path: Path) -> None:
+    sealed = [initial(n, ack(0) + crypto(SERVER_HELLO), from_server=True) for n in range(5)]
+
+    def from_elsewhere(payloads: Sequence[bytes]) -> list[Captured]:
+        sent = [udp((443, 50000 + n), payload) for n, payload in enumerate(payloads)]
+        return [at(ip("198.51.100.99", CLIENTS[n], 17, each, ident=7), 3 * n + 0.01) for n, each in enumerate(sent)]
+
+    fair, fooled = (
+        findings(tmp_path, [*silent(), *frame(), *from_elsewhere(each)])["reply-from-other-address"]
+        for each in (sealed, [payload[:-1] + bytes([payload[-1] ^ 1]) for payload in sealed])
+    )
+    assert (fair["confidence"], fooled["confidence"]) == ("certain", "possible")
+    assert "does not open with the keys" in fooled["limitations"][0]
 
 
 @pytest.mark.parametrize("transport", ["tcp", "quic"])

@@ -46,7 +46,7 @@ from analyzer.events.quic.portions import (
 from analyzer.events.quic.reader import quic_connections
 from analyzer.kernels import Matrix, helper, kernel, runner
 from analyzer.wire.quic.split import HANDSHAKE, INITIAL, OTHER_LONG, RETRY, VERSION_NEGOTIATION
-from analyzer.wire.quic.summary import SHORT_BIT
+from analyzer.wire.quic.summary import LEAST_PACKET, SHORT_BIT
 
 #: Fewer flows are read sooner one by one than the kernels are loaded.
 WORTH_KERNELS = 500
@@ -125,7 +125,7 @@ def judge_flows(
                 if went_on < 0 and goes_on:
                     went_on = at - low
             else:
-                if bits and not same_words(heads, head, DCID, first, SCID):
+                if int(narrow[LENGTH, at]) < LEAST_PACKET or (bits and not same_words(heads, head, DCID, first, SCID)):
                     fits = False
                     break
                 if bits and server < 0:

@@ -18,7 +18,7 @@ from analyzer.events.quic.attempt import Attempt
 from analyzer.wire.quic.header import QuicPacket, read_datagram
 from analyzer.wire.quic.protection import open_packet
 from analyzer.wire.quic.split import HANDSHAKE, INITIAL, OTHER_LONG, REST, RETRY, VERSION_NEGOTIATION, ZERO_RTT, Flaw
-from analyzer.wire.quic.summary import SHORT_BIT
+from analyzer.wire.quic.summary import LEAST_PACKET, SHORT_BIT
 from analyzer.wire.tls_hello import read_client_hello
 
 _INITIAL_BIT, _HANDSHAKE_BIT = 1 << INITIAL, 1 << HANDSHAKE
@@ -240,6 +240,9 @@ class _FlowReader:
         """Add a row of the server to its attempt."""
         connection, row, bits = attempt.connection, self.listed.row[i], self.listed.quic[i]
         connection.rows.append(row)
+        if self.listed.payload_length[i] < LEAST_PACKET and not bits & 1 << VERSION_NEGOTIATION:
+            connection.unfit += 1
+            return
         connection.server_kinds |= bits or SHORT_BIT
         if connection.reply_row < 0:
             connection.reply_row = row

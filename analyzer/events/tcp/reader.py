@@ -6,6 +6,9 @@ A SYN with a new initial sequence number begins a connection and its sender is t
 repeat of the request. A SYN/ACK from the other side is the reply. Where no SYN was seen the SYN/ACK tells the roles,
 and where neither was, the ports do: such a connection began before the capture.
 
+A SYN/ACK that acknowledges another number than that of the SYN is no reply: the client must ignore it (RFC 9293
+§3.10.7.3). A RST whose numbers are as wrong is counted as well, since who forges one can rarely see the others.
+
 What the client sends beyond its SYN is proof that it got a reply, whether that was seen or not. How far a connection
 got is told by the table in ``tcp.states``.
 """
@@ -18,6 +21,11 @@ from analyzer.events.tcp.streams import MOST_BYTES, ROWS, beginning
 from analyzer.wire.tls import RECORD_HEADER, read_records, whole_message
 from analyzer.wire.tls_hello import read_client_hello, read_server_hello
 from analyzer.wire.web.openings import TLS, opening_of
+
+
+#: Bytes that may come with a SYN and be acknowledged by its SYN/ACK (RFC 7413), and that a RST may lie behind what was
+#: seen of its sender: what was sent and not captured is less.
+_MOST_IN_SYN, _MOST_UNSEEN = 1500, 16 << 20
 
 
 class _FlowReader:
@@ -33,6 +41,7 @@ class _FlowReader:
         self.begins: list[int] = []  # where the rows of each begin among those of the flow
         self.isn: dict[int, int] = {}  # of the current connection, by direction
         self.ended = False
+        self.passed_over = -1  # the last row that changes nothing
 
     def read(self) -> list[Connection]:
         """The connections of the flow, in order."""
@@ -46,8 +55,9 @@ class _FlowReader:
             if connections[-1] is not current:
                 current, step = connections[-1], first_step()
                 self.begins.append(at)
-            step = step.next[code_of(flags, length, direction != current.client_direction)]
-            current.tcp_state = step.state
+            if self.passed_over != row:
+                step = step.next[code_of(flags, length, direction != current.client_direction)]
+                current.tcp_state = step.state
         self.flows.count(connections)
         for connection, begin, end in zip(connections, self.begins, [*self.begins[1:], len(self.flags)], strict=True):
             self._read_hellos(connection, range(begin, end))
@@ -65,6 +75,11 @@ class _FlowReader:
         if is_reply:
             if current is None or self._is_unasked(current, direction, sequence):
                 current = self._begin(1 - direction, "syn")
+            if direction != current.client_direction and not self._acknowledges(row, 1 - direction):
+                current.rows.append(row)
+                current.unfit += 1
+                self.passed_over = row
+                return
             if direction != current.client_direction:
                 current.syn_ack_rows += (row,)
                 if current.reply_row < 0:
@@ -76,6 +91,11 @@ class _FlowReader:
             current.request_rows.append(row)
         self.isn[direction] = sequence
         current.rows.append(row)
+
+    def _acknowledges(self, row: int, client: int) -> bool:
+        """Whether a segment of the server acknowledges the client's SYN, and no more than can have come with it."""
+        isn = self.isn.get(client)
+        return isn is None or (int(self.acknowledgment[row]) - isn - 1) & 0xFFFFFFFF <= _MOST_IN_SYN
 
     def _is_new(self, current: Connection, direction: int, sequence: int) -> bool:
         """Whether a SYN begins another connection on the same sockets."""
@@ -102,6 +122,8 @@ class _FlowReader:
         current.rows.append(row)
         is_client = direction == current.client_direction
         if flags & (RST | FIN):
+            if flags & RST and not is_client and not self.ended:
+                current.unfit += not self._may_reset(current, row, flags)
             self._end(current, row, "client" if is_client else "server", is_reset=bool(flags & RST))
             if flags & RST:
                 return
@@ -122,6 +144,15 @@ class _FlowReader:
             current.fin_rows += (row,)
             current.close_side = current.close_side or side
         self.ended = True
+
+    def _may_reset(self, current: Connection, row: int, flags: int) -> bool:
+        """Whether a client may take this RST of the server (RFC 9293 §3.10.7.3, RFC 5961 §3.2), as far as is known."""
+        if current.reply_row < 0:
+            asked = bool(current.request_rows)
+            return not asked or (bool(flags & ACK) and self._acknowledges(row, current.client_direction))
+        isn = self.isn.get(1 - current.client_direction)
+        sent = self.flows.before(row)[3 - current.client_direction]
+        return isn is None or (int(self.sequence[row]) - isn) & 0xFFFFFFFF <= sent + _MOST_UNSEEN
 
     def _read_hellos(self, connection: Connection, places: range) -> None:
         """The TLS hellos among the first bytes of each direction; ``places`` are those of the connection's rows."""

@@ -207,7 +207,7 @@ def _of_connection(value: Callable[[Connection], Any]) -> Callable[[Judge, Seque
 
 #: Attributes of the same name.
 _WORDS = ("transport", "roles_from", "sni", "close_side", "close_reason")
-_INTEGERS = ("close_code", "last_time", "largest_request", "misquoted")
+_INTEGERS = ("close_code", "last_time", "largest_request", "misquoted", "unfit")
 _FLAGS = ("retry", "handshake_acked", "hello_complete", "version_known", "strange_reply")
 
 _COLUMNS: dict[str, Callable[[Judge], list[Any] | NDArray[Any] | Words]] = {

@@ -18,6 +18,9 @@ CLIENT_HELLO_FLOOR = 1200
 #: Bits of ``quic_kinds``: 1 << kind of ``split`` for long headers, and this one for a short header packet behind them.
 SHORT_BIT = 64
 
+#: No packet but a Version Negotiation is shorter: sample and tag take that (RFC 9001 §5.4.2, RFC 9000 §10.3).
+LEAST_PACKET = 21
+
 #: RFC 9000 §7.2: the DCID that a client makes up "MUST be at least 8 bytes in length".
 LEAST_FIRST_DCID = 8
 

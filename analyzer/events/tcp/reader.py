@@ -22,7 +22,6 @@ from analyzer.wire.tls import RECORD_HEADER, read_records, whole_message
 from analyzer.wire.tls_hello import read_client_hello, read_server_hello
 from analyzer.wire.web.openings import TLS, opening_of
 
-
 #: Bytes that may come with a SYN and be acknowledged by its SYN/ACK (RFC 7413), and that a RST may lie behind what was
 #: seen of its sender: what was sent and not captured is less.
 _MOST_IN_SYN, _MOST_UNSEEN = 1500, 16 << 20

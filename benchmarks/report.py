@@ -47,6 +47,8 @@ def write_once(capture: Path, folder: Path) -> tuple[float, float]:
         from analyzer.reports.terminal import verdict
 
         analysis = analyse([str(capture)], progress=None if artist is None else artist.progress)
+        if artist is not None:
+            artist.expect(analysis)
         verdict(analysis, color=False, width=100, full=False)
         analysed = time.perf_counter()
         write_reports(analysis, folder, force=True, full=False, artist=artist)

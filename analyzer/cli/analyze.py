@@ -59,6 +59,8 @@ def analyze(
         check_folder(output, force=force)
     with _artist(captures, output) as artist:
         analysis = read(captures, how, told=None if artist is None else artist.progress)
+        if artist is not None:
+            artist.expect(analysis)
         _print(analysis, as_json=as_json, full=full)
         if output is not None:
             said = list(_write(analysis, output, force=force, full=full, artist=artist))

@@ -2,8 +2,9 @@
 
 Loading matplotlib and drawing take as long as reading a hundred megabytes. The second process is started as soon as the
 captures are read, which takes all processors; while this one finds out what they show, it loads matplotlib and compiles
-the template of the page for this one. It is then given the tables that plots look at, and sends back SVG and PNG. What
-it does not return, because it could not start or died, is made here. The bytes are the same either way.
+the template of the page for this one. It is given the tables that plots look at as soon as these are there, and paints
+what needs no finding; then the findings, and sends back SVG and PNG. What it does not return, because it could not
+start or died, is made here. The bytes are the same either way.
 """
 
 from __future__ import annotations
@@ -16,21 +17,27 @@ import pickle
 import subprocess
 import sys
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Any, BinaryIO, NamedTuple, cast
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any, BinaryIO, NamedTuple, Protocol, cast
 
 import numpy as np
 
 from analyzer.columns import Table
 from analyzer.exchanges.schemas import PACKETS
+from analyzer.exchanges.view import View
 from analyzer.processes import python_beside, send
 from analyzer.reports.html import compiled_template
 from analyzer.reports.plots.amplification import first_connection
 from analyzer.reports.plots.drawn import PLOTS, drawn
-from analyzer.reports.plots.style import Margins, bare, drawing_on, legend, png_of, svg_of, titled
+from analyzer.reports.plots.style import Margins, Painted, bare, drawing_on, legend, png_of, style, svg_of, titled
+from analyzer.reports.plots.timeline import mark_onsets, without_onsets
 from analyzer.reports.plots.waterfall import telling
 from analyzer.reports.summary import Analysed
+from analyzer.reports.text import utc
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
 
 #: Reading less takes less time than it takes to start a second process.
 WORTH_A_PROCESS_BYTES = 64 << 20
@@ -45,6 +52,7 @@ _EXCHANGES = (
     *("request_time", "last_request_time", "reply_latency_s"),
 )
 _PACKETS = ("connection", "time", "direction", "kind", "detail", "payload")
+_NO_PACKETS = Table.from_rows("packets", tuple(column for column in PACKETS if column.name in _PACKETS), [])
 
 
 class Picture(NamedTuple):
@@ -53,6 +61,13 @@ class Picture(NamedTuple):
     name: str
     svg: str
     png: bytes
+
+
+class Read(Analysed, Protocol):
+    """An analysis of which nobody has asked for the findings yet."""
+
+    @property
+    def view(self) -> View: ...
 
 
 @dataclass(frozen=True)
@@ -73,8 +88,7 @@ class Artist:
     def __init__(self) -> None:
         self._threads = ThreadPoolExecutor(1)
         self._process: subprocess.Popen[bytes] | None = None
-        self._is_started = False
-        self._asked: Future[None] | None = None
+        self._is_started = self._is_expected = self._is_asked = False
 
     def progress(self, done: int, total: int) -> None:
         """``done`` of ``total`` bytes of the captures were read: the last of them start the process."""
@@ -89,11 +103,28 @@ class Artist:
             options: dict[str, Any] = {"stderr": subprocess.DEVNULL, "pipesize": _PIPE_BYTES}
             self._process = python_beside("analyzer.reports.plots.aside:serve", **options)
 
+    def expect(self, analysis: Read) -> None:
+        """Hand over the tables of an analysis, before anyone asks for its findings."""
+        times = [(capture.first_time, capture.last_time) for capture in analysis.view.captures]
+        captures = [{"first_time": _text(first), "last_time": _text(last)} for first, last in times]
+        self._expect(analysis, captures)
+
     def begin(self, analysis: Analysed) -> None:
-        """Hand over what is to be drawn."""
+        """Hand over all else that is to be drawn."""
+        document = {key: analysis.document[key] for key in _DOCUMENT}
+        if not self._is_expected:
+            self._expect(analysis, document["captures"])
+        self._is_asked = True
+        self._send((document, _packets(analysis)))
+
+    def _expect(self, analysis: Analysed, captures: list[dict[str, Any]]) -> None:
         self._start()
+        self._is_expected = True
+        self._send(_tables(analysis, {"captures": captures, "findings": []}))
+
+    def _send(self, message: object) -> None:
         if self._process is not None:
-            self._asked = self._threads.submit(send, cast(BinaryIO, self._process.stdin), _copy(analysis))
+            self._threads.submit(send, cast(BinaryIO, self._process.stdin), message)
 
     @functools.cached_property
     def compiled_template(self) -> bytes:
@@ -104,7 +135,7 @@ class Artist:
         """Every plot of the report, each as soon as it is drawn; what does not come is drawn here."""
         drawn: list[str] = []
         self.compiled_template  # noqa: B018, it comes first
-        while self._asked is not None and (message := self._received()) is not None:
+        while self._is_asked and (message := self._received()) is not None:
             if not message:
                 return
             drawn.append(message[0])
@@ -152,14 +183,35 @@ def pictures_of(analysis: Any, *, without: Sequence[str] = ()) -> Iterator[Pictu
 
 
 def serve() -> None:
-    """The work of the second process: load, wait, draw, answer."""
+    """The work of the second process: load, draw what can be drawn, wait for the findings, draw all, answer."""
     gc.disable()  # it ends before there is much to collect
     send(sys.stdout.buffer, compiled_template())
     _practise()
     with contextlib.suppress(EOFError):
-        for picture in pictures_of(pickle.load(sys.stdin.buffer)):
+        tables = pickle.load(sys.stdin.buffer)
+        begun = _Begun(tables)
+        document, packets = pickle.load(sys.stdin.buffer)
+        analysis = replace(tables, document=document, packets=packets)
+        send(sys.stdout.buffer, tuple(begun.finished(analysis)))
+        for picture in pictures_of(analysis, without=["timeline"]):
             send(sys.stdout.buffer, tuple(picture))
         send(sys.stdout.buffer, ())  # that was all
+
+
+class _Begun:
+    """The timeline, painted as far as it goes without findings."""
+
+    def __init__(self, tables: Any) -> None:
+        self._axes = without_onsets(tables)
+        self._figure = cast("Figure", self._axes.get_figure(root=True))
+        self._painted = Painted(self._figure)
+
+    def finished(self, analysis: Any) -> Picture:
+        with style():
+            marks = mark_onsets(analysis, self._axes)
+        self._painted.add(marks)
+        png = self._painted.png()
+        return Picture("timeline", svg_of(self._figure), png)
 
 
 def _practise() -> None:
@@ -175,29 +227,34 @@ def _practise() -> None:
         png_of(figure)
 
 
-def _copy(analysis: Analysed) -> _Copy:
-    named = {*telling(analysis), first_connection(analysis)} if _needs_packets(analysis) else set()
+def _tables(analysis: Analysed, document: dict[str, Any]) -> _Copy:
+    """A copy without packets."""
     exchanges = analysis.exchanges
     questions = np.flatnonzero((exchanges["kind"] == "dns") & (exchanges["transport"] == "udp")).tolist()
     return _Copy(
-        document={key: analysis.document[key] for key in _DOCUMENT},
+        document=document,
         connections=_plain(analysis.connections, _CONNECTIONS, None),
         exchanges=_plain(exchanges, _EXCHANGES, questions),
         sockets=_plain(analysis.sockets, [column.name for column in analysis.sockets.schema], None),
         hosts=_plain(analysis.hosts, ("address", "host", "host_reason"), None),
-        packets=_packets(analysis, named),
+        packets=_NO_PACKETS,
     )
+
+
+def _text(time: int) -> str | None:
+    return utc(time) if time >= 0 else None
 
 
 def _needs_packets(analysis: Analysed) -> bool:
     return any(PLOTS[name][1](analysis) for name in ("amplification", "waterfall"))
 
 
-def _packets(analysis: Analysed, connections: set[str]) -> Table:
-    """The packets of these connections; the table is made only where there are any."""
-    if not connections:
-        return Table.from_rows("packets", tuple(each for each in PACKETS if each.name in _PACKETS), [])
-    return _plain(analysis.packets, _PACKETS, analysis.packets.rows_with("connection", connections))
+def _packets(analysis: Analysed) -> Table:
+    """The packets that plots look at; the table of all is made only where there are any."""
+    if not _needs_packets(analysis):
+        return _NO_PACKETS
+    named = {*telling(analysis), first_connection(analysis)}
+    return _plain(analysis.packets, _PACKETS, analysis.packets.rows_with("connection", named))
 
 
 def _plain(table: Table, names: Sequence[str], rows: list[int] | None) -> Table:

@@ -11,7 +11,7 @@ import io
 import re
 import struct
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -22,6 +22,7 @@ from analyzer.patterns.words import FAMILIES
 from analyzer.reports.text import clipped, utc, visible
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
@@ -180,18 +181,35 @@ def svg_of(figure: Figure) -> str:
 
 def png_of(figure: Figure) -> bytes:
     """The figure as PNG at ``DPI``, on white."""
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    return Painted(figure).png()
 
-    canvas, dpi = figure.canvas, figure.dpi
-    try:
+
+class Painted:
+    """A figure as pixels at ``DPI``, on white; what is drawn into it later comes on top."""
+
+    def __init__(self, figure: Figure) -> None:
+        from matplotlib.backends.backend_agg import FigureCanvasAgg
+
+        self._figure, self._before = figure, (figure.canvas, figure.dpi)
         with style():
             figure.dpi = DPI
-            drawing: Any = FigureCanvasAgg(figure)
-            drawing.draw()
-            return _png(np.asarray(drawing.buffer_rgba()))
-    finally:
-        figure.dpi = dpi
-        figure.set_canvas(canvas)
+            canvas: Any = FigureCanvasAgg(figure)
+            canvas.draw()
+        self._canvas = canvas
+
+    def add(self, artists: Sequence[Artist]) -> None:
+        """Paint what was drawn into the axes meanwhile."""
+        with style():
+            for artist in artists:
+                if artist.axes is not None:
+                    artist.axes.draw_artist(artist)
+
+    def png(self) -> bytes:
+        """All that was painted; the figure is then as it was before."""
+        pixels = np.asarray(self._canvas.buffer_rgba())
+        canvas, self._figure.dpi = self._before
+        self._figure.set_canvas(canvas)
+        return _png(pixels)
 
 
 def _png(pixels: NDArray[np.uint8]) -> bytes:

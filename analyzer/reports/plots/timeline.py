@@ -8,6 +8,7 @@ bin instead, so that a flood costs as much as a handful.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -31,6 +32,7 @@ from analyzer.reports.plots.style import (
     family_words,
     legend,
     plain,
+    style,
     time_ticks,
     titled,
 )
@@ -38,6 +40,7 @@ from analyzer.reports.summary import OUTCOMES, Analysed, SocketLine, share_text,
 from analyzer.reports.text import nanoseconds, utc
 
 if TYPE_CHECKING:
+    from matplotlib.artist import Artist
     from matplotlib.axes import Axes
 
 MOST_ROWS = 16
@@ -49,16 +52,12 @@ _HIGHEST = 0.42  # of a bar, in rows
 
 @dataclass(frozen=True, slots=True)
 class _Row:
-    """The attempts on one server socket: seconds since the first record, outcome, seconds of the last repeat.
-
-    ``onset`` (ns) is the socket's own, else that of the first fault about it; -1: none.
-    """
+    """The attempts on one server socket: seconds since the first record, outcome, seconds of the last repeat."""
 
     line: SocketLine
     asked: NDArray[np.float64]
     repeated: NDArray[np.float64]
     outcome: NDArray[Any]
-    onset: int
 
 
 def timeline(analysis: Analysed, *, ax: Axes | None = None) -> Axes:
@@ -67,7 +66,15 @@ def timeline(analysis: Analysed, *, ax: Axes | None = None) -> Axes:
     Drawn into ``ax``, or into the axes of a new Figure; returns the axes. At most ``MOST_ROWS`` sockets, the worst
     first.
     """
-    lines = [line for group in socket_groups(analysis) for line in group.lines]
+    axes = without_onsets(analysis, ax=ax)
+    with style() if ax is None else contextlib.nullcontext():
+        mark_onsets(analysis, axes)
+    return axes
+
+
+def without_onsets(analysis: Analysed, *, ax: Axes | None = None) -> Axes:
+    """The timeline but for the onsets, which are all that it has of the findings."""
+    lines = _lines(analysis)
     shown = lines[:MOST_ROWS]
     longest = max((len(text) for line in shown for text in _label(line).split("\n")), default=0)
     status = max((len(line.status) for line in shown), default=0)
@@ -75,6 +82,22 @@ def timeline(analysis: Analysed, *, ax: Axes | None = None) -> Axes:
     with drawing_on(ax, (9.6, 1.35 + 0.6 * max(len(shown), 1)), margins) as axes:
         _draw(analysis, axes, shown, left_out=len(lines) - len(shown))
     return axes
+
+
+def mark_onsets(analysis: Analysed, ax: Axes) -> list[Artist]:
+    """Draw into a timeline where sockets fell silent, or where faults about them began; what was drawn."""
+    lines = _lines(analysis)[:MOST_ROWS]
+    first, last = _span(analysis)
+    span = max((last - first) / 1e9, 1e-3)
+    marks: list[Artist] = []
+    for number, (line, onset) in enumerate(zip(lines, onsets_of(analysis, lines), strict=True)):
+        if onset != -1:
+            marks += _onset(ax, line, -number, onset=onset, times=((onset - first) / 1e9, span))
+    return marks
+
+
+def _lines(analysis: Analysed) -> list[SocketLine]:
+    return [line for group in socket_groups(analysis) for line in group.lines]
 
 
 def _draw(analysis: Analysed, ax: Axes, lines: list[SocketLine], *, left_out: int) -> None:
@@ -85,8 +108,6 @@ def _draw(analysis: Analysed, ax: Axes, lines: list[SocketLine], *, left_out: in
     _background(ax, lines)
     handles = _marks(ax, rows)
     _bars(ax, rows, span=span, highest=highest)
-    for number, row in enumerate(rows):
-        _onset(ax, row, -number, moment=(row.onset - first) / 1e9, span=span)
     _frame(ax, rows, span=span, first=first)
     titled(ax, "Attempts and answers per server socket", _notes(highest, span, left_out))
     legend(ax, handles)
@@ -107,11 +128,11 @@ def _span(analysis: Analysed) -> tuple[int, int]:
 def _rows(analysis: Analysed, lines: list[SocketLine], first: int) -> list[_Row]:
     attempts = attempts_on(analysis, lines)
     made = []
-    for number, (line, onset) in enumerate(zip(lines, onsets_of(analysis, lines), strict=True)):
+    for number, line in enumerate(lines):
         mine = attempts.of(number)
         asked = (mine.asked - first) / 1e9
         repeated = np.maximum((mine.last_asked - first) / 1e9, asked)
-        made.append(_Row(line, asked, repeated, mine.outcome, onset))
+        made.append(_Row(line, asked, repeated, mine.outcome))
     return made
 
 
@@ -197,18 +218,18 @@ def _bars(ax: Axes, rows: Sequence[_Row], *, span: float, highest: int) -> None:
             ax.add_collection(PolyCollection(outlines, **style), autolim=False)
 
 
-def _onset(ax: Axes, row: _Row, y: int, *, moment: float, span: float) -> None:
-    if row.onset == -1:
-        return
+def _onset(ax: Axes, line: SocketLine, y: int, *, onset: int, times: tuple[float, float]) -> list[Artist]:
+    """``onset`` is in ns, ``times`` are it and the whole in s."""
+    moment, span = times
     colour = COLOURS["silent"]
-    ax.vlines(moment, y - 0.5, y + 0.5, colour, linestyles=(0, (4, 2)), linewidth=1.5, zorder=4)
+    mark = ax.vlines(moment, y - 0.5, y + 0.5, colour, linestyles=(0, (4, 2)), linewidth=1.5, zorder=4)
     # Of a socket that fell silent: no answers above the line after it, no silence below it before, so there is room.
     late = moment > 0.75 * span
     style: dict[str, Any] = {"color": colour, "fontsize": 8.5, "fontweight": "bold", "va": "center", "zorder": 5}
-    fell_silent = row.line.onset != -1
-    text = f"{'silent ' if fell_silent else ''}since {utc(row.onset)[11:19]}"
+    fell_silent = line.onset != -1
+    text = f"{'silent ' if fell_silent else ''}since {utc(onset)[11:19]}"
     offset, side = ((-4, 0), "right") if late or not fell_silent else ((4, 0), "left")
-    ax.annotate(
+    words = ax.annotate(
         text,
         (moment, y + (-0.34 if late or not fell_silent else 0.34)),
         offset,
@@ -216,6 +237,7 @@ def _onset(ax: Axes, row: _Row, y: int, *, moment: float, span: float) -> None:
         ha=side,
         **style,
     )
+    return [mark, words]
 
 
 def _frame(ax: Axes, rows: list[_Row], *, span: float, first: int) -> None:

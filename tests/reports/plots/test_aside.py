@@ -37,6 +37,7 @@ def analysed(captures: Path, name: str) -> Analysis:
 @pytest.mark.parametrize("name", CAPTURES)
 def test_the_second_process_makes_the_same(captures: Path, name: str, artist: Artist) -> None:
     analysis = analysed(captures, name)
+    artist.expect(analysis)
     artist.begin(analysis)
     assert artist.compiled_template == compiled_template() != b""
     assert list(artist.pictures(analysis)) == list(pictures_of(analysis))

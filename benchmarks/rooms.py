@@ -165,9 +165,9 @@ def section(runs: int) -> list[str]:
     lines = [
         HEADING,
         "",
-        f"Written by `make profile`, and at the end of `make bench`: means of {runs} runs of one process, looked at every few",
-        "ms from outside (`benchmarks/rooms.py`). The kernel that scans, `track_flows`, reads headers as it goes: that part",
-        "of `wire` is counted as `events`.",
+        f"Written by `make profile`, and at the end of `make bench`: means of {runs} runs of one process, looked at",
+        "every few ms from outside (`benchmarks/rooms.py`). The kernel that scans, `track_flows`, reads headers as it",
+        "goes: that part of `wire` is counted as `events`.",
         "`start` is Python, its modules and this package's. `as it comes` uses the second processor where that pays.",
         "",
     ]

@@ -29,7 +29,7 @@ from analyzer.exchanges.packets import packets_table
 from analyzer.exchanges.resolutions import resolutions_table
 from analyzer.exchanges.sockets import sockets_table
 from analyzer.exchanges.stories.table import stories_table
-from analyzer.exchanges.vantage import UNKNOWN, Vantage, pieces_of, vantage_of
+from analyzer.exchanges.vantage import UNKNOWN, Handshakes, Vantage, pieces_of
 from analyzer.exchanges.view import CaptureView, View
 from analyzer.wire.checksums import transport_checksum_partial
 from analyzer.wire.keylog import NO_SECRETS, KeyLog, merged, read_keylog
@@ -218,7 +218,7 @@ def _vantages(
     judge: Judge, place: Place, facts: Sequence[CaptureFacts], given: Mapping[str, str]
 ) -> Iterator[tuple[int, Vantage]]:
     """Of each capture the vantage that was given, else the one that its handshakes show, else that of its place."""
-    shown = functools.cache(functools.partial(vantage_of, judge.attributes))
+    shown = functools.cache(Handshakes(judge.attributes).vantage)
     spans = {each: (facts[each].first_time, facts[each].last_time) for each in place.captures}
     pieces = pieces_of(spans)
     for index in place.captures:

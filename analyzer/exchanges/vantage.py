@@ -8,9 +8,12 @@ hosts answer a SYN and a SYN/ACK at once, while a QUIC server computes before it
 
 from __future__ import annotations
 
+import functools
+import heapq
 import itertools
 import statistics
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
@@ -27,6 +30,10 @@ LEAST_WAY_NS = 300_000
 
 #: Handshakes looked at; more do not change a median.
 MOST_HANDSHAKES = 200
+
+
+#: Transports, and what is their servers' first reply, the better ones first.
+_REPLIES = (("tcp", "SYN/ACK"), ("quic", "server's first datagram"))
 
 
 class Vantage(NamedTuple):
@@ -49,20 +56,39 @@ def pieces_of(spans: Mapping[int, tuple[int, int]]) -> frozenset[int]:
     return frozenset(spans if apart else ())
 
 
-def vantage_of(attributes: Attributes, captures: frozenset[int]) -> Vantage:
-    """The vantage of the pieces of one capture from the handshakes in them."""
-    for transport, name in (("tcp", "SYN/ACK"), ("quic", "server's first datagram")):
-        ways, rows = [], attributes.flows.scan.rows
-        for row in np.flatnonzero(attributes.words("transport").equal(transport)).tolist():
-            connection = attributes.connections[row]
-            way = _ways(connection, rows)
-            if way is not None and int(rows.capture[connection.rows[0]]) in captures:
-                ways.append(way)
-                if len(ways) == MOST_HANDSHAKES:
-                    break
-        if ways:
-            return _judge(ways, name)
-    return UNKNOWN
+class Handshakes:
+    """The connections of each capture, from which ``vantage`` is told."""
+
+    def __init__(self, attributes: Attributes) -> None:
+        self._attributes, self._connections = attributes, attributes.connections
+        self._rows, self._captures = attributes.flows.scan.rows, len(attributes.flows.scan.ledger)
+
+    def _numbers(self, transport: str) -> list[int]:
+        numbers: list[int] = np.flatnonzero(self._attributes.words("transport").equal(transport)).tolist()
+        return numbers
+
+    @functools.cached_property
+    def _by_capture(self) -> dict[tuple[str, int], list[int]]:
+        found: dict[tuple[str, int], list[int]] = defaultdict(list)
+        captures = self._rows.capture.tolist()
+        for transport, _ in _REPLIES:
+            for number in self._numbers(transport):
+                found[transport, captures[self._connections[number].rows[0]]].append(number)
+        return found
+
+    def _in_order(self, transport: str, captures: frozenset[int]) -> Iterable[int]:
+        if len(captures) == self._captures:
+            return self._numbers(transport)
+        return heapq.merge(*(self._by_capture.get((transport, capture), ()) for capture in captures))
+
+    def vantage(self, captures: frozenset[int]) -> Vantage:
+        """The vantage of the pieces of one capture from the handshakes in them."""
+        for transport, name in _REPLIES:
+            seen = (_ways(self._connections[number], self._rows) for number in self._in_order(transport, captures))
+            ways = list(itertools.islice((way for way in seen if way is not None), MOST_HANDSHAKES))
+            if ways:
+                return _judge(ways, name)
+        return UNKNOWN
 
 
 def _ways(connection: Connection, rows: Selected) -> tuple[int, int] | None:

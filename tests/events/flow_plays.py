@@ -16,6 +16,7 @@ from analyzer.events.scan import Scan, merge, scan, settle
 from analyzer.wire.quic.protection import initial_keys, retry_tag
 from analyzer.wire.quic.seal import InitialHeader, seal_initial, write_varint
 from analyzer.wire.quic.split import HANDSHAKE, INITIAL, REST, RETRY, SHORT, VERSION_NEGOTIATION, ZERO_RTT
+from analyzer.wire.quic.summary import LEAST_PACKET
 from analyzer.wire.quic.versions import V1, V2, version_of
 from tests.crafted import MS, START, Captured, batch_of, ip, udp
 from tests.wire.hellos import alpn, client_hello, server_name
@@ -187,7 +188,7 @@ def made_packet(chance: Random, cast: Cast, *, from_client: bool) -> bytes:
     if kind == VERSION_NEGOTIATION:
         return negotiation(cids)
     if kind == SHORT:
-        return short(cids[0])
+        return short(cids[0])[: chance.choice((LEAST_PACKET - 1, LEAST_PACKET, 99, 99))]
     return chance.randbytes(30) if kind == REST else long_packet(kind, cids, version=version)
 
 

@@ -20,6 +20,7 @@ from analyzer.events.quic.reader import quic_connections
 from analyzer.events.scan import Scan, scan, settle
 from analyzer.wire.quic.header import read_datagram
 from analyzer.wire.quic.split import HANDSHAKE, ZERO_RTT
+from analyzer.wire.quic.summary import LEAST_PACKET
 from analyzer.wire.quic.versions import V1, V2
 from tests.conftest import ROOT
 from tests.crafted import Captured, batch_of
@@ -179,7 +180,11 @@ SMALL, QUIET, EARLY_PLAY = play_of(ANSWERED), play_of(SILENT), play_of(EARLY, 1)
 
 UNKNOWN_VERSION = b"\xc0\x5a\x5a\0\1\x08serverid\x08clientid".ljust(1200, b"\x55")
 
+SHORTEST = SMALL[2].payload[:LEAST_PACKET]
+
 PLAIN: dict[str, Play] = {
+    "the shortest datagram of the server": [*SMALL[:6], SMALL[2]._replace(payload=SHORTEST)],
+    "shorter ones of the client": [*SMALL[:6], SMALL[4]._replace(payload=SHORTEST[:-1]), *SMALL[6:]],
     "answered": SMALL,
     "silent": QUIET,
     "an Initial and no more": QUIET[:1],
@@ -198,6 +203,8 @@ PLAIN: dict[str, Play] = {
     "Handshake packets to a CID not seen, from the client's": [SMALL[0], *SMALL[3:4]],
 }
 NEARLY: dict[str, Play] = {
+    "a datagram of the server too short for a packet": [*SMALL[:6], SMALL[2]._replace(payload=SHORTEST[:-1])],
+    "such a one as the first reply": [SMALL[0], SMALL[2]._replace(payload=SHORTEST[:-1]), *SMALL[1:]],
     "Retry": play_of(RETRIED),
     "a Retry alone after the Initial": play_of(RETRIED)[:2],
     "Version Negotiation": play_of(NEGOTIATED),

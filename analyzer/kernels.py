@@ -58,6 +58,7 @@ KERNEL_MODULES = (
     "analyzer.wire.quic.summary",
     "analyzer.wire.quic.key_schedule",
     "analyzer.wire.quic.first_message",
+    "analyzer.wire.offered_names",
     "analyzer.events.selected",
     "analyzer.events.story.endings",
     "analyzer.events.quic.portions",

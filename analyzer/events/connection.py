@@ -20,7 +20,7 @@ from analyzer.events.tcp.states import State
 from analyzer.wire.addresses import address_text
 from analyzer.wire.packets import LATER_FRAGMENT
 from analyzer.wire.quic.gquic import Chlo
-from analyzer.wire.tls_hello import ClientHello, ServerHello
+from analyzer.wire.tls_hello import ClientHello, ServerHello, read_client_hello
 from analyzer.wire.web.proxy import ProxyHeader
 
 if TYPE_CHECKING:
@@ -88,7 +88,9 @@ class Connection:
     paths: int = 1
     client_went_on: bool = False  # the client sent what it can only send after a reply
     went_on_row: int = -1  # the first row of that
-    hello: ClientHello | None = None
+    hello_bytes: bytes = b""  # of the ClientHello, from its first byte on
+    names: tuple[str, tuple[bytes, ...]] | None = field(default=None, compare=False)  # server name and ALPN of it
+    _hello: ClientHello | None = field(default=None, init=False, repr=False, compare=False)
     chlo: Chlo | None = None  # of gQUIC, in place of a ClientHello
     server_hello: ServerHello | None = None
     close_side: str = ""
@@ -128,11 +130,29 @@ class Connection:
     story: Story | None = None  # of a connection that did not simply complete and end
 
     @property
+    def hello(self) -> ClientHello | None:
+        """The ClientHello, read when first asked for: few are, but for their names."""
+        if self._hello is None and self.hello_bytes:
+            self._hello = read_client_hello(self.hello_bytes)
+        return self._hello
+
+    @property
     def sni(self) -> str:
         """The server name that the client offered."""
-        if self.hello is None:
+        if not self.hello_bytes:
             return self.chlo.server_name if self.chlo is not None else ""
-        return self.hello.server_name
+        return self._names()[0]
+
+    @property
+    def alpn(self) -> tuple[bytes, ...]:
+        """The application protocols that a ClientHello offered."""
+        return self._names()[1] if self.hello_bytes else ()
+
+    def _names(self) -> tuple[str, tuple[bytes, ...]]:
+        if self.names is None:
+            hello = self.hello
+            self.names = (hello.server_name, hello.alpn) if hello is not None else ("", ())
+        return self.names
 
     @property
     def is_attempt(self) -> bool:
@@ -175,7 +195,8 @@ class Flows:
         self.narrow = np.stack([column[order].astype(np.int32) for column in narrow])
         state = self.scan.table.state.reshape(-1, 2, fl.STATE_COLUMNS)
         counts = state[:, :, fl.RECORDS] - state[:, :, fl.DUPLICATES], state[:, :, fl.BYTES]
-        self._totals = np.column_stack([*counts, state[:, :, fl.LAST_TIME].max(axis=1)])
+        #: int64 of each flow: packets from a and from b, bytes from a and from b, time of the last packet.
+        self.totals = np.column_stack([*counts, state[:, :, fl.LAST_TIME].max(axis=1)])
         self.keys = scan.table.keys.reshape(-1, fl.KEY_WORDS)
         self.protocol: NDArray[np.int64] = self.keys[:, 9].astype(np.int64) >> 8
         self.family: NDArray[np.int64] = self.keys[:, 9].astype(np.int64) & 0xFF
@@ -201,12 +222,11 @@ class Flows:
 
     def ends(self, flow: int) -> tuple[Socket, Socket]:
         """The sockets a and b of a flow."""
-        a0, a1, a2, a3, b0, b1, b2, b3, ports, kind = self.keys[flow].tolist()
-        family = kind & 0xFF
-        return (
-            _new(Socket, (family, address_text(family, a0, a1, a2, a3), ports >> 16)),
-            _new(Socket, (family, address_text(family, b0, b1, b2, b3), ports & 0xFFFF)),
-        )
+        return _ends_of(self.keys[flow].tolist())
+
+    def ends_of(self, flows: NDArray[np.int64]) -> list[tuple[Socket, Socket]]:
+        """The sockets a and b of many flows."""
+        return list(map(_ends_of, self.keys[flows].tolist()))
 
     def new_connection(self, transport: str, flow: int, client_direction: int, roles_from: str) -> Connection:
         """A connection of a flow whose client is end a (direction 0) or b (1)."""
@@ -223,12 +243,12 @@ class Flows:
         """Fill in counters and the last time of the connections of one flow, which follow one another."""
         if len(connections) == 1:
             (connection,) = connections
-            a, b, from_a, from_b, connection.last_time = self._totals[connection.flow].tolist()
+            a, b, from_a, from_b, connection.last_time = self.totals[connection.flow].tolist()
             both = (b, a, from_b, from_a) if connection.client_direction else (a, b, from_a, from_b)
             connection.counters = _new(Counters, both)
             return
         for connection, following in zip(connections, [*connections[1:], None], strict=True):
-            *until, last = self._totals[connection.flow].tolist()
+            *until, last = self.totals[connection.flow].tolist()
             if following is not None:
                 until = self.before(following.rows[0])
                 last = int(self.scan.rows.time[connection.rows[-1]])
@@ -245,6 +265,16 @@ class Flows:
         other = int(r.other_records[row] - r.other_duplicates[row]), int(r.other_bytes[row])
         a, b = (own, other) if r.direction[row] == 0 else (other, own)
         return [a[0], b[0], a[1], b[1]]
+
+
+def _ends_of(key: list[int]) -> tuple[Socket, Socket]:
+    """The sockets a and b of a flow's key."""
+    a0, a1, a2, a3, b0, b1, b2, b3, ports, kind = key
+    family = kind & 0xFF
+    return (
+        _new(Socket, (family, address_text(family, a0, a1, a2, a3), ports >> 16)),
+        _new(Socket, (family, address_text(family, b0, b1, b2, b3), ports & 0xFFFF)),
+    )
 
 
 #: Below this, a port is one that servers listen on rather than one that a client was given.

@@ -106,7 +106,7 @@ def _letters(
     owner, rows, from_client = of
     r, is_tcp = flows.scan.rows, np.array([c.transport == "tcp" for c in connections])[owner]
     length = r.payload_length[rows]
-    tells = np.array([c.transport == "tcp" and c.hello is not None for c in connections])[owner] & (length > 0)
+    tells = np.array([c.transport == "tcp" and bool(c.hello_bytes) for c in connections])[owner] & (length > 0)
     is_hello = np.zeros(len(rows), np.bool_)
     is_hello[np.flatnonzero(tells)[np.unique((2 * owner + from_client)[tells], return_index=True)[1]]] = True
     content = np.select([r.window[rows] == 0, is_hello, length > 0], [0, 1, 2], 3)
@@ -141,7 +141,7 @@ def _history(flows: Flows, connection: Connection, rows: Iterable[_Row]) -> str:
     repeats, errors = {*connection.request_rows[connection.first_repeat :]}, {*connection.icmp_rows}
     is_tcp, flow_of, direction_of = connection.transport == "tcp", connection.flow, connection.client_direction
     own, bulk = {*connection.rows}, "D" if is_tcp else "O"
-    told = [not is_tcp or connection.hello is None] * 2  # whether client and server sent their first data
+    told = [not is_tcp or not connection.hello_bytes] * 2  # whether client and server sent their first data
     on_other_paths = {row for path in connection.other_paths for row in path.rows}
     runs: list[tuple[str, int]] = []
     counted: tuple[int, int] | None = None  # packets from client and server up to the last row

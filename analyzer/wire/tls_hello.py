@@ -113,10 +113,10 @@ def is_grease(value: int) -> bool:
 def read_client_hello(stream: bytes) -> ClientHello | None:
     """The ClientHello that a handshake stream begins with; None if it begins with something else, or with less than 4
     bytes."""
-    if len(stream) < 4 or stream[0] != CLIENT_HELLO:
+    body = client_hello_bytes(stream)
+    if not body:
         return None
-    end = 4 + int.from_bytes(stream[1:4], "big")
-    body = stream[:end]
+    end = 4 + int.from_bytes(body[1:4], "big")
     missing = end - len(body)
     at, session_id = _vector(body, 38, 1)
     at, ciphers = _vector(body, at, 2)
@@ -143,6 +143,18 @@ def read_client_hello(stream: bytes) -> ClientHello | None:
             parameters,
         ),
     )
+
+
+def client_hello_bytes(stream: bytes) -> bytes:
+    """The bytes of the ClientHello that a handshake stream begins with, as far as they are there; else b""."""
+    if len(stream) < 4 or stream[0] != CLIENT_HELLO:
+        return b""
+    return stream[: 4 + int.from_bytes(stream[1:4], "big")]
+
+
+def names_of(server_name: bytes, protocols: bytes) -> tuple[str, tuple[bytes, ...]]:
+    """Server name and application protocols out of the bodies of their extensions, b"" where one is not there."""
+    return _server_name(server_name), _names(protocols)
 
 
 def read_server_hello(stream: bytes) -> ServerHello | None:

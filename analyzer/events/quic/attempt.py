@@ -16,7 +16,7 @@ from analyzer.wire.quic.gquic import GQUIC_FRAMES, find_chlo, initial_frames
 from analyzer.wire.quic.header import QuicPacket, read_datagram
 from analyzer.wire.quic.protection import InitialKeys, initial_keys, is_retry_intact, open_packet
 from analyzer.wire.quic.split import HANDSHAKE, INITIAL, Flaw
-from analyzer.wire.tls_hello import ServerHello, read_client_hello, read_server_hello
+from analyzer.wire.tls_hello import ServerHello, client_hello_bytes, read_server_hello
 
 _INITIAL_BIT, _HANDSHAKE_BIT = 1 << INITIAL, 1 << HANDSHAKE
 
@@ -108,8 +108,8 @@ class Attempt:
         if prefix.startswith(b"CHLO"):  # Q050
             note_chlo(connection, find_chlo(prefix))
         elif len(prefix) >= 4 and len(prefix) >= 4 + int.from_bytes(prefix[1:4], "big"):
-            connection.hello = read_client_hello(prefix)
-            connection.hello_complete = connection.hello is not None
+            connection.hello_bytes = client_hello_bytes(prefix)
+            connection.hello_complete = bool(connection.hello_bytes)
             connection.first_repeat = max(len(connection.request_rows), 1)
         return True
 

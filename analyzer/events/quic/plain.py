@@ -20,7 +20,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from analyzer.events.connection import Connection, Flows
+from analyzer.events.connection import Connection, Counters, Flows
 from analyzer.events.quic.hellos import (
     MOST_INITIALS,
     Hello,
@@ -52,6 +52,9 @@ from analyzer.wire.quic.summary import LEAST_PACKET, SHORT_BIT
 WORTH_KERNELS = 500
 #: Flows that are judged at once: enough for a kernel, and few against the memory that all take.
 PORTION = 4096
+
+# What a NamedTuple calls in the end: made so, a tuple costs a third. Worth it where there is one for each connection.
+_new = tuple.__new__
 
 _INITIAL_BIT, _HANDSHAKE_BIT = 1 << INITIAL, 1 << HANDSHAKE
 _NOT_PLAIN = 1 << RETRY | 1 << VERSION_NEGOTIATION | 1 << OTHER_LONG
@@ -210,33 +213,50 @@ def _tied(portion: Portion, plain: NDArray[np.int64], moved: NDArray[np.int64], 
 def _connections(flows: Flows, portion: Portion, known: _Told, hellos: dict[int, Hello]) -> Iterator[Connection]:
     """The connections of the flows whose ClientHello is whole."""
     places = np.fromiter(hellos, np.int64, len(hellos))
+    numbers, all_rows = known.numbers[places], known.rows.tolist()
     table = zip(
         hellos.values(),
-        known.numbers[places].tolist(),
+        zip(numbers.tolist(), flows.ends_of(numbers), flows.totals[numbers].tolist(), strict=True),
         portion.bounds[places].tolist(),
         known.told[places].tolist(),
         _heads(portion, portion.first[places]),
         _heads(portion, known.told[places, SERVER]),
         strict=True,
     )
-    all_rows = known.rows.tolist()
-    for (hello, took), flow, (low, high), told, client_head, server_head in table:
+    for (hello, names, took), (flow, ends, totals), (low, high), told, (dcid, scid, version), server in table:
         client, _, _, _, requests, reply, went_on, largest, client_kinds, server_kinds = told
-        rows = all_rows[low:high]
-        connection = flows.new_connection("quic", flow, client, "initial")
-        connection.rows, connection.request_rows, connection.first_repeat = rows, rows[:requests], took
-        connection.largest_request, connection.hello, connection.hello_complete = largest, hello, True
-        connection.client_dcid, connection.client_scid, connection.version = client_head
-        connection.version_known = True
-        connection.client_kinds, connection.server_kinds = client_kinds, server_kinds
-        if went_on >= 0:
-            connection.client_went_on, connection.went_on_row = True, rows[went_on]
-        if reply >= 0:
-            connection.reply_row = rows[reply]
-            _, connection.server_scid, connection.server_version = server_head
-            connection.server_crypto, connection.left_closed = True, connection.client_dcid
-        flows.count([connection])
-        yield connection
+        rows, is_answered = all_rows[low:high], reply >= 0
+        a, b, from_a, from_b, last_time = totals
+        yield Connection(
+            "quic",
+            flow,
+            client,
+            "initial",
+            ends[client],
+            ends[1 - client],
+            rows,
+            rows[:requests],
+            took,
+            rows[reply] if is_answered else -1,
+            last_time,
+            _new(Counters, (b, a, from_b, from_a) if client else (a, b, from_a, from_b)),
+            client_went_on=went_on >= 0,
+            went_on_row=rows[went_on] if went_on >= 0 else -1,
+            hello_bytes=hello,
+            names=names,
+            hello_complete=True,
+            version=version,
+            server_version=server[2] if is_answered else -1,
+            version_known=True,
+            client_dcid=dcid,
+            client_scid=scid,
+            server_scid=server[1] if is_answered else b"",
+            largest_request=largest,
+            server_crypto=is_answered,
+            left_closed=dcid if is_answered else b"",
+            client_kinds=client_kinds,
+            server_kinds=server_kinds,
+        )
 
 
 def _heads(portion: Portion, heads: NDArray[np.int64]) -> Iterator[tuple[bytes, bytes, int]]:

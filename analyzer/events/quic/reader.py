@@ -19,7 +19,7 @@ from analyzer.wire.quic.header import QuicPacket, read_datagram
 from analyzer.wire.quic.protection import open_packet
 from analyzer.wire.quic.split import HANDSHAKE, INITIAL, OTHER_LONG, REST, RETRY, VERSION_NEGOTIATION, ZERO_RTT, Flaw
 from analyzer.wire.quic.summary import LEAST_PACKET, SHORT_BIT
-from analyzer.wire.tls_hello import read_client_hello
+from analyzer.wire.tls_hello import client_hello_bytes
 
 _INITIAL_BIT, _HANDSHAKE_BIT = 1 << INITIAL, 1 << HANDSHAKE
 _REQUEST_BITS = _INITIAL_BIT | 1 << OTHER_LONG  # of an unknown version nothing else can be told
@@ -299,7 +299,7 @@ class _FlowReader:
             attempt.read_server_initials()
         if not connection.hello_complete:
             prefix = attempt.client_stream.prefix() if attempt.client_stream is not None else b""
-            connection.hello = read_client_hello(prefix) if prefix else None
+            connection.hello_bytes = client_hello_bytes(prefix)
         if connection.version < 0 and connection.request_rows:
             i = self.listed.row.index(connection.request_rows[0])
             connection.version = self.packets(i)[1][0].version

@@ -128,7 +128,7 @@ def _with_runs(facts: TcpFacts, client: Sent, server: Sent) -> TcpFacts:
 
 def _plain_facts(flows: Flows, connection: Connection) -> TcpFacts:
     """Of a connection in which nothing is amiss: in how many segments its ClientHello came."""
-    if connection.hello is None:
+    if not connection.hello_bytes:
         return NO_FACTS
     rows, hello = flows.scan.rows, 0
     begin, begins = int(rows.sequence[connection.request_rows[0]]), set()

@@ -19,7 +19,7 @@ from analyzer.events.connection import Connection, Flows, client_by_port
 from analyzer.events.tcp.states import ACK, FIN, RST, SYN, code_of, first_step
 from analyzer.events.tcp.streams import MOST_BYTES, ROWS, beginning
 from analyzer.wire.tls import RECORD_HEADER, read_records, whole_message
-from analyzer.wire.tls_hello import read_client_hello, read_server_hello
+from analyzer.wire.tls_hello import client_hello_bytes, read_server_hello
 from analyzer.wire.web.openings import TLS, opening_of
 
 #: Bytes that may come with a SYN and be acknowledged by its SYN/ACK (RFC 7413), and that a RST may lie behind what was
@@ -167,8 +167,8 @@ class _FlowReader:
             if connection.proxy is not None:
                 stream = stream[connection.proxy.length :]
             begun = read_records(stream).handshake
-        connection.hello = read_client_hello(begun)
-        if connection.hello is not None:
+        connection.hello_bytes = client_hello_bytes(begun)
+        if connection.hello_bytes:
             pieces = self._pieces(connection, places, 1 - connection.client_direction)
             answer = self._whole_message(pieces) or read_records(self._joined(pieces)).handshake
             connection.server_hello = read_server_hello(answer)

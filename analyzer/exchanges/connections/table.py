@@ -148,9 +148,9 @@ def _durations(judge: Judge, index: Sequence[int]) -> list[float]:
 
 
 def _alpn(c: Connection) -> str:
-    if c.hello is None:
-        return c.chlo.alpn if c.chlo is not None else ""
-    return ",".join(p.decode("utf-8", "backslashreplace") for p in c.hello.alpn)
+    if c.chlo is not None:
+        return c.chlo.alpn
+    return ",".join(p.decode("utf-8", "backslashreplace") for p in c.alpn)
 
 
 def _ja4(c: Connection) -> str:

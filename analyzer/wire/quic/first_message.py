@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from analyzer.kernels import Matrix, kernel, runner
 from analyzer.wire.bytes import u8
+from analyzer.wire.offered_names import places_of_names
 from analyzer.wire.quic.split import varint, varint_size
 
 #: Bytes of a stream that are put together here: what fits into four Initials of 1200 bytes.
@@ -81,7 +82,7 @@ class FirstMessages:
         self._streams, self._there = np.empty((count, MOST_BYTES), np.uint8), np.zeros((count, MOST_BYTES), np.uint8)
         #: int64 of each stream: the message's length, MISSING or ODD.
         self.lengths = np.zeros(count, np.int64)
-        self._run = runner(gather_messages, compiled)
+        self._run, self._compiled = runner(gather_messages, compiled), compiled
 
     def add(self, streams: NDArray[np.int64], payloads: list[bytes]) -> None:
         """Add one payload to each of some streams."""
@@ -90,6 +91,10 @@ class FirstMessages:
         clear = np.frombuffer(b"".join(payloads), np.uint8)
         table = np.ascontiguousarray(np.stack([begins, ends, streams], axis=1))
         self._run(clear, table, self._streams, self._there, self.lengths)
+
+    def names(self) -> NDArray[np.int64]:
+        """Where in each message that is a ClientHello its names lie (``offered_names``)."""
+        return places_of_names(self._streams, np.maximum(self.lengths, 0), compiled=self._compiled)
 
     def message(self, stream: int) -> bytes:
         """The whole message of a stream, b"" where there is none."""

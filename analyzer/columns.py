@@ -12,6 +12,7 @@ from __future__ import annotations
 import functools
 import itertools
 import threading
+from collections import defaultdict
 from collections.abc import Callable, Container, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -60,7 +61,7 @@ class Words(NamedTuple):
     @classmethod
     def of(cls, texts: Sequence[str]) -> Words:
         """The words of texts, in the order in which they first appear."""
-        numbers = {word: number for number, word in enumerate(dict.fromkeys(texts))}
+        numbers = defaultdict[str, int](itertools.count().__next__)
         return cls(np.fromiter(map(numbers.__getitem__, texts), np.int64, len(texts)), list(numbers))
 
     @classmethod
@@ -198,11 +199,21 @@ class Table:
         column = next(column for column in self.schema if column.name == name)
         return self.words(name).codes if column.kind == "text" else self[name]
 
+    def distinct(self, name: str, rows: NDArray[np.int64]) -> set[Any]:
+        """The values that a column has in the given rows."""
+        column = next(column for column in self.schema if column.name == name)
+        if column.kind != "text":
+            return {*np.unique(self[name][rows]).tolist()}
+        words = self.words(name)
+        return {words.words[code] for code in np.unique(words.codes[rows]).tolist()}
+
     def _made_as_words(self, name: str) -> Words | None:
         return self.arrays.words(name) if isinstance(self.arrays, _Arrays) else None
 
     def at(self, name: str, rows: Sequence[int] | NDArray[np.int64]) -> list[Any]:
         """A column as plain Python values in the given rows; a costly column is computed for these alone."""
+        if not len(rows):
+            return []
         if name in self.lazy:
             return self.lazy[name](np.asarray(rows, np.int64).tolist())
         values: list[Any] = self.arrays[name][np.asarray(rows, np.int64)].tolist()

@@ -106,7 +106,7 @@ class View:
     @cached_property
     def row_of(self) -> dict[str, int]:
         """The row of each connection in the table of connections."""
-        return {name: row for row, name in enumerate(self.connections["connection"].tolist())}
+        return dict(zip(self.connections["connection"].tolist(), range(len(self.connections)), strict=True))
 
     @cached_property
     def _host_of(self) -> dict[str, int]:

@@ -93,7 +93,7 @@ def _silent(fails: Attempts, works: Attempts) -> Argument:
     service = f"{'TCP' if fails.transport == 'tcp' else 'QUIC'} port {fails.port}"
     refused = sum(outcome == "refused" for outcome in fails.column("outcome"))
     by_loss = loss_of_a_try(works.tries) ** sum(fails.tries) if not refused else 0.0
-    addresses = [listed(sorted(set(part.column("server_address")))) for part in (fails, works)]
+    addresses = [listed(sorted(part.distinct("server_address"))) for part in (fails, works)]
     limits = advice.vantage_limits(fails.view, "tcp" if fails.transport == "tcp" else "udp") if not refused else ()
     row = fails.view.host_row(fails.address)
     if row.get("host_reason") == "name":

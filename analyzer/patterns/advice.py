@@ -71,7 +71,7 @@ def silent_udp_remedies(attempts: Attempts) -> tuple[str, ...]:
 
 def version_look_alike(attempts: Attempts) -> LookAlike:
     """Whether the server was seen to speak the QUIC versions that these attempts asked for."""
-    asked = sorted(set(attempts.column("quic_version")))
+    asked = sorted(attempts.distinct("quic_version"))
     spoken = {service.quic_version for service in attempts.servers.services(attempts.address)}
     versions = " and ".join(version or "unknown" for version in asked)
     if set(asked) <= spoken:
@@ -108,7 +108,7 @@ def one_way_look_alike(attempts: Attempts) -> LookAlike:
 
 def scan_argument(scan: Attempts, seen: str) -> Argument:
     """What to say of one client that tried many ports of one address; ``seen`` is what became of the attempts."""
-    ports, client = len(set(scan.column("server_port"))), scan.column("client_address")[0]
+    ports, client = len(scan.distinct("server_port")), scan.column("client_address")[0]
     return Argument(
         severity=INFO,
         confidence=LIKELY,

@@ -74,7 +74,7 @@ def _number(row: Mapping[str, object], name: str) -> int:
 
 
 def _one_way(attempts: Attempts, seen: str) -> Argument:
-    family, servers = FAMILIES[attempts.family], sorted(set(attempts.column("server_address")))
+    family, servers = FAMILIES[attempts.family], sorted(attempts.distinct("server_address"))
     unseen = "from" if seen == "requests" else "to"
     neighbours = [address for address in servers if attempts.view.host_row(address).get("neighbour_seen")]
     proof = (

@@ -10,6 +10,9 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 from analyzer.patterns.finding import Threshold
 
 FITS_CHANCE = Threshold(
@@ -50,9 +53,16 @@ def _at_least(count: int, attempts: int, probability: float) -> float:
     """Upper tail of the binomial distribution."""
     if probability <= 0 or probability >= 1:
         return float(probability >= 1)
-    odds, base = math.log(probability), math.log1p(-probability)
-    below = 0.0
-    for i in range(count):
-        ways = math.lgamma(attempts + 1) - math.lgamma(i + 1) - math.lgamma(attempts - i + 1)
-        below += math.exp(ways + i * odds + (attempts - i) * base)
-    return max(0.0, 1.0 - below)
+    fewer = np.arange(count)
+    ways = log_choose(attempts, fewer)
+    below = np.exp(ways + fewer * math.log(probability) + (attempts - fewer) * math.log1p(-probability)).sum()
+    return max(0.0, 1.0 - float(below))
+
+
+def log_choose(n: int, k: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Logarithms of binomial coefficients, -inf for those that are 0."""
+    factorials = np.concatenate([[0.0], np.cumsum(np.log(np.arange(1, n + 1)))])
+    chosen = np.full(len(k), -np.inf)
+    fits = (k >= 0) & (k <= n)
+    chosen[fits] = factorials[-1] - factorials[k[fits]] - factorials[n - k[fits]]
+    return chosen

@@ -50,10 +50,8 @@ def find(view: View) -> Iterator[Finding]:
 
 def _failed(view: View) -> Mask:
     table = view.exchanges
-    codes = table["answer_code"].astype(str)
-    known = set(table["name"][~table.equal("answers", "")].tolist())
-    exists = np.array([name in known for name in table["name"].tolist()], np.bool_)
-    return np.asarray(np.isin(codes, _ERRORS) | ((codes == "NXDOMAIN") & exists), np.bool_)
+    known = table.distinct("name", np.flatnonzero(~table.equal("answers", "")))
+    return table.equal("answer_code", *_ERRORS) | (table.equal("answer_code", "NXDOMAIN") & table.equal("name", *known))
 
 
 def _error(failed: Requests) -> Argument:

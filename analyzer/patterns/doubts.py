@@ -66,7 +66,7 @@ def _witnesses(view: View, capture: int, span: tuple[int, int]) -> int:
 def of_silence(attempts: Attempts) -> tuple[str, ...]:
     """Why the silence that these attempts met may be none."""
     found = []
-    used = set(attempts.column("capture"))
+    used = attempts.distinct("capture")
     if any(capture.backward_records and capture.index in used for capture in attempts.view.captures):
         found.append("Time runs backwards in the capture: how long replies were waited for is not certain.")
     if short := _waited_without(attempts, shown=True):
@@ -108,7 +108,7 @@ def unexplained_gaps(attempts: Attempts) -> tuple[str, ...]:
 
 def _waited_without(attempts: Attempts, *, shown: bool) -> tuple[int, int] | None:
     """(the shortest wait without gaps, the time of those), ns, where that is too short to call it silence."""
-    used = set(attempts.column("capture"))
+    used = attempts.distinct("capture")
     gaps = [jump for jump in jumps(attempts.view) if jump.is_shown == shown and jump.capture in used]
     if not gaps:
         return None

@@ -16,11 +16,11 @@ from analyzer.patterns.words import listed, socket_words
 def answered_for(view: View) -> dict[str, str]:
     """For each connection (QUIC, or of a DNS question) the socket that answered in place of the one asked."""
     table, questions = view.connections, view.exchanges
-    own = ~table.equal("replied_from", "")
-    dns = questions.equal("kind", "dns") & ~questions.equal("replied_from", "")
-    found = dict(zip(table["connection"][own].tolist(), table["replied_from"][own].tolist(), strict=True))
-    asked = zip(questions["connection"][dns].tolist(), questions["replied_from"][dns].tolist(), strict=True)
-    return found | dict(asked)
+    own = np.flatnonzero(~table.equal("replied_from", ""))
+    dns = np.flatnonzero(questions.equal("kind", "dns") & ~questions.equal("replied_from", ""))
+    found = zip(table.at("connection", own), table.at("replied_from", own), strict=True)
+    asked = zip(questions.at("connection", dns), questions.at("replied_from", dns), strict=True)
+    return dict(found) | dict(asked)
 
 
 def replies(attempts: Attempts, by: Mapping[str, str]) -> Iterator[Record]:

@@ -57,7 +57,7 @@ def find(view: View) -> Iterator[Finding]:
         names, counts = np.unique(clients, return_counts=True)
         for client in names[counts >= PORTS.value].tolist():
             own = socket.of(socket.rows[clients == client])
-            ports = len(set(own.column("client_port")))
+            ports = len(own.distinct("client_port"))
             if ports >= PORTS.value and ports < len(own):
                 yield finding_of(PATTERN, own, argument=_exhausted(own, client, ports))
 

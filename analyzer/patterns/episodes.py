@@ -44,9 +44,9 @@ def episodes(silent: Attempts, spoke: Attempts, *, least: float, by_order: float
 
     Stretches of fewer than ``least`` attempts, and those that chance makes more often than ``by_order``, are left out.
     """
-    begin = np.array(silent.column("request_time") + spoke.column("request_time"), np.int64)
+    begin = np.concatenate([silent.array("request_time"), spoke.array("request_time")])
     is_silent = np.arange(len(begin)) < len(silent)
-    reply = np.array([-1] * len(silent) + spoke.column("reply_time"), np.int64)
+    reply = np.concatenate([np.full(len(silent), -1), spoke.array("reply_time")])
     order = np.lexsort((is_silent, begin))
     begin, is_silent = begin[order], is_silent[order]
     rows = np.concatenate([silent.rows, spoke.rows])[order]

@@ -107,6 +107,10 @@ class Attempts:
         """A column of these connections as plain Python values."""
         return self.view.connections.at(name, self.rows)
 
+    def distinct(self, name: str) -> set[Any]:
+        """The values of a column, each once."""
+        return self.view.connections.distinct(name, self.rows)
+
     def array(self, name: str) -> NDArray[Any]:
         """The same as an array."""
         return self.view.connections[name][self.rows]
@@ -128,7 +132,7 @@ class Attempts:
 
     @property
     def clients(self) -> set[str]:
-        return set(self.column("client_address"))
+        return self.distinct("client_address")
 
     @property
     def tries(self) -> list[int]:
@@ -248,7 +252,7 @@ def attempts_by_family(view: View, mask: Mask) -> list[Attempts]:
 
 
 def _on_one_address(attempts: Attempts) -> Attempts:
-    one = len(set(attempts.column("server_address"))) == 1
+    one = len(attempts.distinct("server_address")) == 1
     return attempts if one else replace(attempts, address="", port=-1)
 
 
@@ -332,7 +336,7 @@ def name_of(attempts: Attempts) -> str:
 def filter_for(attempts: Attempts, span: tuple[int, int]) -> str:
     """A display filter for everything that went both ways on these attempts' sockets, in ``span`` (ns)."""
     protocol = "tcp" if attempts.transport == "tcp" else "udp"
-    addresses, ports = set(attempts.column("server_address")), sorted(set(attempts.column("server_port")))
+    addresses, ports = attempts.distinct("server_address"), sorted(attempts.distinct("server_port"))
     terms = [one_of_addresses(attempts.family, sorted(addresses)), one_of_ports(protocol, ports)]
     if len(clients := attempts.clients) == 1:
         terms.append(one_of_addresses(attempts.family, sorted(clients)))

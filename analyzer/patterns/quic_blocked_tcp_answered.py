@@ -83,7 +83,7 @@ def find(view: View) -> Iterator[Finding]:
 
 def _usable(quic: Attempts, tcp: Attempts) -> Attempts:
     """Answered TCP connections that could serve in place of QUIC: on one of its ports, or with TLS."""
-    works, ports = tcp.where(answered(tcp.view)), set(quic.column("server_port"))
+    works, ports = tcp.where(answered(tcp.view)), quic.distinct("server_port")
     columns = (works.column(name) for name in ("server_port", "sni", "alpn", "tls_version"))
     stands_in = [port in ports or any(tls) for port, *tls in zip(*columns, strict=True)]
     return works.of(works.rows[np.array(stands_in, np.bool_)])
@@ -103,7 +103,7 @@ def _delays(fails: Attempts, works: Attempts) -> list[int]:
 def _blocked(fails: Attempts, works: Attempts) -> Argument:
     family = FAMILIES[fails.family]
     refused = sum(outcome == "refused" for outcome in fails.column("outcome"))
-    ports, tried = sorted(set(works.column("server_port"))), sorted(set(fails.column("server_port")))
+    ports, tried = sorted(works.distinct("server_port")), sorted(fails.distinct("server_port"))
     because = (
         f"0 of {counted(len(fails), 'QUIC attempt')} to {fails.words} over {family} were answered "
         f"({len(fails) - refused:,} silent, {refused:,} refused), while {counted(len(works), 'TCP connection')} to the "

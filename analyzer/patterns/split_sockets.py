@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from analyzer.exchanges.view import View
 from analyzer.patterns.chance import loss_of_a_try
 from analyzer.patterns.evidence import (
     WAIT,
@@ -91,9 +92,8 @@ def in_other_family(found: Split) -> tuple[int, int]:
     rows = np.concatenate([one.rows, found.answered.rows])
     times = view.connections["request_time"]
     first, last, host = times[rows].min(), times[rows].max(), view.host(one.address)
-    silent, heard = unanswered_initials(view), answered(view)
-    counts = [0, 0]
-    for other in attempts_by_socket(view, silent | heard):
+    silent, counts = unanswered_initials(view), [0, 0]
+    for other in view.once(_valid_initials):
         away = other.transport != "quic" or other.port != one.port or other.family == one.family
         if away or view.host(other.address) != host:
             continue
@@ -101,6 +101,11 @@ def in_other_family(found: Split) -> tuple[int, int]:
         counts[0] += int(np.count_nonzero(silent[meanwhile]))
         counts[1] += len(meanwhile)
     return counts[0], counts[1]
+
+
+def _valid_initials(view: View) -> list[Attempts]:
+    """The attempts that were answered, or heard nothing though a server had to answer."""
+    return attempts_by_socket(view, unanswered_initials(view) | answered(view))
 
 
 def _tries(attempts: Attempts, is_silent: Mask) -> NDArray[np.int64]:

@@ -28,13 +28,18 @@ import itertools
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from operator import attrgetter
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
+
+from analyzer.patterns.chance import log_choose
 
 FEW = 4  # attempts of an address that say something about it alone
 LEAST_SILENT_ADDRESSES = 5  # among addresses with few attempts: fewer may be clients with paths of their own
 _PARTS_OF_A_SECOND = (1, 2, 4, 5, 10)  # windows that a repeat after whole seconds meets at the same place
+_SILENT, _TRIES = attrgetter("silent"), attrgetter("tries")
 _Z = 1.96  # two-sided 95 % of the normal distribution
 
 
@@ -98,12 +103,12 @@ def _clients(attempts: Iterable[Try]) -> list[list[Try]]:
     for tries in by_client.values():
         if len(tries) >= FEW:
             own.append(tries)
-        elif all(t.silent for t in tries):
-            few.append([max(tries, key=lambda t: t.tries)])
+        elif all(map(_SILENT, tries)):
+            few.append([max(tries, key=_TRIES)])
         else:
             few.append(tries)
     if sum(tries[0].silent and len(tries) == 1 for tries in few) >= LEAST_SILENT_ADDRESSES:
-        own.append(sorted(t for tries in few for t in tries))
+        own.append(sorted(itertools.chain.from_iterable(few)))
     return own
 
 
@@ -163,11 +168,10 @@ def _runs(fates: Sequence[bool]) -> int:
 
 def _chance_of_runs(fates: Sequence[bool], runs: range) -> float:
     """Probability that the silent attempts of a random order form one of these numbers of runs."""
-    silent = sum(fates)
-    answered = len(fates) - silent
-    whole = _choose(silent + answered, silent)
-    terms = (_choose(silent - 1, r - 1) + _choose(answered + 1, r) - whole for r in runs)
-    return min(1.0, sum(math.exp(term) for term in terms if term > -math.inf))
+    silent, answered = sum(fates), len(fates) - sum(fates)
+    counts = np.arange(runs.start, runs.stop)
+    ways = log_choose(max(silent - 1, 0), counts - 1) + log_choose(answered + 1, counts)
+    return min(1.0, float(np.exp(ways - log_choose(len(fates), np.array([silent]))).sum()))
 
 
 def _chance_of_phase(tries: Sequence[Try]) -> float:
@@ -190,13 +194,6 @@ def _chance_of_phase(tries: Sequence[Try]) -> float:
         # Attempts at regular times have phases on a line, where the square is a chi-square with one degree of freedom.
         least = min(least, math.erfc(math.sqrt(away / (2 * variance))) if variance > 1e-9 else 1.0)
     return min(1.0, least * len(_PARTS_OF_A_SECOND))
-
-
-def _choose(n: int, k: int) -> float:
-    """Logarithm of the binomial coefficient."""
-    if not 0 <= k <= n:
-        return -math.inf
-    return math.lgamma(n + 1) - math.lgamma(k + 1) - math.lgamma(n - k + 1)
 
 
 def share_interval(part: int, whole: int) -> tuple[float, float]:
@@ -222,19 +219,21 @@ def time_of_silence(silent: Sequence[bool], by_loss: float) -> tuple[int, int]:
     ``silent`` is in order of time and holds at least one; ``by_loss`` is the probability that loss alone silences an
     attempt, which is all that does so outside. The beginning is placed first, then the end.
     """
-    sums = list(itertools.accumulate(silent, initial=0))
-    places = [i for i, is_silent in enumerate(silent) if is_silent]
+    sums = np.concatenate([[0], np.cumsum(silent)])
+    places = np.flatnonzero(silent)
     chance = min(max(by_loss, 1e-12), 0.5)
 
-    def parted(first: int, last: int) -> float:
-        within = sums[last + 1] - sums[first]
-        beyond, outside = sums[-1] - within, len(silent) - (last + 1 - first)
-        inside = _binomial(within, last + 1 - first - within)
-        return inside + beyond * math.log(chance) + (outside - beyond) * math.log1p(-chance)
+    def likelihoods(first: NDArray[np.int64], last: NDArray[np.int64]) -> NDArray[np.float64]:
+        length, lost = last + 1 - first, sums[last + 1] - sums[first]
+        beyond, outside = sums[-1] - lost, len(silent) - length
+        kept = length - lost
+        inside = lost * np.log(lost / length) + kept * np.log(np.maximum(kept, 1) / length)
+        parted: NDArray[np.float64] = inside + beyond * math.log(chance) + (outside - beyond) * math.log1p(-chance)
+        return parted
 
-    first = max(places, key=lambda i: parted(i, len(silent) - 1))
-    last = max((i for i in places if i >= first), key=lambda i: parted(first, i))
-    return first, last
+    first = int(places[np.argmax(likelihoods(places, np.array([len(silent) - 1])))])
+    later = places[places >= first]
+    return first, int(later[np.argmax(likelihoods(np.array([first]), later))])
 
 
 def unlikely_count(share: float, doubt: float) -> int:

@@ -62,10 +62,11 @@ _HINTS = {
 def find(view: View) -> Iterator[Finding]:
     """A finding for each server socket, side and alert."""
     table = view.connections
-    codes, sides = table["alert_code"], table["alert_by"].astype(str)
+    codes = table["alert_code"]
     for side in ("server", "client"):
-        for code in sorted({*codes[sides == side].tolist()} - _NO_FAILURES):
-            for attempts in attempts_by_socket(view, np.asarray((sides == side) & (codes == code), np.bool_)):
+        told = table.equal("alert_by", side)
+        for code in sorted({*codes[told].tolist()} - _NO_FAILURES):
+            for attempts in attempts_by_socket(view, np.asarray(told & (codes == code), np.bool_)):
                 yield finding_of_segments(PATTERN, attempts, argument=_alert(attempts, side, code))
 
 

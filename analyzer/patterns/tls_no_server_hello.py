@@ -57,7 +57,7 @@ def find(view: View) -> Iterator[Finding]:
 def _no_hello(attempts: Attempts) -> Argument:
     family = FAMILIES[attempts.family]
     spoke = attempts.where(attempts.view.connections["server_bytes"] > 0)
-    segments = sorted(set(attempts.column("hello_segments")))
+    segments = sorted(attempts.distinct("hello_segments"))
     return Argument(
         severity=ERROR,
         confidence=LIKELY,

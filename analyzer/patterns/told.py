@@ -91,7 +91,7 @@ def to_the_end(finding: Finding, attempts: Attempts) -> Finding:
 
 def filter_of_all_paths(attempts: Attempts, span: tuple[int, int]) -> str:
     """A display filter that leaves the clients' ports open, for connections that changed theirs."""
-    addresses, ports = sorted(set(attempts.column("server_address"))), sorted(set(attempts.column("server_port")))
+    addresses, ports = sorted(attempts.distinct("server_address")), sorted(attempts.distinct("server_port"))
     terms = [one_of_addresses(attempts.family, addresses), one_of_ports("udp", ports)]
     if len(clients := attempts.clients) == 1:
         terms.append(one_of_addresses(attempts.family, sorted(clients)))

@@ -59,9 +59,10 @@ def _of_facts(judge: Judge) -> dict[str, Maker]:
     @functools.cache
     def told() -> tuple[list[int], list[TcpFacts]]:
         """The connections that have facts, and these."""
-        facts = tcp_facts(judge.flows, judge.connections)
-        index = [k for k, each in enumerate(facts) if each is not NO_FACTS]
-        return index, [facts[k] for k in index]
+        rows = np.flatnonzero(judge.attributes.words("transport").equal("tcp")).tolist()
+        facts = zip(rows, tcp_facts(judge.flows, [judge.connections[row] for row in rows]), strict=True)
+        known = [(row, each) for row, each in facts if each is not NO_FACTS]
+        return [row for row, _ in known], [each for _, each in known]
 
     def column(name: str) -> NDArray[Any] | Words:
         index, facts = told()

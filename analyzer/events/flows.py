@@ -117,11 +117,9 @@ STATE_COLUMNS = RING_TIME + RING + 2  # the last: of tcp.heads and tcp.segments
 
 def new_flow_table(flows: int) -> FlowTable:
     """An empty table with room for ``flows`` flows (a power of two)."""
-    state = np.zeros((2 * flows, STATE_COLUMNS), np.int64)
-    state[:, RING_DIGEST : RING_DIGEST + RING] = -1
     slots, keys = np.full(2 * flows, -1, np.int32), np.zeros(KEY_WORDS * flows, np.uint32)
     key = np.append(np.zeros(KEY_WORDS, np.int64), hash_secret(KEY_WORDS))
-    return FlowTable(np.zeros(1, np.int64), slots, keys, state, key)
+    return FlowTable(np.zeros(1, np.int64), slots, keys, np.zeros((2 * flows, STATE_COLUMNS), np.int64), key)
 
 
 @helper
@@ -221,6 +219,13 @@ def always_selected(p: Any, r: int) -> bool:
             return bool(type_ == 3 or type_ == 5 or type_ == 11 or type_ == 12)
         return bool((1 <= type_ <= 4) or (133 <= type_ <= 137))
     return False
+
+
+@helper
+def begin_flow(state: Any, d: int) -> None:
+    """Make ready the rows of a new flow, of which ``d`` is one: its rings hold nothing yet."""
+    for k in range(RING):
+        state[d, RING_DIGEST + k] = state[d ^ 1, RING_DIGEST + k] = -1
 
 
 @helper
@@ -341,6 +346,8 @@ def track_flows(
                 cursor[0], cursor[1], cursor[2] = r, rows, used
                 return 1
             d = 2 * flow + direction
+            if state[d, RECORDS] + state[d ^ 1, RECORDS] == 0:
+                begin_flow(state, d)
         count_record(p, 0, captured[r] < original[r], ledger, captures[r])
         if kind == UNREAD_LINK or kind == NOT_IP:
             continue

@@ -183,10 +183,11 @@ def _grow(table: FlowTable, compiled: bool) -> FlowTable:
 
 
 def _trim(table: FlowTable) -> FlowTable:
-    """The table cut to its flows; its slots are dropped."""
+    """The table cut to its flows, in place where its memory allows it; its slots are dropped."""
     flows = int(table.size[0])
-    keys, state = table.keys[: flows * KEY_WORDS].copy(), table.state[: 2 * flows].copy()
-    return FlowTable(np.array([flows]), np.zeros(0, np.int32), keys, state, np.zeros(KEY_WORDS, np.int64))
+    table.keys.resize(flows * KEY_WORDS, refcheck=False)
+    table.state.resize((2 * flows, fl.STATE_COLUMNS), refcheck=False)
+    return FlowTable(np.array([flows]), np.zeros(0, np.int32), table.keys, table.state, np.zeros(KEY_WORDS, np.int64))
 
 
 def merge(first: Scan, second: Scan) -> Scan:

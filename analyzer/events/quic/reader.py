@@ -59,11 +59,13 @@ class _FlowReader:
                 self._take_from_server(attempt, i)
             if len(attempts) > _NEAR:
                 self._note_cids(attempt)
+                self._forget_keys(attempt)
             if only_repeats and attempt.connection.hello_complete:
                 self._take_repeats(attempt, i + 1)
                 break
         for attempt in attempts:
             self._finish(attempt)
+            attempt.keys.clear()
         connections = [attempt.connection for attempt in attempts]
         self.flows.count(connections)
         return connections
@@ -138,6 +140,12 @@ class _FlowReader:
             self.by_cid[False, connection.client_scid] = one
             for cid in (connection.client_dcid, one.key_dcid, connection.server_scid):
                 self.by_cid[True, cid] = one
+
+    def _forget_keys(self, attempt: Attempt) -> None:
+        """Keep keys for the latest attempts alone: they take kilobytes, and can be derived again."""
+        self.attempts[-_NEAR - 1].keys.clear()
+        if attempt not in self.attempts[-_NEAR:]:
+            attempt.keys.clear()
 
     def _known_of_old(self, packet: QuicPacket, direction: int) -> Attempt | None:
         """As ``_known``, among the attempts that are older; an empty CID names none of them."""

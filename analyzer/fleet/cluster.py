@@ -20,8 +20,8 @@ from numpy.typing import NDArray
 from analyzer.capture.records import CaptureFacts
 from analyzer.capture.source import Progress, expanded, is_url
 from analyzer.errors import CaptureError, UnreadableFile, UsageError
-from analyzer.events.scan import Scan, merge, scan
-from analyzer.fleet.combine import Interleaved, Span, groups, placed, ranks_of, tree, weave
+from analyzer.events.scan import Scan, scan
+from analyzer.fleet.combine import Interleaved, Part, Span, followed, groups, ranks_of, tree, whole_of, woven
 from analyzer.fleet.pieces import FileJob, How, Piece, TogetherJob
 from analyzer.version import __version__
 
@@ -94,7 +94,7 @@ class _Run:
         if not read:
             return Gathered(scan((), 0, compiled=False), facts, failures)
         whole = self._combined([paths[k] for k in read], [pieces[k] for k in read], [abouts[k] for k in read])
-        return Gathered(whole.result(), facts, failures)
+        return Gathered(whole_of(whole.result()), facts, failures)
 
     def _submit(self, task: Callable[..., Any], *arguments: Any) -> Any:
         return self._client.submit(task, *arguments, pure=False, retries=RETRIES)
@@ -126,20 +126,20 @@ class _Run:
             pieces[k], abouts[k] = piece, about_it
 
     def _combined(self, paths: Sequence[str], pieces: Sequence[Any], abouts: Sequence[_About]) -> Any:
-        """The future scan of all pieces; the same as ``fleet.local.combined``, by tasks."""
+        """The future part of all pieces; the same as ``fleet.local.combined``, by tasks."""
         spans = [Span(each.first_time, each.facts.last_time if each.facts else -1, each.orderly) for each in abouts]
         ranks = ranks_of(spans)
-        scans = []
+        parts = []
         for group in groups(spans):
-            woven = None
+            part = None
             if len(group) == 1 or all(spans[k].orderly for k in group):
-                alone = [self._submit(place, pieces[k], k, len(pieces)) for k in group]
-                woven = tree(alone, lambda one, other: self._submit(weave_two, one, other, ranks))
-            if woven is None or (len(group) > 1 and not self._submit(is_scan, woven).result()):
+                alone = [self._submit(part_of, pieces[k], k) for k in group]
+                part = tree(alone, lambda one, other: self._submit(weave_two, one, other, ranks))
+            if part is None or (len(group) > 1 and not self._submit(is_part, part).result()):
                 job = TogetherJob(tuple(paths[k] for k in group), self._how)
-                woven = self._submit(scan_together, job, group, len(pieces))
-            scans.append(woven)
-        return tree(scans, lambda one, other: self._submit(merge, one, other))
+                part = self._submit(scan_together, job, group)
+            parts.append(part)
+        return tree(parts, lambda one, other: self._submit(followed, one, other))
 
 
 def _why(error: BaseException) -> str:
@@ -168,26 +168,26 @@ def about(piece: Piece | CaptureError) -> _About:
     return _About("", piece.facts, piece.first_time, piece.orderly, piece.with_secrets, piece.end)
 
 
-def place(piece: Piece, capture: int, count: int) -> Scan:
-    """The scan of a piece as one of several captures."""
-    return placed(piece.scan, [capture], count)
+def part_of(piece: Piece, capture: int) -> Part:
+    """The scan of a piece as that of one of all captures."""
+    return Part((capture,), piece.scan)
 
 
-def weave_two(first: Scan | None, second: Scan | None, ranks: NDArray[np.int64]) -> Scan | None:
+def weave_two(first: Part | None, second: Part | None, ranks: NDArray[np.int64]) -> Part | None:
     """Two scans woven; None where they cannot be."""
     if first is None or second is None:
         return None
     try:
-        return weave(first, second, ranks)
+        return woven(first, second, ranks)
     except Interleaved:
         return None
 
 
-def is_scan(woven: Scan | None) -> bool:
+def is_part(part: Part | None) -> bool:
     """Whether the weaving succeeded."""
-    return woven is not None
+    return part is not None
 
 
-def scan_together(job: TogetherJob, captures: Sequence[int], count: int) -> Scan:
-    """The scan of files read together, as some of several captures."""
-    return placed(job.run(lambda _: None)[1], captures, count)
+def scan_together(job: TogetherJob, captures: Sequence[int]) -> Part:
+    """The scan of files read together, as those of some of all captures."""
+    return Part(tuple(captures), job.run(lambda _: None)[1])

@@ -35,6 +35,13 @@ class Span(NamedTuple):
     orderly: bool
 
 
+class Part(NamedTuple):
+    """The scan of some of all captures: its capture k is number ``captures[k]`` of all."""
+
+    captures: tuple[int, ...]
+    scan: Scan
+
+
 class Interleaved(AnalyzerError):
     """Two scans have packets of one flow in turn: only reading the captures together tells what came of it."""
 
@@ -55,6 +62,30 @@ def placed(scan: Scan, captures: Sequence[int], count: int) -> Scan:
     ledger[numbers] = scan.ledger
     rows = scan.rows._replace(capture=numbers[scan.rows.capture])
     return Scan(scan.table, rows, scan.chunk, scan.chunks, ledger)
+
+
+def followed(first: Part, second: Part) -> Part:
+    """The captures of both, those of ``second`` following those of ``first``."""
+    return _joined(first, second, lambda one, other, _: merge(one, other))
+
+
+def woven(first: Part, second: Part, ranks: NDArray[np.int64]) -> Part:
+    """The captures of both, which overlap in time; raises ``Interleaved``. ``ranks`` are those of all captures."""
+    return _joined(first, second, lambda one, other, captures: weave(one, other, ranks[captures]))
+
+
+def whole_of(part: Part) -> Scan:
+    """The scan of all captures in their order."""
+    return placed(part.scan, part.captures, len(part.captures))
+
+
+def _joined(first: Part, second: Part, join: Callable[[Scan, Scan, NDArray[np.int64]], Scan]) -> Part:
+    # Numbered among themselves: a scan that held the ledger of all captures would be large where captures are many.
+    captures = first.captures + second.captures
+    numbers = range(len(captures))
+    one = placed(first.scan, numbers[: len(first.captures)], len(captures))
+    other = placed(second.scan, numbers[len(first.captures) :], len(captures))
+    return Part(captures, join(one, other, np.array(captures)))
 
 
 def numbered_on(scan: Scan, before: int) -> Scan:

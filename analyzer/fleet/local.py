@@ -11,8 +11,8 @@ from analyzer.capture.pcapng import walk_pcapng
 from analyzer.capture.source import CaptureFile, CaptureSet
 from analyzer.errors import AnalyzerError, CaptureError, UnreadableFile
 from analyzer.events.flows import insert_keys, track_flows
-from analyzer.events.scan import Scan, merge
-from analyzer.fleet.combine import Interleaved, Span, groups, placed, ranks_of, tree, weave
+from analyzer.events.scan import Scan
+from analyzer.fleet.combine import Interleaved, Part, Span, followed, groups, ranks_of, tree, whole_of, woven
 from analyzer.fleet.pieces import FileJob, How, Piece, TogetherJob
 from analyzer.fleet.pool import Job, Pool
 from analyzer.fleet.ranges import Crowded, Plan, RangeJob, cuts_of, is_crowded, join, last_time_of
@@ -115,16 +115,16 @@ def combined(pieces: Sequence[Piece], together: Callable[[list[int]], Scan]) -> 
     """One scan of the pieces, by index of the captures; ``together`` reads those again whose packets interleave."""
     spans = [Span(piece.first_time, piece.facts.last_time, piece.orderly) for piece in pieces]
     ranks = ranks_of(spans)
-    scans = []
+    parts = []
     for group in groups(spans):
         try:
             if len(group) > 1 and not all(spans[k].orderly for k in group):
                 raise Interleaved("times step back")
-            alone = [placed(pieces[k].scan, [k], len(pieces)) for k in group]
-            scans.append(tree(alone, lambda one, other: weave(one, other, ranks)))
+            alone = [Part((k,), pieces[k].scan) for k in group]
+            parts.append(tree(alone, lambda one, other: woven(one, other, ranks)))
         except Interleaved:
-            scans.append(placed(together(group), group, len(pieces)))
-    return tree(scans, merge)
+            parts.append(Part(tuple(group), together(group)))
+    return whole_of(tree(parts, followed))
 
 
 def _together(pool: Pool, paths: Sequence[str], how: How) -> Scan:

@@ -29,9 +29,12 @@ class Hello(NamedTuple):
 
 
 def hellos_of(
-    portion: Portion, chosen: NDArray[np.int64], initials: NDArray[np.int64], *, compiled: bool
+    portion: Portion, chosen: NDArray[np.int64], initials: NDArray[np.int64], first: list[Sealed], *, compiled: bool
 ) -> dict[int, Hello]:
-    """The hellos of those of ``chosen`` that have one; their first ``initials`` rows are Initials to one DCID."""
+    """The hellos of those of ``chosen`` that have one; their first ``initials`` rows are Initials to one DCID.
+
+    ``first`` are the first of these, as of ``sealed``.
+    """
     messages = FirstMessages(len(portion.bounds), compiled=compiled)
     took = np.zeros(len(portion.bounds), np.int64)
     waiting = chosen
@@ -40,7 +43,8 @@ def hellos_of(
         if not len(waiting):
             break
         head = portion.head_of[portion.bounds[waiting, 0] + number]
-        messages.add(waiting, opened(portion, head, head, compiled=compiled))
+        closed = sealed(portion, head, head, compiled=compiled) if number else first
+        messages.add(waiting, opened(len(head), closed))
         took[waiting] = number + 1
         waiting = waiting[messages.lengths[waiting] == MISSING]
     hellos: dict[int, Hello] = {}
@@ -56,9 +60,22 @@ def hellos_of(
     return hellos
 
 
-def opened(portion: Portion, head: NDArray[np.int64], named: NDArray[np.int64], *, compiled: bool) -> list[bytes]:
-    """The clear payloads of the client's Initials ``head`` by the keys of the DCIDs of ``named``; b"" of another's."""
-    clear = [b""] * len(head)
+class Sealed(NamedTuple):
+    """Initials that are still closed: where in the bytes of a chunk each lies, its header, key and nonce."""
+
+    place: list[int]
+    begin: list[int]
+    end: list[int]
+    chunk: bytes
+    header_begin: list[int]
+    header_end: list[int]
+    headers: bytes
+    secrets: bytes
+
+
+def sealed(portion: Portion, head: NDArray[np.int64], named: NDArray[np.int64], *, compiled: bool) -> list[Sealed]:
+    """The client's Initials ``head`` with the keys of the DCIDs of ``named``, chunk by chunk."""
+    found = []
     for chunk in np.unique(portion.chunk[head]).tolist():
         here = np.flatnonzero((portion.chunk[head] == chunk) & (portion.chunk[named] == chunk))
         heads, names, buffer = portion.heads[head[here]], portion.heads[named[here]], portion.chunks[chunk]
@@ -77,11 +94,20 @@ def opened(portion: Portion, head: NDArray[np.int64], named: NDArray[np.int64], 
         b = np.frombuffer(buffer, np.uint8)
         keys, headers, sizes = ks.initial_keys_of(b, packets, versions.tolist(), int(room.sum()), compiled=compiled)
         header = packets[:, ks.HEADER]
-        table = (here, header, header + sizes, heads[:, START] + sizes, heads[:, END])
-        secrets = keys.tobytes()
+        lists = here.tolist(), (heads[:, START] + sizes).tolist(), heads[:, END].tolist()
+        found.append(Sealed(*lists, buffer, header.tolist(), (header + sizes).tolist(), headers, keys.tobytes()))
+    return found
+
+
+def opened(count: int, closed: list[Sealed]) -> list[bytes]:
+    """The clear payloads of ``count`` Initials; b"" of another's, and of one whose DCID lies in another chunk."""
+    clear = [b""] * count
+    for place, begin, end, chunk, low, high, headers, secrets in closed:
         at = 0
-        for place, low, high, begin, end in zip(*map(np.ndarray.tolist, table), strict=True):
+        packets = map(chunk.__getitem__, map(slice, begin, end))
+        cleared = map(headers.__getitem__, map(slice, low, high))
+        for i, header, packet in zip(place, cleared, packets, strict=True):
             nonce, behind = at + ks.KEY_BYTES, at + ks.KEYS_WIDTH
-            clear[place] = open_with(secrets[at:nonce], secrets[nonce:behind], headers[low:high], buffer[begin:end])
+            clear[i] = open_with(secrets[at:nonce], secrets[nonce:behind], header, packet)
             at = behind
     return clear

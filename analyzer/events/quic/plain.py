@@ -14,19 +14,15 @@ is not plain. Those are left to ``reader``, which reads any flow and of a plain 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any, NamedTuple
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from analyzer.events.connection import Connection, Counters, Flows
-from analyzer.events.quic.hellos import (
-    MOST_INITIALS,
-    Hello,
-    hellos_of,
-    opened,
-)
+from analyzer.events.quic.hellos import MOST_INITIALS, Hello, Sealed, hellos_of, opened, sealed
 from analyzer.events.quic.portions import (
     CID_WORDS,
     DCID,
@@ -45,8 +41,12 @@ from analyzer.events.quic.portions import (
 )
 from analyzer.events.quic.reader import quic_connections
 from analyzer.kernels import Matrix, helper, kernel, runner
+from analyzer.processes import processors
 from analyzer.wire.quic.split import HANDSHAKE, INITIAL, OTHER_LONG, RETRY, VERSION_NEGOTIATION
 from analyzer.wire.quic.summary import LEAST_PACKET, SHORT_BIT
+
+_Item = TypeVar("_Item")
+_Made = TypeVar("_Made")
 
 #: Fewer flows are read sooner one by one than the kernels are loaded.
 WORTH_KERNELS = 500
@@ -182,16 +182,63 @@ def plain_connections(flows: Flows, chosen: Sequence[int], *, compiled: bool) ->
     """The connections of those flows that are plain, one each, and the other flows."""
     connections: list[Connection] = []
     others: list[int] = []
-    for begin in range(0, len(chosen), PORTION):
-        numbers = np.asarray(chosen[begin : begin + PORTION], np.int64)
-        portion, rows = _portion(flows, numbers, compiled=compiled)
-        plain, told = judged(portion, compiled=compiled)
-        plain = _tied(portion, plain, told[:, MOVED], compiled=compiled)
-        known = _Told(numbers, rows, told)
-        hellos = hellos_of(portion, plain, told[:, INITIALS], compiled=compiled)
-        others += np.delete(numbers, list(hellos)).tolist()
+    numbers = np.asarray(chosen, np.int64)
+    portions = [numbers[begin : begin + PORTION] for begin in range(0, len(numbers), PORTION)]
+    for portion, known, plain, first, doubtful, moved in _one_ahead(
+        functools.partial(_prepared, flows, compiled=compiled), portions
+    ):
+        untied = doubtful[[not clear for clear in opened(len(doubtful), moved)]]
+        hellos = hellos_of(portion, plain, known.told[:, INITIALS], first, compiled=compiled)
+        for place in untied.tolist():
+            hellos.pop(place, None)
+        others += np.delete(known.numbers, list(hellos)).tolist()
         connections += _connections(flows, portion, known, hellos)
     return connections, others
+
+
+class _Prepared(NamedTuple):
+    """What kernels make of a portion: the flows that may be plain, their first Initials, and those of ``doubtful`` that
+    were sent to another CID."""
+
+    portion: Portion
+    known: _Told
+    plain: NDArray[np.int64]
+    first: list[Sealed]
+    doubtful: NDArray[np.int64]
+    moved: list[Sealed]
+
+
+def _prepared(flows: Flows, numbers: NDArray[np.int64], *, compiled: bool) -> _Prepared:
+    portion, rows = _portion(flows, numbers, compiled=compiled)
+    plain, told = judged(portion, compiled=compiled)
+    doubtful = plain[told[plain, MOVED] >= 0]
+    first, moved = portion.first[plain], told[doubtful, MOVED]
+    return _Prepared(
+        portion,
+        _Told(numbers, rows, told),
+        plain,
+        sealed(portion, first, first, compiled=compiled),
+        doubtful,
+        sealed(portion, moved, portion.first[doubtful], compiled=compiled),
+    )
+
+
+def _one_ahead(make: Callable[[_Item], _Made], items: Sequence[_Item]) -> Iterator[_Made]:
+    """What is made of each item; a second processor makes the next one while the last is worked on."""
+    if processors() < 2 or len(items) < 2:
+        yield from map(make, items)
+        return
+    from concurrent.futures import Future, ThreadPoolExecutor
+
+    with ThreadPoolExecutor(1) as pool:
+        waiting: Future[_Made] | None = None
+        for item in items:
+            following = pool.submit(make, item)
+            if waiting is not None:
+                yield waiting.result()
+            waiting = following
+        if waiting is not None:
+            yield waiting.result()
 
 
 def _portion(flows: Flows, numbers: NDArray[np.int64], *, compiled: bool) -> tuple[Portion, NDArray[np.int64]]:
@@ -201,13 +248,6 @@ def _portion(flows: Flows, numbers: NDArray[np.int64], *, compiled: bool) -> tup
     places = np.arange(ends[-1]) + np.repeat(low - (ends - sizes), sizes)
     narrow, bounds = np.ascontiguousarray(flows.narrow[:, places]), np.stack([ends - sizes, ends], axis=1)
     return portion_of(bounds, narrow, flows.scan.chunks, compiled=compiled), flows.order[places]
-
-
-def _tied(portion: Portion, plain: NDArray[np.int64], moved: NDArray[np.int64], *, compiled: bool) -> NDArray[np.int64]:
-    """The flows without those whose moved Initial is not of the same connection."""
-    doubtful = plain[moved[plain] >= 0]
-    clear = opened(portion, moved[doubtful], portion.first[doubtful], compiled=compiled)
-    return np.setdiff1d(plain, doubtful[[not each for each in clear]])
 
 
 def _connections(flows: Flows, portion: Portion, known: _Told, hellos: dict[int, Hello]) -> Iterator[Connection]:

@@ -77,6 +77,11 @@ def _of_cids(b: NDArray[Any], offsets: NDArray[Any], *_: Any) -> NDArray[np.bool
     return outside(iter(offsets.reshape(-1, 2).cumsum(axis=1).tolist()), len(b))
 
 
+def _of_messages(messages: NDArray[Any], lengths: NDArray[Any], *_: Any) -> NDArray[np.bool_]:
+    behind: NDArray[np.bool_] = np.arange(messages.shape[1]) >= lengths[:, None]
+    return behind
+
+
 def _nothing(first: NDArray[Any], *_: Any) -> NDArray[np.bool_]:
     return outside(iter([(0, len(first))]), len(first))
 
@@ -95,6 +100,7 @@ NOT_READ: dict[str, Callable[..., NDArray[np.bool_]]] = {
     "insert_keys": _of_keys,
     "derive_initial_keys": _of_initials,
     "gather_messages": _of_pieces,
+    "find_names": _of_messages,
     "write_cids": _of_cids,
     "judge_flows": _nothing,
 }

@@ -193,10 +193,20 @@ def made_packet(chance: Random, cast: Cast, *, from_client: bool) -> bytes:
     return chance.randbytes(30) if kind == REST else long_packet(kind, cids, version=version)
 
 
+def strange_hello(chance: Random) -> bytes:
+    """A whole message that begins as a ClientHello does; lengths and types in it may be any."""
+    message = bytearray(HELLO)
+    for _ in range(chance.randint(1, 4)):
+        message[chance.randrange(38, len(message))] = chance.choice((0, 1, 2, 16, chance.randrange(256)))
+    return bytes(message)
+
+
 def made_play(chance: Random) -> list[Datagram]:
     """A flow by chance: mostly one that begins with a hello, and goes on as it pleases."""
     cast = Cast(*(chance.choice(names[:1] * 6 + names) for names in (FIRST, OWN, CHOSEN)), chance.choice(VERSIONS))
-    clear = chance.choice((CLEAR[:1], CLEAR[:1], HALVES, HALVES[::-1], (chance.choice(CLEAR),)))
+    clear = chance.choice(
+        (CLEAR[:1], CLEAR[:1], HALVES, HALVES[::-1], (chance.choice(CLEAR),), (crypto(0, strange_hello(chance)),))
+    )
     to_first, to_server = (cast.first, cast.client), (cast.server, cast.client)
     opening = [initial(to_first, each, key=cast.first, version=cast.version) for each in clear]
     greeting = initial(to_server[::-1], crypto(0, b"\x02\0\0\0"), key=cast.first, version=cast.version, server=True)

@@ -4,7 +4,7 @@
 
 One operator, constant, condition or returned value of a module is changed at a time (``--each`` of them by the seed),
 and the module's tests run against it in a forked process, kernels interpreted. Prints a table in Markdown and each
-mutant that lived, with its line.
+mutant that lived, with its line; those as they are found on standard error too.
 """
 
 from __future__ import annotations
@@ -132,6 +132,7 @@ def main() -> None:
             tried += 1
             if lives(name, tree, TARGETS[name]):
                 lived.append(f"- `{name}`, {words}")
+                print(lived[-1], file=sys.stderr, flush=True)
         alive = len(lived) - before
         print(f"| `{name}` | {len(sites)} | {tried} | {tried - alive} | {alive} |", flush=True)
     print("\n" + "\n".join(lived))

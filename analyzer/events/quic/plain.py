@@ -49,7 +49,7 @@ _Item = TypeVar("_Item")
 _Made = TypeVar("_Made")
 
 #: Fewer flows are read sooner one by one than the kernels are loaded.
-WORTH_KERNELS = 500
+WORTH_KERNELS = 1000
 #: Flows that are judged at once: enough for a kernel, and few against the memory that all take.
 PORTION = 4096
 

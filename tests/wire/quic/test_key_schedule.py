@@ -181,7 +181,7 @@ def aes(key: bytes, block: bytes) -> bytes:
     states, round_keys, s = np.zeros(32, np.int64), np.zeros(176, np.int64), np.full(32, 255, np.int64)
     states[:4] = np.frombuffer(key, ">u4")
     s[:16] = np.frombuffer(block, np.uint8)
-    ks.take_aes_key(ks._SBOX, states, round_keys)
+    ks.take_aes_key(ks._SBOX, states, 0, round_keys)
     ks.encrypt_block(ks._SBOX, round_keys, s)
     return s[:16].astype(np.uint8).tobytes()
 

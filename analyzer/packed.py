@@ -41,7 +41,8 @@ class PackedWriter:
     def __init__(self, file: BinaryIO, facts: Mapping[str, Any]) -> None:
         """``facts`` are JSON values; ``facts["schema"]`` names the format and its version: ``halfshake-scan/1``."""
         self._archive = zipfile.ZipFile(file, "w", zipfile.ZIP_STORED)
-        self._archive.writestr(zipfile.ZipInfo(_FACTS, _EPOCH), json.dumps(facts, indent=1))
+        with self._or_nothing():
+            self._archive.writestr(zipfile.ZipInfo(_FACTS, _EPOCH), json.dumps(facts, indent=1))
 
     def write(self, name: str, columns: Columns) -> None:
         """Write a table of equally long columns."""
@@ -49,7 +50,8 @@ class PackedWriter:
         import pyarrow.parquet
 
         table = pyarrow.table(dict(columns))
-        with self._archive.open(zipfile.ZipInfo(f"{name}.parquet", _EPOCH), "w", force_zip64=True) as member:
+        place = zipfile.ZipInfo(f"{name}.parquet", _EPOCH)
+        with self._or_nothing(), self._archive.open(place, "w", force_zip64=True) as member:
             pyarrow.parquet.write_table(
                 table,
                 pyarrow.PythonFile(member, "w"),
@@ -60,7 +62,17 @@ class PackedWriter:
 
     def close(self) -> None:
         """Write the directory of the archive; the binary file itself stays open."""
-        self._archive.close()
+        with self._or_nothing():
+            self._archive.close()
+
+    @contextlib.contextmanager
+    def _or_nothing(self) -> Iterator[None]:
+        """Where writing fails (a full disk) the archive is left: it would write again when it is collected."""
+        try:
+            yield
+        except BaseException:
+            self._archive.fp = None
+            raise
 
 
 class PackedReader:

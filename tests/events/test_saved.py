@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import contextlib
+import errno
+import gc
 import io
 import os
 from pathlib import Path
@@ -156,3 +158,27 @@ def test_facts_of_another_version_are_told(small: tuple[Scan, list[CaptureFacts]
     reader.facts["captures"][0]["colour"] = "blue"
     with pytest.raises(OtherVersion, match="facts"):
         read_facts(reader)
+
+
+class FullDisk(io.BytesIO):
+    """A file that takes so many bytes and no more."""
+
+    def __init__(self, room: int) -> None:
+        super().__init__()
+        self.room = room
+
+    def write(self, content: object) -> int:
+        if self.tell() + memoryview(content).nbytes > self.room:  # type: ignore[arg-type]
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        return super().write(content)  # type: ignore[arg-type]
+
+
+def test_a_full_disk_is_one_error(small: tuple[Scan, list[CaptureFacts]]) -> None:
+    """Wherever it is full, nothing is written or said later, when what wrote is collected."""
+    size = len(scan_to_bytes(*small))
+    for room in (0, 100, size // 2, size - 100):
+        file = FullDisk(room)
+        with pytest.raises(OSError, match="No space left"):
+            scan_to_file(file, *small)
+        file.close()
+        gc.collect()  # an exception in a finalizer would fail the test

@@ -150,7 +150,7 @@ class Table:
     #: Columns that are costly and asked for only at the doors: computed for the rows with these indices.
     lazy: Mapping[str, Callable[[Sequence[int]], list[Any]]] = field(default_factory=dict, repr=False)
     #: Of columns of records, where it is had more easily: what ``records`` gives.
-    flat: Mapping[str, Callable[[Sequence[int]], NDArray[np.int64]]] = field(default_factory=dict, repr=False)
+    flat: Mapping[str, Callable[[NDArray[np.int64]], NDArray[np.int64]]] = field(default_factory=dict, repr=False)
     _words: dict[str, Words] = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @classmethod
@@ -160,7 +160,7 @@ class Table:
         schema: Schema,
         columns: Mapping[str, list[Any] | NDArray[Any] | Words | Maker],
         lazy: Mapping[str, Callable[[Sequence[int]], list[Any]]] | None = None,
-        flat: Mapping[str, Callable[[Sequence[int]], NDArray[np.int64]]] | None = None,
+        flat: Mapping[str, Callable[[NDArray[np.int64]], NDArray[np.int64]]] | None = None,
     ) -> Table:
         """A table of lists, arrays or makers; every column of the schema is in ``columns`` or in ``lazy``."""
         return cls(name, schema, _Arrays(schema, columns), lazy or {}, flat or {})
@@ -203,9 +203,11 @@ class Table:
         """The values that a column has in the given rows."""
         column = next(column for column in self.schema if column.name == name)
         if column.kind != "text":
-            return {*np.unique(self[name][rows]).tolist()}
+            return {*self[name][rows].tolist()}
         words = self.words(name)
-        return {words.words[code] for code in np.unique(words.codes[rows]).tolist()}
+        is_there = np.zeros(len(words.words), np.bool_)
+        is_there[words.codes[rows]] = True
+        return {words.words[code] for code in np.flatnonzero(is_there).tolist()}
 
     def _made_as_words(self, name: str) -> Words | None:
         return self.arrays.words(name) if isinstance(self.arrays, _Arrays) else None
@@ -222,7 +224,7 @@ class Table:
     def records(self, name: str, rows: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]:
         """(capture, record) of all that a column of records holds in the given rows, in any order: shape (n, 2)."""
         if name in self.flat:
-            return self.flat[name](np.asarray(rows, np.int64).tolist())
+            return self.flat[name](np.asarray(rows, np.int64))
         found = list(itertools.chain.from_iterable(self.at(name, rows)))
         return np.array(found, np.int64).reshape(-1, 2)
 
@@ -255,7 +257,7 @@ class Table:
         names = [column.name for column in self.schema if column.name not in self.lazy]
         arrays: dict[str, Maker] = {name: functools.partial(self.taken, name, rows) for name in names}
         lazy = {name: (lambda index, of=of: of(rows[list(index)].tolist())) for name, of in self.lazy.items()}
-        flat = {name: (lambda index, of=of: of(rows[list(index)].tolist())) for name, of in self.flat.items()}
+        flat = {name: (lambda index, of=of: of(rows[index])) for name, of in self.flat.items()}
         return Table.from_columns(self.name, self.schema, arrays, lazy, flat)
 
     def public(self) -> Schema:

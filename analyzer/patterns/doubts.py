@@ -81,7 +81,7 @@ def of_silence(attempts: Attempts) -> tuple[str, ...]:
             f"{share(copies, len(attempts), 'attempt')} carry the connection ID of another: the same Initial was sent "
             "again from elsewhere (replayed), or captured on both sides of a translator of addresses."
         )
-    if unfit := sum(count > 0 for count in attempts.column("unfit")):
+    if unfit := int(np.count_nonzero(attempts.array("unfit") > 0)):
         came = "a SYN/ACK came that acknowledges another SYN, so the client must ignore it (RFC 9293 §3.10.7.3)"
         if attempts.transport == "quic":
             came = "a datagram came that is too short for a packet of QUIC"

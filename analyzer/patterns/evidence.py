@@ -348,7 +348,8 @@ def finding_of(pattern: Pattern, affected: Attempts, *, argument: Argument) -> F
 
     Where captures of several places show them, it says where their packets vanished.
     """
-    argument = placed(argument, affected.view, affected.column("connection"), affected.transport)
+    connections = affected.column("connection")
+    argument = placed(argument, affected.view, connections, affected.transport)
     count, records = cited_records(affected)
     asked = affected.array("request_time")
     first = int(asked[asked >= 0].min() if (asked >= 0).any() else affected.array("first_time").min())
@@ -371,7 +372,7 @@ def finding_of(pattern: Pattern, affected: Attempts, *, argument: Argument) -> F
         server=(affected.address, affected.port) if affected.address else None,
         name=name_of(affected),
         clients=tuple(clients)[:MOST_ENTRIES],
-        connections=tuple(affected.column("connection")),
+        connections=tuple(connections),
         counts=counts,
         first_time=first,
         last_time=last,

@@ -46,7 +46,7 @@ def connections_table(judge: Judge) -> Table:
     columns |= _of_facts(judge)
     lazy = {name: functools.partial(values, judge) for name, values in _LAZY.items()}
     flat = {
-        name: (lambda index, rows_of=rows_of: judge.records_at(rows_of(judge, np.array(index, np.int64))))
+        name: (lambda rows, rows_of=rows_of: judge.records_at(rows_of(judge, rows)))
         for name, rows_of in {"request_records": _request_rows, "evidence_records": _evidence_rows}.items()
     }
     return Table.from_columns("connections", CONNECTIONS, columns, lazy, flat)

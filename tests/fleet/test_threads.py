@@ -10,13 +10,15 @@ from pathlib import Path
 
 import pytest
 
+from analyzer.analysis import analyse
 from analyzer.capture.source import CaptureFile, CaptureSet, open_captures
 from analyzer.events import scan as scans
 from analyzer.fleet import threads
 from analyzer.fleet.ranges import cuts_of
 from analyzer.fleet.threads import scan_by_threads
+from analyzer.fleet.work import Work
 from tests.conftest import ROOT
-from tests.fleet.same import plain, scanned
+from tests.fleet.same import plain, scanned, written
 
 CAPTURES = ROOT / "captures"
 PCAP = CAPTURES / "02-caddy-ipv4-silent/nft-output-drop/server.pcap"
@@ -147,3 +149,20 @@ def test_what_one_thread_reads(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     assert by_threads(open_captures([str(PCAP), str(FILES[2])])) is None
     monkeypatch.setattr(threads, "processors", lambda: 1)
     assert by_threads(open_captures([str(PCAP)])) is None
+
+
+def test_an_analysis_says_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Threads read where nobody said how many processes are to, and not where one process is to read alone."""
+    monkeypatch.setattr("analyzer.analysis.PARALLEL_FROM_BYTES", 0)
+    started: list[object] = []
+    run = threads._Threads.run
+
+    def noted(self: threads._Threads, *given: object) -> object:
+        started.append(self)
+        return run(self, *given)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(threads._Threads, "run", noted)
+    alone = written(analyse([str(PCAP)], work=Work(jobs=1)))
+    assert not started
+    assert written(analyse([str(PCAP)])) == alone
+    assert len(started) == 1

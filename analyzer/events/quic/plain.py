@@ -51,10 +51,12 @@ _Made = TypeVar("_Made")
 #: Fewer flows are read sooner one by one than the kernels are loaded.
 WORTH_KERNELS = 1000
 #: Flows that are judged at once: enough for a kernel, and few against the memory that all take.
-PORTION = 4096
+PORTION = 2048
 
 # What a NamedTuple calls in the end: made so, a tuple costs a third. Worth it where there is one for each connection.
 _new = tuple.__new__
+
+_NO_HEAD = (b"", b"", -1)
 
 _INITIAL_BIT, _HANDSHAKE_BIT = 1 << INITIAL, 1 << HANDSHAKE
 _NOT_PLAIN = 1 << RETRY | 1 << VERSION_NEGOTIATION | 1 << OTHER_LONG
@@ -260,12 +262,14 @@ def _connections(flows: Flows, portion: Portion, known: _Told, hellos: dict[int,
         portion.bounds[places].tolist(),
         known.told[places].tolist(),
         _heads(portion, portion.first[places]),
-        _heads(portion, known.told[places, SERVER]),
         strict=True,
     )
-    for (hello, names, took), (flow, ends, totals), (low, high), told, (dcid, scid, version), server in table:
+    servers = known.told[places, SERVER]
+    server_heads = _heads(portion, servers[servers >= 0])
+    for (hello, names, took), (flow, ends, totals), (low, high), told, (dcid, scid, version) in table:
         client, _, _, _, requests, reply, went_on, largest, client_kinds, server_kinds = told
         rows, is_answered = all_rows[low:high], reply >= 0
+        _, server_scid, server_version = next(server_heads) if is_answered else _NO_HEAD
         a, b, from_a, from_b, last_time = totals
         yield Connection(
             "quic",
@@ -286,11 +290,11 @@ def _connections(flows: Flows, portion: Portion, known: _Told, hellos: dict[int,
             names=names,
             hello_complete=True,
             version=version,
-            server_version=server[2] if is_answered else -1,
+            server_version=server_version,
             version_known=True,
             client_dcid=dcid,
             client_scid=scid,
-            server_scid=server[1] if is_answered else b"",
+            server_scid=server_scid,
             largest_request=largest,
             server_crypto=is_answered,
             left_closed=dcid if is_answered else b"",
@@ -300,7 +304,7 @@ def _connections(flows: Flows, portion: Portion, known: _Told, hellos: dict[int,
 
 
 def _heads(portion: Portion, heads: NDArray[np.int64]) -> Iterator[tuple[bytes, bytes, int]]:
-    """DCID, SCID and version of some heads; of -1, anything."""
+    """DCID, SCID and version of some heads."""
     columns = portion.heads[heads][:, [DCID_AT, DCID, SCID_AT, SCID, VERSION]].tolist()
     for (dcid, dcid_length, scid, scid_length, version), chunk in zip(
         columns, portion.chunk[heads].tolist(), strict=True

@@ -171,6 +171,11 @@ class Attributes:
         ports: Integers = np.where(is_a, both >> 16, both & 0xFFFF)
         return ports
 
+    @functools.cached_property
+    def server_names(self) -> Words:
+        """The server name that the client offered; most connections have it at hand, and need not be asked for it."""
+        return Words.of([c.sni if c.names is None else c.names[0] for c in self.connections])
+
     def families(self) -> Words:
         """The address family in words."""
         return Words((self.flows.family[self.integers("flow")] == 6).astype(np.int64), ("ipv4", "ipv6"))

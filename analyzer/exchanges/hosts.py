@@ -96,7 +96,7 @@ class Hosts:
 
     def _read_server_names(self, attributes: Attributes) -> None:
         """Names that clients offered."""
-        servers, names = attributes.servers, attributes.words("sni")
+        servers, names = attributes.servers, attributes.server_names
         for same in grouped([servers.codes, names.codes]):
             if name := names.words[names.codes[same[0]]]:
                 self.names[servers.words[servers.codes[same[0]]]][name] += len(same)

@@ -82,9 +82,10 @@ def frames_filter(numbers: Sequence[int], otherwise: str) -> str:
 
 def conversation_filter(base: str, protocol: str, *, ports: Sequence[int], span: tuple[int, int]) -> str:
     """``base`` narrowed to client ports, or to the time ``span`` (ns) where the ports would not fit."""
-    distinct = sorted({port for port in ports if port >= 0})
-    narrowed = f"{base} && {protocol}.port in {{{', '.join(str(port) for port in distinct)}}}"
-    if distinct and len(narrowed) <= MOST_FILTER:
-        return narrowed
+    distinct = {port for port in ports if port >= 0}
+    if distinct and len(distinct) * len("1, ") <= MOST_FILTER:
+        narrowed = f"{base} && {protocol}.port in {{{', '.join(str(port) for port in sorted(distinct))}}}"
+        if len(narrowed) <= MOST_FILTER:
+            return narrowed
     first, last = span[0] // 1_000_000_000, span[1] // 1_000_000_000 + 1
     return f"{base} && frame.time_epoch >= {first} && frame.time_epoch <= {last}" if span[0] >= 0 else base

@@ -207,7 +207,7 @@ def _of_connection(value: Callable[[Connection], Any]) -> Callable[[Judge, Seque
 
 
 #: Attributes of the same name.
-_WORDS = ("transport", "roles_from", "sni", "close_side", "close_reason")
+_WORDS = ("transport", "roles_from", "close_side", "close_reason")
 _INTEGERS = ("close_code", "last_time", "largest_request", "misquoted", "unfit")
 _FLAGS = ("retry", "handshake_acked", "hello_complete", "version_known", "strange_reply")
 
@@ -218,6 +218,7 @@ _COLUMNS: dict[str, Callable[[Judge], list[Any] | NDArray[Any] | Words]] = {
     "client_address": lambda j: j.attributes.clients,
     "client_port": lambda j: j.attributes.ports(of_client=True),
     "server_address": lambda j: j.attributes.servers,
+    "sni": lambda j: j.attributes.server_names,
     "server_port": lambda j: j.attributes.ports(of_client=False),
     "first_record": lambda j: j.rows.record[j.attributes.first_rows],
     "first_time": lambda j: j.rows.time[j.attributes.first_rows],

@@ -50,7 +50,12 @@ STORIES: Schema = (
     _c("unanswered_from", "time", "ns", "first packet of the other side after it"),
     _c("unanswered_until", "time", "ns", "last packet of the other side"),
     _c("unanswered_packets", "int", "", "how many they were"),
-    _c("idle_timeout_s", "float", "s", "the client's max_idle_timeout; not a number where it is unknown"),
+    _c(
+        "idle_timeout_s",
+        "float",
+        "s",
+        "max_idle_timeout of the client where a side went silent; else not a number",
+    ),
     _c("silent_path", "text", "", "socket of the client on a further path where the server sent nothing"),
     _c("silent_path_packets", "int", "", "packets of the client there"),
     _c("silent_path_from", "time", "ns", "first of them"),

@@ -36,11 +36,10 @@ def stories_table(judge: Judge) -> Table:
 
 def _row(connection: Connection, story: Story) -> dict[str, Any]:
     """All columns but the first."""
-    offered = _parameters(connection)
-    return _handshake(connection, story, offered) | _stall(story) | _ending(story, offered) | _resets(story)
+    return _handshake(connection, story) | _stall(story) | _ending(connection, story) | _resets(story)
 
 
-def _handshake(connection: Connection, story: Story, offered: TransportParameters | None) -> dict[str, Any]:
+def _handshake(connection: Connection, story: Story) -> dict[str, Any]:
     read = story.initials
     return {
         "client_sent": _words(story.client_kinds),
@@ -55,7 +54,7 @@ def _handshake(connection: Connection, story: Story, offered: TransportParameter
         "versions_offered": _versions(read.offered),
         "versions_listed": _versions(read.listed),
         "server_version": _versions([read.server_version] if read.server_version >= 0 else []),
-        "compatible": offered is not None and read.server_version in offered.versions()[1],
+        "compatible": read.server_version >= 0 and _offers(connection, read.server_version),
         "retries": len(read.retries),
         "token_sent": bool(read.token),
         "token_echo_time": read.echo_time,
@@ -83,7 +82,7 @@ def _stall(story: Story) -> dict[str, Any]:
     }
 
 
-def _ending(story: Story, offered: TransportParameters | None) -> dict[str, Any]:
+def _ending(connection: Connection, story: Story) -> dict[str, Any]:
     ending = story.ending
     return {
         "silent_side": ending.silent,
@@ -91,7 +90,7 @@ def _ending(story: Story, offered: TransportParameters | None) -> dict[str, Any]
         "unanswered_from": ending.first,
         "unanswered_until": ending.last,
         "unanswered_packets": ending.packets,
-        "idle_timeout_s": _idle_timeout(offered),
+        "idle_timeout_s": _idle_timeout(_parameters(connection)) if ending.silent else float("nan"),
         "silent_path": str(story.silent_path.client) if story.silent_path is not None else "",
         "silent_path_packets": story.path_packets,
         "silent_path_from": story.path_first,
@@ -131,6 +130,12 @@ def _parameters(connection: Connection) -> TransportParameters | None:
     if hello is None or hello.transport_parameters is None:
         return None
     return read_transport_parameters(hello.transport_parameters)
+
+
+def _offers(connection: Connection, version: int) -> bool:
+    """RFC 9368 §3: whether the client's version_information offers a version."""
+    parameters = _parameters(connection)
+    return parameters is not None and version in parameters.versions()[1]
 
 
 def _idle_timeout(parameters: TransportParameters | None) -> float:

@@ -33,5 +33,5 @@ def helpers_worth(names: Sequence[str], work: Work) -> int:
         return 0  # threads read one file, unless processes are asked for
     size = sum(os.path.getsize(name) for name in names if os.path.isfile(name))
     if work.jobs is None:
-        return min(processors(), size // PARALLEL_FROM_BYTES + 1) - 1
+        return min(processors(), len(names), size // PARALLEL_FROM_BYTES + 1) - 1
     return min(work.jobs, max(len(names), size // RANGE_BYTES)) - 1

@@ -264,7 +264,9 @@ def test_how_many_helpers_are_started_before_anything_is_read(tmp_path: Path, mo
 
     assert worth(small) == worth(small, small) == 0
     assert worth(large) == 0  # threads read it
-    assert worth(large, large) == 3
+    assert worth(large, large) == 1
+    assert worth(large, large, small) == 2
+    assert worth(*[large] * 9) == 3
     assert worth(large, jobs=1) == worth(large, max_memory=1 << 30) == worth(large, cluster="tcp://host:8786") == 0
     assert worth(small, jobs=2) == 0
     assert worth(small, small, jobs=2) == 1

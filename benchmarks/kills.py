@@ -80,7 +80,7 @@ def workers(kills: int, chance: random.Random, folder: Path) -> str:
             timer.cancel()
         hit += bool(lost)
         say("worker", kill, found == expected)
-    return f"the second of two processes that scan {FILES} files; {hit} of the kills met it with a file half read"
+    return f"the second of two processes that scan {FILES} files; its file was begun again {hit} times"
 
 
 def wraps_drop(lost: list[int]) -> Callable[..., int]:

@@ -70,8 +70,12 @@ def changes(node: ast.AST) -> Iterator[Callable[[], object]]:
         yield lambda: setattr(node, "value", not node.value if isinstance(node.value, bool) else node.value + 1)
     elif isinstance(node, ast.IfExp | ast.If | ast.While):
         yield lambda: setattr(node, "test", ast.UnaryOp(ast.Not(), node.test))
-    elif isinstance(node, ast.Return) and node.value is not None:
+    elif isinstance(node, ast.Return) and node.value is not None and not _is_none(node.value):
         yield lambda: setattr(node, "value", ast.Constant(None))
+
+
+def _is_none(node: ast.AST) -> bool:
+    return isinstance(node, ast.Constant) and node.value is None
 
 
 def nodes(tree: ast.Module) -> list[ast.AST]:

@@ -260,11 +260,16 @@ class Flows:
 
     def before(self, row: int) -> list[int]:
         """The running counters of a row's flow just before it: packets from a, from b, bytes from a, from b."""
+        counters: list[int] = self.before_each(np.array([row]))[0].tolist()
+        return counters
+
+    def before_each(self, index: NDArray[np.int64]) -> NDArray[np.int64]:
+        """``before`` of many rows, a row of int64 each."""
         r = self.scan.rows
-        own = int(r.ordinal[row] - r.duplicate_ordinal[row]) - 1, int(r.bytes_so_far[row] - r.payload_length[row])
-        other = int(r.other_records[row] - r.other_duplicates[row]), int(r.other_bytes[row])
-        a, b = (own, other) if r.direction[row] == 0 else (other, own)
-        return [a[0], b[0], a[1], b[1]]
+        own = r.ordinal[index] - r.duplicate_ordinal[index] - 1, r.bytes_so_far[index] - r.payload_length[index]
+        other = r.other_records[index] - r.other_duplicates[index], r.other_bytes[index]
+        of_a = np.stack([own[0], other[0], own[1], other[1]], axis=1)
+        return np.where((r.direction[index] == 0)[:, None], of_a, of_a[:, [1, 0, 3, 2]])
 
 
 def _ends_of(key: list[int]) -> tuple[Socket, Socket]:

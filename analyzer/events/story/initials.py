@@ -165,13 +165,13 @@ class InitialsReader:
         if packet.flaw != Flaw.NONE or self.opened[from_server] >= _MOST_OPENED:
             return _CLOSED
         self.opened[from_server] += 1
-        dcids = self.dcids if from_server else [*self.dcids, packet.dcid]
+        dcids = self.dcids[::-1] if from_server or packet.dcid in self.dcids else [*self.dcids[::-1], packet.dcid]
         versions: tuple[int, ...] = (packet.version,)
         if packet.kind == OTHER_LONG:
             # A client protects an Initial of a reserved version as one of a version that it knows.
             alike = payload[:1] + V1.to_bytes(4, "big") + payload[5:]
             versions, packet = (V1, V2), read_long_header(alike, 0, len(payload), len(payload)) or packet
-        for dcid in reversed(dcids):
+        for dcid in dcids:
             for version in versions:
                 clear = self._try(payload, packet, (version, dcid), from_server=from_server)
                 if clear.payload:

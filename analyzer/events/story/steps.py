@@ -6,8 +6,10 @@ second. The counters that every row carries tell what was sent between them.
 
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import pairwise, starmap
 from typing import NamedTuple
+
+import numpy as np
 
 from analyzer.events.connection import Connection, Counters, Flows
 from analyzer.wire.quic.split import HANDSHAKE, INITIAL
@@ -36,24 +38,16 @@ class Step(NamedTuple):
 
 def steps_of(flows: Flows, connection: Connection) -> list[Step]:
     """The rows of a connection's own flow."""
-    rows, client = flows.scan.rows, connection.client_direction
-    base = _oriented(flows.before(connection.rows[0]), client)
-    steps = []
-    every = connection.rows
-    for row in every if len(every) <= _HEAD + _END else [*every[:_HEAD], *every[-_END:]]:
-        length, kinds = int(rows.payload_length[row]), int(rows.quic[row])
-        if not kinds and length >= _LEAST_SHORT:
-            kinds = SHORT_BIT
-        now = _oriented(flows.before(row), client)
-        before = Counters(*(n - b for n, b in zip(now, base, strict=True)))
-        steps.append(Step(row, int(rows.time[row]), int(rows.direction[row]) == client, kinds, length, before))
-    return steps
-
-
-def _oriented(counters: list[int], client: int) -> list[int]:
-    """Counters of ends a and b as counters of client and server."""
-    a_packets, b_packets, a_bytes, b_bytes = counters
-    return [b_packets, a_packets, b_bytes, a_bytes] if client else counters
+    rows, client, every = flows.scan.rows, connection.client_direction, connection.rows
+    chosen = every if len(every) <= _HEAD + _END else [*every[:_HEAD], *every[-_END:]]
+    index = np.array(chosen, np.int64)
+    length, kinds = rows.payload_length[index], rows.quic[index]
+    kinds = np.where((kinds == 0) & (length >= _LEAST_SHORT), SHORT_BIT, kinds)
+    before = flows.before_each(index)
+    before = (before - before[0])[:, [1, 0, 3, 2] if client else [0, 1, 2, 3]]
+    counters = starmap(Counters, before.tolist())
+    times, from_client = rows.time[index].tolist(), (rows.direction[index] == client).tolist()
+    return list(map(Step, chosen, times, from_client, kinds.tolist(), length.tolist(), counters))
 
 
 def kinds_of(steps: list[Step], *, from_client: bool) -> int:

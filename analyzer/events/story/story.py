@@ -9,6 +9,7 @@ the end, pauses measured, and the ends of all paths looked up in the counters of
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -67,7 +68,7 @@ class Story:
     rows: tuple[int, ...] = ()  # evidence
 
 
-def needs_story(flows: Flows, connection: Connection, restless: NDArray[np.bool_]) -> bool:
+def needs_story(flows: Flows, connection: Connection, restless: Sequence[bool]) -> bool:
     """Whether a connection's patterns need more than its own reader found; ``restless``: flows with such an end."""
     c = connection
     if c.transport != "quic" or not c.request_rows or c.replied_from is not None:
@@ -195,7 +196,7 @@ def _evidence(
 
 def tell_all(flows: Flows, connections: list[Connection]) -> None:
     """Give a story to the connections that need one; a close that only the story read becomes the connection's."""
-    restless = restless_flows(flows)
+    restless = restless_flows(flows).tolist()
     for connection in connections:
         is_plain = connection.reply_row < 0 and connection.hello_complete and not connection.other_paths
         if is_plain or not needs_story(flows, connection, restless):

@@ -1,7 +1,7 @@
 """Streams of bytes from files and standard input, decompressed by what they begin with.
 
 gzip, Zstandard, LZ4 and xz are told by their magic bytes, never by the file's name; one inside the other is
-unpacked up to ``NESTED`` times. Compressed bytes are handed to the libraries in pieces of ``PIECE_BYTES``, so
+unpacked up to ``NESTED`` times. Compressed bytes are handed to the libraries in pieces of ``piece_bytes``, so
 that the most that one step can give stays bounded by the formats themselves (Zstandard: 128 KiB from 4 bytes).
 The first pieces are smaller: a piece in which the data turns out to be damaged gives nothing, and a small file
 should not be lost for a wrong checksum at its end.
@@ -21,6 +21,8 @@ from analyzer.capture.records import clean_text
 #: Compressed bytes per step: at first, and at most.
 FIRST_PIECE_BYTES = 16
 PIECE_BYTES = 1024
+#: Of gzip, whose bytes give 1,032 each at most: 4 MB.
+GZIP_PIECE_BYTES = 4096
 
 #: Compressions inside one another that are unpacked.
 NESTED = 3
@@ -109,6 +111,7 @@ class Packing:
     suffix: str
     magics: tuple[bytes, ...]
     start: Callable[[], Decompressor]
+    piece_bytes: int = PIECE_BYTES
 
 
 def _start_gzip() -> Decompressor:
@@ -132,7 +135,7 @@ def _start_lz4() -> Decompressor:
 
 
 PACKINGS = (
-    Packing("gzip", "gz", (b"\x1f\x8b",), _start_gzip),
+    Packing("gzip", "gz", (b"\x1f\x8b",), _start_gzip, GZIP_PIECE_BYTES),
     Packing("xz", "xz", (b"\xfd7zXZ\x00",), _start_xz),
     # RFC 8878 §3.1.2: a skippable frame, magic 0x184D2A50 to 0x184D2A5F, may come first.
     Packing(
@@ -180,7 +183,7 @@ class UnpackedStream(ByteStream):
             return False
         if self._decompressor.eof:
             self._decompressor, self._fresh, self._first = self.packing.start(), True, False
-        piece = self._unread[: min(FIRST_PIECE_BYTES + self._used // 16, PIECE_BYTES)]
+        piece = self._unread[: min(FIRST_PIECE_BYTES + self._used // 16, self.packing.piece_bytes)]
         if self._fresh and not self._first and not piece.tobytes().strip(b"\x00"):
             self._unread = self._unread[len(piece) :]  # padding between or after members
             return True

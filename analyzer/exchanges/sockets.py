@@ -69,7 +69,7 @@ def _socket(
         "family": family,
         "address": address,
         "port": int(numbers["server_port"][members[0]]),
-        "clients": len(np.unique(texts["client_address"].codes[members])),
+        "clients": len(set(texts["client_address"].codes[members].tolist())),
         "attempts": len(members),
         **counts,
         "answered_share": counts["answered"] / decided if decided else float("nan"),

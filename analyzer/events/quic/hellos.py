@@ -11,7 +11,7 @@ from analyzer.events.quic.portions import DCID, DCID_AT, END, NUMBER_AT, START, 
 from analyzer.wire.quic import key_schedule as ks
 from analyzer.wire.quic.first_message import MISSING, FirstMessages
 from analyzer.wire.quic.protection import open_with
-from analyzer.wire.tls_hello import client_hello_bytes, names_of
+from analyzer.wire.tls_hello import names_of
 
 # What a NamedTuple calls in the end: made so, a tuple costs a third. Worth it where there is one for each connection.
 _new = tuple.__new__
@@ -49,14 +49,13 @@ def hellos_of(
         waiting = waiting[messages.lengths[waiting] == MISSING]
     hellos: dict[int, Hello] = {}
     places = messages.names()
-    whole = chosen[messages.lengths[chosen] > 0]
+    whole = messages.hellos(chosen)
     for place, needed, (sni, sni_length, alpn, alpn_length) in zip(
         whole.tolist(), took[whole].tolist(), places[whole].tolist(), strict=True
     ):
         message = messages.message(place)
-        if client_hello_bytes(message):
-            names = names_of(message[sni : sni + sni_length], message[alpn : alpn + alpn_length])
-            hellos[place] = _new(Hello, (message, names, needed))
+        names = names_of(message[sni : sni + sni_length], message[alpn : alpn + alpn_length])
+        hellos[place] = _new(Hello, (message, names, needed))
     return hellos
 
 
@@ -76,7 +75,7 @@ class Sealed(NamedTuple):
 def sealed(portion: Portion, head: NDArray[np.int64], named: NDArray[np.int64], *, compiled: bool) -> list[Sealed]:
     """The client's Initials ``head`` with the keys of the DCIDs of ``named``, chunk by chunk."""
     found = []
-    for chunk in np.unique(portion.chunk[head]).tolist():
+    for chunk in sorted(set(portion.chunk[head].tolist())):
         here = np.flatnonzero((portion.chunk[head] == chunk) & (portion.chunk[named] == chunk))
         heads, names, buffer = portion.heads[head[here]], portion.heads[named[here]], portion.chunks[chunk]
         versions, schedule = np.unique(heads[:, VERSION], return_inverse=True)

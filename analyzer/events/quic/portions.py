@@ -53,7 +53,7 @@ def portion_of(
     long = np.flatnonzero(narrow[QUIC])
     heads, head_of = np.zeros((len(long), HEAD_COLUMNS), np.int64), np.full(narrow.shape[1], -1, np.int64)
     chunk_of = narrow[CHUNK, long].astype(np.int64)
-    for chunk in np.unique(chunk_of).tolist():
+    for chunk in sorted(set(chunk_of.tolist())):
         here = np.flatnonzero(chunk_of == chunk)
         b = np.frombuffer(chunks[chunk], np.uint8)
         known = _read_heads(b, narrow[:, long[here]], heads, here, compiled=compiled)
@@ -101,7 +101,7 @@ def _read_heads(
     runner(write_cids, compiled)(b, np.ascontiguousarray(offsets.T), read)
     for column, name in columns.items():
         read[:, column] = getattr(packets, name)[first]
-    versions = [v for v in np.unique(read[:, VERSION]).tolist() if can_derive(v) and v not in GQUIC_FRAMES]
+    versions = [v for v in set(read[:, VERSION].tolist()) if can_derive(v) and v not in GQUIC_FRAMES]
     openable = (read[:, KIND] == INITIAL) & (read[:, FLAW] == 0) & np.isin(read[:, VERSION], versions)
     read[:, OPENABLE] = openable & (initials[packets.datagram[first]] == 1)
     heads[at] = read

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import functools
 
-import numpy as np
-
 from analyzer.events.connection import Connection, Flows
 from analyzer.events.requests.request import Request
 from analyzer.events.requests.tls import plain_tls_request, server_handshake, tls_request
@@ -35,7 +33,7 @@ class Requests:
         self._flows = flows
         self.found: list[Request] = []
         rows = flows.scan.rows
-        headed = set(np.unique(rows.flow[rows.head > 0]).tolist())
+        headed = set(rows.flow[rows.head > 0].tolist())
         speaking = [c for c in connections if c.transport == "tcp" and (c.opening or c.flow in headed)]
         self._tls = [c for c in speaking if c.opening == openings.TLS]
         self.unread = 0  # connections that were left out

@@ -74,6 +74,9 @@ def join_paths(
 
     ``more`` are connection IDs that servers issued later; with them, those of the handshakes are not looked up again.
     """
+    others = [connection for connection in connections if connection.transport == "udp"]
+    if not others:
+        return connections
     issued = dict(more or {})
     for connection in connections if more is None else ():
         if connection.transport == "quic":
@@ -85,8 +88,8 @@ def join_paths(
     if not lengths:
         return connections
     joined = set()
-    for other in connections:
-        if other.transport == "udp" and (found := _owner(flows, other, issued, lengths)):
+    for other in others:
+        if found := _owner(flows, other, issued, lengths):
             _give(flows, found[0], other, found[1])
             joined.add(id(other))
     return [c for c in connections if id(c) not in joined]

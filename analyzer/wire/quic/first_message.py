@@ -17,6 +17,7 @@ from analyzer.kernels import Matrix, kernel, runner
 from analyzer.wire.bytes import u8
 from analyzer.wire.offered_names import places_of_names
 from analyzer.wire.quic.split import varint, varint_size
+from analyzer.wire.tls import CLIENT_HELLO
 
 #: Bytes of a stream that are put together here: what fits into four Initials of 1200 bytes.
 MOST_BYTES = 4608
@@ -80,6 +81,7 @@ class FirstMessages:
 
     def __init__(self, count: int, *, compiled: bool) -> None:
         self._streams, self._there = np.empty((count, MOST_BYTES), np.uint8), np.zeros((count, MOST_BYTES), np.uint8)
+        self._flat = memoryview(self._streams.data).cast("B")
         #: int64 of each stream: the message's length, MISSING or ODD.
         self.lengths = np.zeros(count, np.int64)
         self._run, self._compiled = runner(gather_messages, compiled), compiled
@@ -92,10 +94,16 @@ class FirstMessages:
         table = np.ascontiguousarray(np.stack([begins, ends, streams], axis=1))
         self._run(clear, table, self._streams, self._there, self.lengths)
 
+    def hellos(self, streams: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Those of some streams whose message is whole, and a ClientHello."""
+        found: NDArray[np.int64] = streams[(self.lengths[streams] > 0) & (self._streams[streams, 0] == CLIENT_HELLO)]
+        return found
+
     def names(self) -> NDArray[np.int64]:
         """Where in each message that is a ClientHello its names lie (``offered_names``)."""
         return places_of_names(self._streams, np.maximum(self.lengths, 0), compiled=self._compiled)
 
     def message(self, stream: int) -> bytes:
         """The whole message of a stream, b"" where there is none."""
-        return self._streams[stream, : max(int(self.lengths[stream]), 0)].tobytes()
+        begin = stream * MOST_BYTES
+        return bytes(self._flat[begin : begin + max(self.lengths.item(stream), 0)])

@@ -272,6 +272,10 @@ def scan_captures(captures: CaptureSet, *, with_secrets: bool = False, work: Wor
 
         batches = captures.batches(compiled)
         return scan_within(batches, len(captures.captures), How(compiled, with_secrets), work.max_memory)
+    if captures.size_hint >= PARALLEL_FROM_BYTES:
+        from analyzer.fleet.building import build_beside
+
+        build_beside()
     large = work.jobs is None and captures.disk_bytes >= PARALLEL_FROM_BYTES
     if large and len(captures.files) == 1:
         from analyzer.fleet.threads import scan_by_threads

@@ -15,9 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from analyzer.patterns.words import FAMILIES
-from analyzer.reports.connection_rows import Rows, connection_rows
+from analyzer.reports.connection_rows import Rows
 from analyzer.reports.ladder import telling_connections
-from analyzer.reports.plots import drawn, inline_svg, svg_of
+from analyzer.reports.plots import inline_svg
 from analyzer.reports.summary import (
     OUTCOMES,
     Analysed,
@@ -51,12 +51,6 @@ _PLOT_TITLES = {
     "amplification": "Bytes of the server against the anti-amplification limit, over time",
     "waterfall": "Handshakes of the telling connections, what each waited for",
 }
-
-
-def html_of(analysis: Analysed) -> str:
-    """The report as one HTML page; the same analysis gives the same page."""
-    page = page_without_plots(analysis, connection_rows(analysis))
-    return with_plots(page, [figure_of(name, svg_of(figure)) for name, figure in drawn(analysis)])
 
 
 def page_without_plots(analysis: Analysed, rows: Rows, compiled: bytes = b"") -> str:

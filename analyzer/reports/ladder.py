@@ -7,7 +7,6 @@ are not drawn.
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
@@ -19,9 +18,6 @@ from analyzer.reports.text import clipped, seconds, visible
 MOST_STEPS = 40
 NO_REPLY = "no reply of {} was seen"
 _SECOND = 1_000_000_000
-
-# What a NamedTuple calls in the end: made so, a tuple costs a third.
-_new = tuple.__new__
 _ARROW_WIDTH = 24
 _LABEL_WIDTH = 60
 
@@ -141,7 +137,7 @@ def _ladder(row: dict[str, Any], packets: Sequence[tuple[Any, ...]], of: Sequenc
             what += f", repeat {repeat}"
         elif direction == "server" and row["replied_from"]:
             what += f", from {row['replied_from']}"
-        steps.append(_new(Step, (capture, record, of[capture], time - begin, direction, what)))
+        steps.append(Step(capture, record, of[capture], time - begin, direction, what))
     return Ladder(
         connection=row["connection"],
         client=socket_words(row["client_address"], row["client_port"]),
@@ -154,7 +150,6 @@ def _ladder(row: dict[str, Any], packets: Sequence[tuple[Any, ...]], of: Sequenc
     )
 
 
-@functools.lru_cache(4096)
 def step_words(kind: str, detail: str) -> str:
     """``Initial, 1200 B``; ``SYN``; ``ICMP port-unreachable, quotes ...``."""
     head, _, size = detail.rpartition("; ")

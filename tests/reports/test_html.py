@@ -11,9 +11,9 @@ from pathlib import Path
 
 import pytest
 
-from analyzer.reports.html import html_of
 from tests.reports import example
 from tests.reports.browser import Page
+from tests.reports.page import html_of
 
 
 class Elements(HTMLParser):

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from analyzer.reports.html import html_of
 from analyzer.reports.markdown import markdown_of
 from analyzer.reports.terminal import verdict
 from analyzer.reports.tree import Branch, told_once, tree
 from tests.reports import example
+from tests.reports.page import html_of
 
 
 def finding(name: str, severity: str = "error", part_of: str | None = None) -> dict[str, Any]:

@@ -26,7 +26,7 @@ import numpy as np
 from analyzer.columns import Table
 from analyzer.exchanges.schemas import PACKETS
 from analyzer.exchanges.view import View
-from analyzer.processes import python_beside, send
+from analyzer.processes import PIPE_BYTES, python_beside, send
 from analyzer.reports.html import compiled_template
 from analyzer.reports.plots.amplification import first_connection
 from analyzer.reports.plots.drawn import PLOTS, drawn
@@ -41,7 +41,6 @@ if TYPE_CHECKING:
 
 #: Reading less takes less time than it takes to start a second process.
 WORTH_A_PROCESS_BYTES = 64 << 20
-_PIPE_BYTES = 1 << 20  # holds what is sent at once: neither side waits for the other to read
 _DOCUMENT = ("captures", "findings")
 _CONNECTIONS = (
     *("connection", "transport", "family", "client_address", "client_port", "server_address", "server_port", "sni"),
@@ -100,8 +99,9 @@ class Artist:
             return
         self._is_started = True
         with contextlib.suppress(OSError):  # no processes or files to be had: then everything is drawn here
-            options: dict[str, Any] = {"stderr": subprocess.DEVNULL, "pipesize": _PIPE_BYTES}
-            self._process = python_beside("analyzer.reports.plots.aside:serve", **options)
+            self._process = python_beside(
+                "analyzer.reports.plots.aside:serve", stderr=subprocess.DEVNULL, pipesize=PIPE_BYTES
+            )
 
     def expect(self, analysis: Read) -> None:
         """Hand over the tables of an analysis, before anyone asks for its findings."""

@@ -23,7 +23,6 @@ from analyzer.frames import utf8
 from analyzer.reports.text import csv_cell, json_text
 
 FORMATS = ("csv", "json", "jsonl", "parquet")
-_ROWS_AT_ONCE = 10_000
 
 
 def write_table(table: Table, file_format: str, file: BinaryIO) -> None:
@@ -58,25 +57,24 @@ def document_json(document: dict[str, Any]) -> str:
     return json_text(document) + "\n"
 
 
-def _values(column: Column, values: NDArray[Any]) -> list[Any]:
-    """Plain Python values for the text formats; None where there is none."""
+def _values(column: Column, values: list[Any]) -> list[Any]:
+    """The values for the text formats; None where there is none."""
     if column.kind == "time":
-        texts = np.datetime_as_string(values.astype("datetime64[ns]")).tolist()
-        return [f"{text}Z" if time != -1 else None for text, time in zip(texts, values.tolist(), strict=True)]
+        texts = np.datetime_as_string(np.array(values, "datetime64[ns]")).tolist()
+        return [f"{text}Z" if time != -1 else None for text, time in zip(texts, values, strict=True)]
     if column.kind == "duration":
-        return [value / 1e9 if value != -1 else None for value in values.tolist()]
+        return [value / 1e9 if value != -1 else None for value in values]
     if column.kind == "int":
-        return [value if value != -1 else None for value in values.tolist()]
+        return [value if value != -1 else None for value in values]
     if column.kind == "float":
-        return [value if math.isfinite(value) else None for value in values.tolist()]
-    return list(values.tolist())
+        return [value if math.isfinite(value) else None for value in values]
+    return values
 
 
 def _rows(table: Table) -> Iterator[tuple[Any, ...]]:
     schema = table.public()
-    for start in range(0, len(table), _ROWS_AT_ONCE):
-        block = slice(start, start + _ROWS_AT_ONCE)
-        yield from zip(*(_values(column, table[column.name][block]) for column in schema), strict=True)
+    for block in table.blocks():
+        yield from zip(*(_values(column, table.at(column.name, block)) for column in schema), strict=True)
 
 
 def _write_csv(table: Table, file: BinaryIO) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Sequence
 
 import pandas
 import pytest
@@ -105,3 +106,17 @@ def test_the_document_keeps_the_order_of_the_contract() -> None:
     assert text == document_json(example.silent().document)
     assert "NaN" not in text
     assert text.endswith("}\n")
+
+
+@pytest.mark.parametrize("file_format", ["csv", "jsonl", "parquet"])
+def test_a_costly_column_is_computed_once_for_each_row(file_format: str) -> None:
+    computed: list[int] = []
+
+    def square(rows: Sequence[int]) -> list[int]:
+        computed.extend(rows)
+        return [row * row for row in rows]
+
+    schema, count = (Column("number", "int", "", ""), Column("square", "int", "", "")), 5000  # several blocks
+    table = Table.from_columns("made", schema, {"number": list(range(count))}, {"square": square})
+    assert written(table, file_format)
+    assert computed == list(range(count))

@@ -5,12 +5,13 @@ Each doubt is a sentence for the limitations of a finding, whose confidence then
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from analyzer.exchanges.view import View
-from analyzer.patterns.evidence import Attempts, capture_end, shortest_wait
+from analyzer.patterns.evidence import Attempts, Mask, capture_end, shortest_wait
 from analyzer.patterns.finding import POSSIBLE
 from analyzer.patterns.words import counted, seconds, share
 
@@ -122,50 +123,44 @@ def _waited_without(attempts: Attempts, *, shown: bool) -> tuple[int, int] | Non
 
 def of_errors(attempts: Attempts) -> tuple[str, ...]:
     """Why ICMP errors that refuse these attempts may be forged."""
-    wrong = sum(count > 0 for count in attempts.column("misquoted"))
-    if not wrong:
-        return ()
     words = (
-        f"At {share(wrong, len(attempts), 'attempt')} the error quotes a packet that the client was not seen to send: "
-        "whoever forges errors can guess addresses and ports, and not the rest."
+        "At {} the error quotes a packet that the client was not seen to send: whoever forges errors can guess "
+        "addresses and ports, and not the rest."
     )
-    return (words,)
+    return of_some(attempts.array("misquoted") > 0, words)
 
 
 def of_resets(attempts: Attempts) -> tuple[str, ...]:
     """Why RSTs may be forged."""
-    wrong = sum(count > 0 for count in attempts.column("unfit"))
-    if not wrong:
-        return ()
     words = (
-        f"In {share(wrong, len(attempts), 'connection')} the RST has numbers that the client must ignore (RFC 9293 "
-        "§3.10.7.3, RFC 5961 §3.2): whoever forges a RST without seeing the connection has to guess them."
+        "In {} the RST has numbers that the client must ignore (RFC 9293 §3.10.7.3, RFC 5961 §3.2): whoever forges a "
+        "RST without seeing the connection has to guess them."
     )
-    return (words,)
+    return of_some(attempts.array("unfit") > 0, words, "connection")
 
 
 def of_replies(attempts: Attempts) -> tuple[str, ...]:
     """Why datagrams that came back may be of somebody else."""
-    strange = sum(attempts.column("strange_reply"))
-    if not strange:
-        return ()
     words = (
-        f"In {share(strange, len(attempts), 'attempt')} the first datagram back lacks the client's connection ID, "
-        "which each packet of the server carries (RFC 9000 §17.3): it may be spoofed, or of a connection before."
+        "In {} the first datagram back lacks the client's connection ID, which each packet of the server carries "
+        "(RFC 9000 §17.3): it may be spoofed, or of a connection before."
     )
-    return (words,)
+    return of_some(attempts.array("strange_reply"), words)
 
 
 def of_strangers(attempts: Attempts) -> tuple[str, ...]:
     """Why replies from another socket may be forged."""
-    wrong = sum(count > 0 for count in attempts.column("unfit"))
-    if not wrong:
-        return ()
     words = (
-        f"In {share(wrong, len(attempts), 'attempt')} what came does not open with the keys of the client's Initial, "
-        "or is a Retry with a wrong tag: a server that got the Initial sends no such packet."
+        "In {} what came does not open with the keys of the client's Initial, or is a Retry with a wrong tag: a server "
+        "that got the Initial sends no such packet."
     )
-    return (words,)
+    return of_some(attempts.array("unfit") > 0, words)
+
+
+def of_some(doubtful: Sequence[bool] | Mask, words: str, what: str = "attempt") -> tuple[str, ...]:
+    """A doubt about those of some attempts that are doubtful, whose share is put into ``words``; none for none."""
+    count = int(np.count_nonzero(doubtful))
+    return (words.format(share(count, len(doubtful), what)),) if count else ()
 
 
 def lowered(confidence: str, doubts: tuple[str, ...]) -> str:

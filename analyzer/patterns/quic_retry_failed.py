@@ -38,7 +38,7 @@ from analyzer.patterns import advice, doubts
 from analyzer.patterns.evidence import WAIT, Attempts, attempts_by_socket, capture_end, finding_of, first_request
 from analyzer.patterns.finding import CERTAIN, ERROR, LIKELY, POSSIBLE, Argument, Finding, LookAlike, Pattern
 from analyzer.patterns.told import Told, chosen, to_the_end, told, which
-from analyzer.patterns.words import FAMILIES, sentence, share
+from analyzer.patterns.words import FAMILIES, sentence
 
 INVALID_TOKEN = 0x0B  # RFC 9000 §20.1
 
@@ -108,11 +108,8 @@ def _argument(attempts: Attempts) -> Argument:
 
 def _forged(stories: Sequence[Told]) -> tuple[str, ...]:
     """Why Retry packets may be of somebody else."""
-    wrong = sum(t["retries"] > 0 and not t["retry"] for t in stories)
-    if not wrong:
-        return ()
     words = (
-        f"In {share(wrong, len(stories), 'attempt')} the integrity tag of the Retry does not fit, so the client must "
-        "discard it (RFC 9000 §17.2.5.2): it is damaged, or forged by somebody who did not see the Initial."
+        "In {} the integrity tag of the Retry does not fit, so the client must discard it (RFC 9000 §17.2.5.2): it is "
+        "damaged, or forged by somebody who did not see the Initial."
     )
-    return (words,)
+    return doubts.of_some([t["retries"] > 0 and not t["retry"] for t in stories], words)

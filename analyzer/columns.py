@@ -180,8 +180,7 @@ class Table:
 
     def __getitem__(self, name: str) -> NDArray[Any]:
         if name in self.lazy:
-            column = next(column for column in self.schema if column.name == name)
-            return array_of(column, self.lazy[name](range(len(self))))
+            return array_of(self._column(name), self.lazy[name](range(len(self))))
         return self.arrays[name]
 
     def words(self, name: str) -> Words:
@@ -196,18 +195,19 @@ class Table:
 
     def numbers(self, name: str) -> NDArray[Any]:
         """A column to group rows by: of text the number of each."""
-        column = next(column for column in self.schema if column.name == name)
-        return self.words(name).codes if column.kind == "text" else self[name]
+        return self.words(name).codes if self._column(name).kind == "text" else self[name]
 
     def distinct(self, name: str, rows: NDArray[np.int64]) -> set[Any]:
         """The values that a column has in the given rows."""
-        column = next(column for column in self.schema if column.name == name)
-        if column.kind != "text":
+        if self._column(name).kind != "text":
             return {*self[name][rows].tolist()}
         words = self.words(name)
         is_there = np.zeros(len(words.words), np.bool_)
         is_there[words.codes[rows]] = True
         return {words.words[code] for code in np.flatnonzero(is_there).tolist()}
+
+    def _column(self, name: str) -> Column:
+        return next(column for column in self.schema if column.name == name)
 
     def _made_as_words(self, name: str) -> Words | None:
         return self.arrays.words(name) if isinstance(self.arrays, _Arrays) else None

@@ -46,11 +46,6 @@ _BLOCK = 1024
 _Row = tuple[int, int, int, int, int, int, int, int, int]
 
 
-def history_of(flows: Flows, connection: Connection) -> str:
-    """The history string of a connection."""
-    return histories_of(flows, [connection])[0]
-
-
 def histories_of(flows: Flows, connections: Sequence[Connection]) -> list[str]:
     """The history string of each connection."""
     histories: list[str] = []

@@ -47,7 +47,7 @@ def sockets_table(connections: Table, exchanges: Table) -> Table:
     texts = {name: Words.joined([table.words(name).take(rows) for table, rows in parts]) for name in _TEXTS}
     numbers = {name: np.concatenate([table[name][rows] for table, rows in parts]) for name in _NUMBERS}
     texts["transport"] = texts["transport"].renamed(lambda transport: "tcp" if transport == "tcp" else "udp")
-    keys = [*(texts[name].codes for name in _KEY[:3]), numbers["server_port"]]
+    keys = [*(texts[name].codes for name in _KEY), numbers["server_port"]]
     rows = [_socket(texts, numbers, members) for members in grouped(keys)]
     return Table.from_rows("sockets", SOCKETS, sorted(rows, key=itemgetter("transport", "family", "address", "port")))
 
@@ -56,7 +56,7 @@ def _socket(
     texts: Mapping[str, Words], numbers: Mapping[str, NDArray[Any]], members: NDArray[np.int64]
 ) -> dict[str, Any]:
     """The row of one socket."""
-    transport, family, address = (texts[name].words[texts[name].codes[members[0]]] for name in _KEY[:3])
+    transport, family, address = (texts[name].words[texts[name].codes[members[0]]] for name in _KEY)
     outcome, request = texts["outcome"].take(members), numbers["request_time"][members]
     counts = {name: int(np.count_nonzero(outcome.equal(name))) for name in _OUTCOMES}
     decided = len(members) - counts["undetermined"]

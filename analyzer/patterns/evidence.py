@@ -236,9 +236,8 @@ def by_host_and_family(view: View) -> list[dict[str, Attempts]]:
 def _by_host(
     view: View, key: Callable[[Attempts], tuple[str, int]], part: Callable[[Attempts], str]
 ) -> list[dict[str, Attempts]]:
-    transport = view.connections["transport"]
     hosts: dict[tuple[str, str, int], dict[str, list[Attempts]]] = {}
-    for socket in attempts_by_socket(view, np.asarray((transport == "quic") | (transport == "tcp"), dtype=np.bool_)):
+    for socket in attempts_by_socket(view, view.connections.equal("transport", "quic", "tcp")):
         hosts.setdefault((view.host(socket.address), *key(socket)), {}).setdefault(part(socket), []).append(socket)
     return [{name: _together(sockets) for name, sockets in parts.items()} for parts in hosts.values()]
 

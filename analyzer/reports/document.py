@@ -70,7 +70,7 @@ def _capture(view: View, capture: CaptureView) -> dict[str, Any]:
         "snaplen": capture.snaplen or None,
         "vantage": capture.vantage,
         "vantage_reason": capture.vantage_reason,
-        "visibility": _visibility(view),
+        "visibility": view.once(_visibility),
         "ledger": dict(capture.ledger),
         "warnings": [*([capture.cut] if capture.cut else []), *capture.warnings],
     }
@@ -81,7 +81,7 @@ def _visibility(view: View) -> dict[str, Any]:
     hosts = view.hosts
     seen: dict[str, Any] = {}
     for family in ("ipv4", "ipv6"):
-        mine = hosts["family"] == family
+        mine = hosts.equal("family", family)
         sending = mine & (hosts["packets_from"] > 0)
         receiving = mine & (hosts["packets_to"] > 0)
         seen[family] = {

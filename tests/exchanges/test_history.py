@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analyzer.exchanges.history import MOST_LETTERS, histories_of, history_of, plain_histories
+from analyzer.exchanges.history import MOST_LETTERS, histories_of, plain_histories
 from tests.crafted import MS, batches_of, captured_of, ip, joined, udp
 from tests.events.playbook import CLIENT, SERVER, A, F, P, Play, R, S, found_in
 from tests.events.test_quic import ANSWERED, ELSEWHERE, RETRY, SILENT, moved, packets_of, recorded
@@ -18,7 +18,8 @@ UNREACHABLE = bytes([3, 3]) + bytes(6) + ip(CLIENT[0], SERVER[0], 17, udp((CLIEN
 
 def histories(play: Play) -> list[str]:
     found = found_in(play.captured)
-    return [history_of(found.flows, c) for c in found.connections if c.transport != "udp" or c.server.port != 0]
+    chosen = [c for c in found.connections if c.transport != "udp" or c.server.port != 0]
+    return histories_of(found.flows, chosen)
 
 
 @pytest.mark.parametrize(
@@ -96,7 +97,7 @@ def test_a_long_history_is_ended() -> None:
 
 def of_capture(name: str) -> list[str]:
     found = found_in(recorded(name))
-    return [history_of(found.flows, c) for c in found.connections if c.transport == "quic"]
+    return histories_of(found.flows, [c for c in found.connections if c.transport == "quic"])
 
 
 def test_recorded_quic() -> None:
@@ -119,7 +120,7 @@ def test_a_reply_from_elsewhere_is_the_servers_wherever_its_address_lies() -> No
     ]
     found = found_in(swapped)
     astray = [c for c in found.connections if c.server.address == "192.0.2.5"]
-    assert [history_of(found.flows, c) for c in astray] == [h for h in of_capture(ELSEWHERE) if "Q" in h]
+    assert histories_of(found.flows, astray) == [h for h in of_capture(ELSEWHERE) if "Q" in h]
 
 
 def test_another_path_is_told_once() -> None:
@@ -129,8 +130,8 @@ def test_another_path_is_told_once() -> None:
     told = []
     for part in (late, moved(late, 51000)):
         found = found_in([*packets[:9], *part])
-        (connection,) = found.connections
-        told.append(history_of(found.flows, connection))
+        told.append(histories_of(found.flows, found.connections))
+    assert len(told[0]) == 1
     assert told[0] == told[1]
 
 
@@ -139,8 +140,7 @@ def test_recorded_hellos_over_tcp(captures: Path) -> None:
     found = found_in(captured_of(batch))
     https = [c for c in found.connections if c.transport == "tcp" and c.hello is not None]
     assert https
-    for c in https:
-        history = history_of(found.flows, c)
+    for history in histories_of(found.flows, https):
         assert history.startswith("SaAT")
         assert (history.count("T"), history.count("t")) == (1, 1)
 
@@ -152,9 +152,9 @@ def test_both_sides_of_any_play_are_told(events: list[tuple[bool, int]]) -> None
     for of_client, flags in events:
         (play.c if of_client else play.s)(flags, b"x" if flags & P else b"")
     found = found_in(play.captured)
-    assert histories_of(found.flows, found.connections) == plain_histories(found.flows, found.connections)
-    for c in found.connections:
-        history = history_of(found.flows, c)
+    told = histories_of(found.flows, found.connections)
+    assert told == plain_histories(found.flows, found.connections)
+    for c, history in zip(found.connections, told, strict=True):
         assert set(history) <= set("SAQDTFXUWsaqdtfxuw")
         assert any(map(str.isupper, history)) == (c.counters.client_packets > 0)
         assert any(map(str.islower, history)) == (c.counters.server_packets > 0)

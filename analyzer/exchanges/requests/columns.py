@@ -35,7 +35,6 @@ class Asked:
 
 _COLUMNS: dict[str, Callable[[Asked], list[Any] | NDArray[Any]]] = {
     "capture": lambda a: a.judge.rows.capture[a.first],
-    "request_record": lambda a: a.judge.rows.record[a.first],
     "request_time": lambda a: a.judge.rows.time[a.first],
     "last_request_time": lambda a: a.judge.rows.time[a.last],
     "repeats": lambda a: [len(rows) - 1 for rows in a.asked],

@@ -70,13 +70,8 @@ class Incident:
 
 
 def with_causes(findings: Sequence[Finding], view: View) -> tuple[Finding, ...]:
-    """The findings with the known incidents that fit each."""
+    """The findings with the known incidents that fit each, best first, at most ``MOST_CAUSES``."""
     return tuple(replace(finding, causes=_causes(Facts(finding, view))) for finding in findings)
-
-
-def causes_of(finding: Finding, view: View) -> tuple[Mapping[str, object], ...]:
-    """The known incidents that fit a finding, best first, at most ``MOST_CAUSES``."""
-    return with_causes([finding], view)[0].causes
 
 
 def _causes(facts: Facts) -> tuple[Mapping[str, object], ...]:

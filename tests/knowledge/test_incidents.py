@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import tomllib
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -121,20 +120,17 @@ def test_the_incident_of_a_recorded_case_stands_first(case: str, pattern: str, f
 
 def test_causes_are_entries_of_the_report_document() -> None:
     seen = view(*(silent(V4, i) for i in range(1, 4)), connection(V6, 9), tcp(V4, 10))
-    for finding in catalogue.run(seen):
-        causes = knowledge.causes_of(finding, seen)
-        assert 0 < len(causes) <= knowledge.MOST_CAUSES
-        for cause in causes:
+    for finding in knowledge.with_causes(catalogue.run(seen), seen):
+        assert 0 < len(finding.causes) <= knowledge.MOST_CAUSES
+        for cause in finding.causes:
             assert list(cause) == ["incident", "fit", "for", "against", "confirm", "workaround", "fix", "url"]
             assert cause["fit"] in FITS
-        assert knowledge.with_causes([finding], seen)[0].causes == causes
 
 
 def test_answers_in_the_same_family_rule_out_what_spares_none() -> None:
     seen = view(silent(V4, 1), connection(V4, 2), connection(V6, 9), tcp(V4, 10))
-    [finding] = found("quic-initial-no-reply", seen)
-    assert not {"caddy-quic-go-freebsd-ipv4", "host-firewall-drops-udp"} & set(names(replace(
-        finding, causes=knowledge.causes_of(finding, seen))))  # fmt: skip
+    [finding] = knowledge.with_causes(found("quic-initial-no-reply", seen), seen)
+    assert not {"caddy-quic-go-freebsd-ipv4", "host-firewall-drops-udp"} & set(names(finding))
 
 
 def test_the_vantage_speaks_for_and_against() -> None:
@@ -142,8 +138,7 @@ def test_the_vantage_speaks_for_and_against() -> None:
     at_client = view(*rows, captures=[capture(vantage="client")])
     at_server = view(*rows, captures=[capture(vantage="server")])
     causes = [
-        [cause["incident"] for cause in knowledge.causes_of(found("quic-initial-no-reply", seen)[0], seen)]
-        for seen in (at_client, at_server)
+        names(knowledge.with_causes(found("quic-initial-no-reply", seen), seen)[0]) for seen in (at_client, at_server)
     ]
     assert "aws-nlb-without-udp-listener" in causes[0]
     assert "aws-nlb-without-udp-listener" not in causes[1]
@@ -151,7 +146,8 @@ def test_the_vantage_speaks_for_and_against() -> None:
 
 def test_a_finding_without_known_cause_has_none() -> None:
     seen = view(connection(V4, 1))
-    assert knowledge.causes_of(Finding("capture-cut", "info", "certain", "t", "b."), seen) == ()
+    [finding] = knowledge.with_causes([Finding("capture-cut", "info", "certain", "t", "b.")], seen)
+    assert finding.causes == ()
 
 
 @pytest.mark.parametrize(
@@ -209,8 +205,8 @@ def test_explain_lists_incidents() -> None:
 
 def test_what_to_type_names_the_finding_s_server() -> None:
     seen = view(*(silent(V4, i, server_port=8443) for i in range(1, 4)), connection(V6, 9, server_port=8443))
-    [finding] = found("quic-initial-no-reply", seen)
-    causes = {cause["incident"]: cause for cause in knowledge.causes_of(finding, seen)}
+    [finding] = knowledge.with_causes(found("quic-initial-no-reply", seen), seen)
+    causes = {cause["incident"]: cause for cause in finding.causes}
     assert f"`default_bind {V4}`" in str(causes["caddy-quic-go-freebsd-ipv4"]["workaround"])
     assert not [cause for cause in causes.values() if "SERVER_" in f"{cause['confirm']}{cause['workaround']}"]
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from analyzer.knowledge.incidents import causes_of
+from analyzer.knowledge.incidents import with_causes
 from analyzer.patterns.finding import Finding
 from analyzer.patterns.names import is_ocsp
 from tests.patterns.questions import NAME, RESOLVER, both, neighbour, question, resolution
@@ -139,7 +139,7 @@ def test_attempts_given_up_before_their_answers() -> None:
     assert (finding.severity, finding.confidence, finding.family) == ("warning", "likely", "both")
     assert "abandoned 1 attempt for the next address, the soonest 0.250 s after its SYN" in finding.because
     assert "came 0.440 s after it" in finding.because
-    assert causes_of(finding, view(*IN_A_ROW))[0]["incident"] == "node-gives-up-after-250-ms"
+    assert with_causes([finding], view(*IN_A_ROW))[0].causes[0]["incident"] == "node-gives-up-after-250-ms"
 
 
 @pytest.mark.parametrize(

@@ -60,7 +60,7 @@ def check(payloads: list[Datagram], *, compiled: bool = True) -> int:
         first, found = packets[0], found + 1
         values = portion.heads[head]
         buffer, begin = portion.chunks[int(portion.chunk[head])], int(portion.narrow[portions.BEGIN, row])
-        assert [*values[[portions.KIND, portions.FLAW, portions.VERSION]]] == [first.kind, first.flaw, first.version]
+        assert [*values[[portions.KIND, portions.VERSION]]] == [first.kind, first.version]
         assert cids_of(portion.heads, head) == (first.dcid, first.scid)
         for at, cid in ((portions.DCID_AT, first.dcid), (portions.SCID_AT, first.scid)):
             assert buffer[values[at] : values[at] + len(cid)] == cid

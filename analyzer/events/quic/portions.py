@@ -23,7 +23,7 @@ DIRECTION, QUIC, LENGTH, CHUNK, BEGIN, STOP = range(6)
 CID_WORDS = 3
 #: Columns of ``heads``. OPENABLE: the only Initial of its datagram, whole, of a version with keys. A CID is its length
 #: and its words; the last columns are offsets in the chunk, and the version.
-KIND, FLAW, OPENABLE, DCID, SCID = 0, 1, 2, 3, 4 + CID_WORDS
+KIND, OPENABLE, DCID, SCID = 0, 1, 2, 3 + CID_WORDS
 START, DCID_AT, SCID_AT, NUMBER_AT, END, VERSION = range(SCID + 1 + CID_WORDS, SCID + CID_WORDS + 7)
 HEAD_COLUMNS = VERSION + 1
 
@@ -93,7 +93,7 @@ def _read_heads(
     first = first[packets.kind[first] <= HANDSHAKE]
     at = here[packets.datagram[first]]
     columns = {START: "start", DCID_AT: "dcid_offset", SCID_AT: "scid_offset", NUMBER_AT: "payload_offset"}
-    columns |= {KIND: "kind", FLAW: "flaw", END: "end", VERSION: "version"}
+    columns |= {KIND: "kind", END: "end", VERSION: "version"}
     offsets = np.stack(
         [getattr(packets, f"{cid}_{what}")[first] for cid in ("dcid", "scid") for what in ("offset", "length")]
     )
@@ -102,7 +102,7 @@ def _read_heads(
     for column, name in columns.items():
         read[:, column] = getattr(packets, name)[first]
     versions = [v for v in set(read[:, VERSION].tolist()) if can_derive(v) and v not in GQUIC_FRAMES]
-    openable = (read[:, KIND] == INITIAL) & (read[:, FLAW] == 0) & np.isin(read[:, VERSION], versions)
+    openable = (read[:, KIND] == INITIAL) & (packets.flaw[first] == 0) & np.isin(read[:, VERSION], versions)
     read[:, OPENABLE] = openable & (initials[packets.datagram[first]] == 1)
     heads[at] = read
     return at

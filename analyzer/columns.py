@@ -79,6 +79,15 @@ class Words(NamedTuple):
         codes = [np.array([numbers[word] for word in part.words], np.int64)[part.codes] for part in parts]
         return cls(np.concatenate(codes), list(numbers))
 
+    def by_appearance(self) -> Words:
+        """The same rows, with the words that stand in them alone and in the order in which they first appear."""
+        first = np.full(len(self.words), len(self.codes))
+        first[self.codes[::-1]] = np.arange(len(self.codes))[::-1]
+        order = np.argsort(first, kind="stable")[: np.count_nonzero(first < len(self.codes))]
+        numbers = np.empty(len(self.words), np.int64)
+        numbers[order] = np.arange(len(order))
+        return Words(numbers[self.codes], [self.words[number] for number in order.tolist()])
+
     def texts(self) -> NDArray[Any]:
         """The text of each row."""
         return np.array(self.words, dtype=object)[self.codes]

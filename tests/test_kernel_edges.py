@@ -82,6 +82,21 @@ def _of_messages(messages: NDArray[Any], lengths: NDArray[Any], *_: Any) -> NDAr
     return behind
 
 
+def _of_names(messages: NDArray[Any], places: NDArray[Any], chosen: NDArray[Any], *_: Any) -> NDArray[np.bool_]:
+    unread = np.ones(messages.shape, np.bool_)
+    for row in chosen.tolist():
+        for begin, length in places[row].reshape(-1, 2).tolist():
+            unread[row, begin : begin + length] = False
+    return unread
+
+
+def _of_copied(streams: NDArray[Any], chosen: NDArray[Any], ends: NDArray[Any], *_: Any) -> NDArray[np.bool_]:
+    unread = np.ones(streams.shape, np.bool_)
+    for row, length in zip(chosen.tolist(), np.diff(ends, prepend=0).tolist(), strict=True):
+        unread[row, :length] = False
+    return unread
+
+
 def _nothing(first: NDArray[Any], *_: Any) -> NDArray[np.bool_]:
     return outside(iter([(0, len(first))]), len(first))
 
@@ -100,7 +115,9 @@ NOT_READ: dict[str, Callable[..., NDArray[np.bool_]]] = {
     "insert_keys": _of_keys,
     "derive_initial_keys": _of_initials,
     "gather_messages": _of_pieces,
+    "copy_messages": _of_copied,
     "find_names": _of_messages,
+    "find_same_names": _of_names,
     "write_cids": _of_cids,
     "judge_flows": _nothing,
 }

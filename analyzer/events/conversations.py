@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from analyzer.events.connection import TCP_PROTOCOL, UDP_PROTOCOL, Connection, Flows
+from analyzer.events.connection import TCP_PROTOCOL, UDP_PROTOCOL, Flows
+from analyzer.events.connections import Connections
 from analyzer.events.elsewhere import join_elsewhere
 from analyzer.events.gquic import gquic_connections, may_be_gquic
 from analyzer.events.icmp import tie_errors
@@ -25,7 +26,7 @@ class Conversations:
     """The connections of a scan, its DNS lookups and its questions for link addresses, in the order of first rows."""
 
     flows: Flows
-    connections: list[Connection]
+    connections: Connections
     lookups: list[Lookup] = field(default_factory=list)
     neighbours: list[NeighbourLookup] = field(default_factory=list)
 
@@ -36,16 +37,15 @@ def conversations(scan: Scan) -> Conversations:
     rows = scan.rows
     has_long_header = np.zeros(int(scan.table.size[0]), np.bool_)
     has_long_header[rows.flow[(rows.quic != 0) & (rows.flow >= 0)]] = True
-    is_large, askers, connections = may_be_gquic(flows), group_askers(flows), list[Connection]()
+    is_large, askers = may_be_gquic(flows), group_askers(flows)
     udp = list(flows.with_protocol(UDP_PROTOCOL))
-    connections += quic_connections_of(flows, [flow for flow in udp if has_long_header[flow]])
+    found, plain = quic_connections_of(flows, [flow for flow in udp if has_long_header[flow]])
     for flow in udp:
         if not has_long_header[flow]:
-            connections += (is_large[flow] and gquic_connections(flows, flow)) or udp_conversation(flows, flow, askers)
+            found += (is_large[flow] and gquic_connections(flows, flow)) or udp_conversation(flows, flow, askers)
     for flow in flows.with_protocol(TCP_PROTOCOL):
-        connections += tcp_connections(flows, flow)
-    connections.sort(key=lambda connection: connection.rows[0])
-    connections = join_paths(flows, join_elsewhere(flows, connections))
+        found += tcp_connections(flows, flow)
+    connections = join_paths(flows, join_elsewhere(flows, Connections.of(found, plain)))
     tell_all(flows, connections)
     tie_errors(flows, connections)
     return Conversations(flows, connections, lookups(flows, connections), neighbour_lookups(flows))

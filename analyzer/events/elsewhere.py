@@ -13,7 +13,13 @@ The addressed socket stays without a reply: ``replied_from`` says who answered i
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
 from analyzer.events.connection import Connection, Flows, Socket
+from analyzer.events.connections import Connections
 from analyzer.wire.quic.header import QuicPacket, read_datagram
 from analyzer.wire.quic.protection import Protection, initial_keys, is_retry_intact, open_initial
 from analyzer.wire.quic.split import INITIAL, RETRY, VERSION_NEGOTIATION, Flaw
@@ -54,14 +60,29 @@ class _Attempts:
         return None
 
 
-def join_elsewhere(flows: Flows, connections: list[Connection]) -> list[Connection]:
+def join_elsewhere(flows: Flows, connections: Connections) -> Connections:
     """The connections without the strays that were given back to their attempts."""
-    strays = [c for c in connections if c.transport == "quic" and not c.client_dcid]
+    each = zip(*connections.objects(), strict=True)
+    strays = [(place, c) for place, c in each if c.transport == "quic" and not c.client_dcid]
     if not strays:
         return connections
-    attempts = _Attempts(connections)
-    joined = {id(stray) for stray in strays if _join(flows, attempts, stray)}
-    return [c for c in connections if id(c) not in joined]
+    attempts = _Attempts(_attempts_of_hosts(flows, connections, [stray.flow for _, stray in strays]))
+    return connections.without({int(place) for place, stray in strays if _join(flows, attempts, stray)})
+
+
+def _attempts_of_hosts(flows: Flows, connections: Connections, strays: Sequence[int]) -> list[Connection]:
+    """The connections whose client may be a host at an end of the flows of strays: the others can own none."""
+    digests = _digests(flows.keys[:, 0:4]), _digests(flows.keys[:, 4:8])
+    hosts = np.concatenate([each[strays] for each in digests])
+    flow, client = connections.integers("flow"), connections.integers("client_direction")
+    return connections.take(np.flatnonzero(np.isin(np.where(client == 0, digests[0][flow], digests[1][flow]), hosts)))
+
+
+def _digests(addresses: NDArray[np.uint32]) -> NDArray[np.uint64]:
+    """A number of each address, the same for the same."""
+    words = addresses.astype(np.uint64) * np.array([1, 0x9E3779B1, 0x85EBCA6B, 0xC2B2AE35], np.uint64)
+    digests: NDArray[np.uint64] = words.sum(axis=1, dtype=np.uint64)
+    return digests
 
 
 def _join(flows: Flows, attempts: _Attempts, stray: Connection) -> bool:

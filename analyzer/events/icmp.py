@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from analyzer.events.connection import Connection, Flows
+from analyzer.events.connections import Connections
 from analyzer.wire.addresses import address_of
 from analyzer.wire.icmp import Quoted, error_name, read_quoted
 from analyzer.wire.packets import ICMP
@@ -16,7 +17,7 @@ UDP_HEADER = 8
 _MTU = 1500
 
 
-def tie_errors(flows: Flows, connections: Sequence[Connection]) -> None:
+def tie_errors(flows: Flows, connections: Connections) -> None:
     """Add each ICMP error that quotes a packet of a connection's client to its ``icmp_rows``.
 
     Those that quote a reply from elsewhere go to ``rejected_rows``: the client did not take it.
@@ -26,23 +27,21 @@ def tie_errors(flows: Flows, connections: Sequence[Connection]) -> None:
     errors = [r for r in np.flatnonzero((rows.kind == ICMP) & (rows.reason & 2 == 0)).tolist() if _name(flows, r)]
     if not errors:
         return
+    quotes = [(row, quoted) for row in errors if (quoted := read_quoted(_quoting(flows, row))) is not None]
     by_sockets: dict[tuple[str, str, int, str, int], list[Connection]] = {}
-    for connection in connections:
+    for connection in _between_ports(flows, connections, [quoted for _, quoted in quotes]):
         transport = "tcp" if connection.transport == "tcp" else "udp"
         client, server = connection.client, connection.server
         by_sockets.setdefault((transport, client.address, client.port, server.address, server.port), []).append(
             connection
         )
-    from_elsewhere = _replies_from_elsewhere(connections)
+    from_elsewhere = _replies_from_elsewhere(connections.objects()[1])
     for sharing in (*by_sockets.values(), *from_elsewhere.values()):
         sharing.sort(key=lambda connection: connection.rows[0])
     quoting: dict[int, tuple[Connection, list[int]]] = {}
     marks: dict[int, list[int]] = {}
     rejecting: dict[int, tuple[Connection, list[int]]] = {}
-    for row in errors:
-        quoted = read_quoted(flows.scan.row_bytes(row)[int(rows.header[row]) :])
-        if quoted is None:
-            continue
+    for row, quoted in quotes:
         for among, found in ((by_sockets, quoting), (from_elsewhere, rejecting)):
             sharing = among.get(_key(quoted), [])
             begun = bisect_left(sharing, row, key=lambda connection: connection.rows[0])
@@ -56,6 +55,18 @@ def tie_errors(flows: Flows, connections: Sequence[Connection]) -> None:
         connection.misquoted = _misquoted(flows, connection, marks[key])
     for connection, of_it in rejecting.values():
         connection.rejected_rows += tuple(of_it)
+
+
+def _quoting(flows: Flows, row: int) -> bytes:
+    """What an ICMP error quotes, and what is before it."""
+    return flows.scan.row_bytes(row)[int(flows.scan.rows.header[row]) :]
+
+
+def _between_ports(flows: Flows, connections: Connections, quotes: Sequence[Quoted]) -> list[Connection]:
+    """The connections between the ports that some errors quote."""
+    both = {(quoted.source_port, quoted.destination_port) for quoted in quotes}
+    wanted = [a << 16 | b for ports in both for a, b in (ports, ports[::-1])]
+    return connections.take(np.flatnonzero(np.isin(flows.keys[connections.integers("flow"), 8], wanted)))
 
 
 def _misquoted(flows: Flows, connection: Connection, marks: Sequence[int]) -> int:

@@ -14,6 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from analyzer.events.connection import Connection, Flows, Socket
+from analyzer.events.connections import Connections
 from analyzer.events.quic.attempt import server_hello_of
 from analyzer.events.requests.opened import note_handshake, open_tls
 from analyzer.events.story.paths import TOKEN, has_token, join_paths
@@ -121,8 +122,9 @@ class _Opened:
         self.connection.reset_tokens = tuple(sorted(token for token in self.tokens if len(token) == TOKEN))
 
 
-def open_with_secrets(flows: Flows, connections: list[Connection], log: keylog.KeyLog) -> None:
-    """Open what the secrets open, connection by connection; flows that turn out to be a path of one leave the list."""
+def open_with_secrets(flows: Flows, connections: Connections, log: keylog.KeyLog) -> Connections:
+    """Open what the secrets open, connection by connection; the connections without the flows that turn out to be a
+    path of one."""
     issued: dict[tuple[Socket, bytes], Connection] = {}
     for connection in connections:
         hello = connection.hello
@@ -143,11 +145,12 @@ def open_with_secrets(flows: Flows, connections: list[Connection], log: keylog.K
         opened.finish()
         issued |= {(connection.server, cid): connection for cid in opened.issued}
     before = {id(connection): len(connection.other_paths) for connection in connections}
-    connections[:] = join_paths(flows, connections, issued)
+    connections = join_paths(flows, connections, issued)
     for connection in connections:
         has_moved = len(connection.other_paths) > before[id(connection)]
         if has_moved or (connection.reset_tokens and has_token(flows, connection)):
             connection.story = tell(flows, connection)
+    return connections
 
 
 def _suites(hello: ServerHello | None, secrets: Mapping[str, bytes]) -> tuple[int, ...]:

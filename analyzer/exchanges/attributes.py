@@ -1,67 +1,28 @@
 """What connections hold, as columns: each attribute is read of all of them at once, when it is first asked for.
 
-Whoever asks about all connections asks here; the objects themselves are looked at for single ones. Addresses and ports
-are those of the connection's flow.
+Whoever asks about all connections asks here; single ones are looked at as objects. Addresses and ports are those of the
+connection's flow.
 """
 
 from __future__ import annotations
 
 import functools
-import itertools
-from collections.abc import Callable, Iterable, Sequence
-from operator import attrgetter, itemgetter
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Callable
+from operator import attrgetter
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from analyzer.columns import Words
-from analyzer.events.connection import Connection, Flows
+from analyzer.events.connection import Flows
+from analyzer.events.connections import Connections, Flags, Integers, Lists
 from analyzer.wire.addresses import address_text
 
 T = TypeVar("T")
 
 #: Rows that tell a connection's fate, beside its requests, the reply and its story.
 EVIDENCE = ("syn_ack_rows", "icmp_rows", "reset_rows", "elsewhere_rows", "rejected_rows")
-
-Integers = NDArray[np.int64]
-Flags = NDArray[np.bool_]
-
-
-class Lists(NamedTuple):
-    """Lists of integers, one for each row, one after another.
-
-    Those of a row lie in ``flat`` from ``bounds[row]`` to before ``bounds[row + 1]``.
-    """
-
-    flat: Integers
-    bounds: Integers
-
-    @property
-    def lengths(self) -> Integers:
-        """How many a row has."""
-        return np.diff(self.bounds)
-
-    def first(self) -> Integers:
-        """The first of each row, -1 for none."""
-        return self._at(self.bounds[:-1])
-
-    def last(self) -> Integers:
-        """The last of each row, -1 for none."""
-        return self._at(self.bounds[1:] - 1)
-
-    def take(self, rows: Integers, most: int) -> Integers:
-        """Those of the given rows one after another, of each the first ``most``."""
-        begins, counts = self.bounds[rows], np.minimum(self.lengths[rows], most)
-        before = np.cumsum(counts) - counts
-        taken: Integers = self.flat[np.repeat(begins - before, counts) + np.arange(counts.sum())]
-        return taken
-
-    def _at(self, places: Integers) -> Integers:
-        found = np.full(len(places), -1, np.int64)
-        some = self.lengths > 0
-        found[some] = self.flat[places[some]]
-        return found
 
 
 class Addresses:
@@ -94,7 +55,7 @@ class Addresses:
 class Attributes:
     """The attributes of connections, and the addresses of their flows."""
 
-    def __init__(self, flows: Flows, connections: list[Connection]) -> None:
+    def __init__(self, flows: Flows, connections: Connections) -> None:
         self.flows = flows
         self.connections = connections
         self._known: dict[tuple[str, str], Any] = {}  # by kind and name
@@ -104,47 +65,41 @@ class Attributes:
 
     def integers(self, name: str) -> Integers:
         """An attribute that is an integer."""
-        return self._once("integers", name, lambda values: np.fromiter(values, np.int64, len(self)))
+        return self._once("integers", name, self.connections.integers)
 
     def flags(self, name: str) -> Flags:
         """An attribute that is a bool."""
-        return self._once("flags", name, lambda values: np.fromiter(values, np.bool_, len(self)))
+        return self._once("flags", name, self.connections.flags)
 
     def some(self, name: str) -> Flags:
         """Whether an attribute holds anything: it is not None, or not empty."""
-        return self._once("some", name, lambda values: np.fromiter(map(bool, values), np.bool_, len(self)))
+        return self._once("some", name, self.connections.some)
 
     def words(self, name: str) -> Words:
         """An attribute that is a text, or None for none, by number."""
-        return self._once("words", name, lambda values: Words.of(list(values)))
+        return self._once("words", name, self.connections.words)
 
     def lists(self, name: str) -> Lists:
         """An attribute that is a list or tuple of rows."""
-
-        def made(values: Iterable[Sequence[int]]) -> Lists:
-            each = list(values)
-            lengths = np.fromiter(map(len, each), np.int64, len(each))
-            flat = np.fromiter(itertools.chain.from_iterable(each), np.int64, int(lengths.sum()))
-            return Lists(flat, np.concatenate([[0], np.cumsum(lengths)]))
-
-        return self._once("lists", name, made)
+        return self._once("lists", name, self.connections.lists)
 
     @functools.cached_property
     def first_rows(self) -> Integers:
         """The first row of each connection."""
-        return np.fromiter(map(itemgetter(0), map(attrgetter("rows"), self.connections)), np.int64, len(self))
+        return self.connections.first_rows()
 
     @functools.cached_property
     def has_evidence(self) -> Flags:
         """Whether more rows than the requests and the reply tell the fate of a connection."""
-        each = map(attrgetter(*EVIDENCE, "story"), self.connections)
-        return np.fromiter(map(any, each), np.bool_, len(self))
+        places, objects = self.connections.objects()
+        found = np.zeros(len(self), np.bool_)
+        found[places] = list(map(any, map(attrgetter(*EVIDENCE, "story"), objects)))
+        return found
 
     @functools.cached_property
     def counters(self) -> NDArray[np.int64]:
         """The four counters of each connection, in the order of ``Counters``: shape (n, 4)."""
-        each = itertools.chain.from_iterable(map(attrgetter("counters"), self.connections))
-        return np.fromiter(each, np.int64, 4 * len(self)).reshape(-1, 4)
+        return self.connections.counters()
 
     @functools.cached_property
     def addresses(self) -> Addresses:
@@ -173,15 +128,15 @@ class Attributes:
 
     @functools.cached_property
     def server_names(self) -> Words:
-        """The server name that the client offered; most connections have it at hand, and need not be asked for it."""
-        return Words.of([c.sni if c.names is None else c.names[0] for c in self.connections])
+        """The server name that the client offered."""
+        return self.connections.server_names()
 
     def families(self) -> Words:
         """The address family in words."""
         return Words((self.flows.family[self.integers("flow")] == 6).astype(np.int64), ("ipv4", "ipv6"))
 
-    def _once(self, kind: str, name: str, made: Callable[[Iterable[Any]], T]) -> T:
+    def _once(self, kind: str, name: str, made: Callable[[str], T]) -> T:
         if (kind, name) not in self._known:
-            self._known[kind, name] = made(map(attrgetter(name), self.connections))
+            self._known[kind, name] = made(name)
         known: T = self._known[kind, name]
         return known

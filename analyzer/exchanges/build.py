@@ -115,7 +115,7 @@ def _conversations(scan: Scan, secrets: KeyLog) -> Conversations:
     if secrets.secrets:
         from analyzer.events.secrets import open_with_secrets
 
-        open_with_secrets(found.flows, found.connections, secrets)
+        return replace(found, connections=open_with_secrets(found.flows, found.connections, secrets))
     return found
 
 

@@ -12,7 +12,8 @@ from typing import NamedTuple
 import numpy as np
 
 from analyzer.columns import Words
-from analyzer.exchanges.attributes import Attributes, Flags, Integers
+from analyzer.events.connections import Flags, Integers
+from analyzer.exchanges.attributes import Attributes
 from analyzer.wire.icmp import REFUSALS
 
 ANSWERED, REFUSED, SILENT, UNDETERMINED = "answered", "refused", "silent", "undetermined"

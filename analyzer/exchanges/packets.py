@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -68,11 +67,12 @@ def packets_table(judge: Judge) -> Table:
 
 def _owners(judge: Judge) -> NDArray[np.int64]:
     """By row the index of the connection that it belongs to, -1 for none; of several the last."""
-    connections = judge.connections
-    owner = np.full(len(judge.rows.record), -1, np.int64)
-    lists = [[*c.rows, *c.elsewhere_rows, *c.icmp_rows] for c in connections]
-    flat = np.fromiter(itertools.chain.from_iterable(lists), np.int64)
-    owner[flat] = np.repeat(np.arange(len(lists)), np.fromiter(map(len, lists), np.int64, len(lists)))
+    owner, held = np.full(len(judge.rows.record), -1, np.int64), judge.attributes
+    own = held.lists("rows")
+    owner[own.flat] = np.repeat(np.arange(len(held)), own.lengths)
+    for place, connection in zip(*judge.connections.objects(), strict=True):
+        for row in (*connection.elsewhere_rows, *connection.icmp_rows):
+            owner[row] = max(owner[row], place)
     for first, later in judge.flows.fragments.later.items():
         if owner[first] >= 0:
             owner[list(later)] = owner[first]

@@ -70,10 +70,10 @@ class Handshakes:
     @functools.cached_property
     def _by_capture(self) -> dict[tuple[str, int], list[int]]:
         found: dict[tuple[str, int], list[int]] = defaultdict(list)
-        captures = self._rows.capture.tolist()
+        captures = self._rows.capture[self._attributes.first_rows].tolist()
         for transport, _ in _REPLIES:
             for number in self._numbers(transport):
-                found[transport, captures[self._connections[number].rows[0]]].append(number)
+                found[transport, captures[number]].append(number)
         return found
 
     def _in_order(self, transport: str, captures: frozenset[int]) -> Iterable[int]:

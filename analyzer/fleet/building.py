@@ -9,12 +9,15 @@ from analyzer.events.quic.plain import judge_flows
 from analyzer.events.quic.portions import write_cids
 from analyzer.kernels import cache_folder, runner
 from analyzer.processes import processors, python_beside
-from analyzer.wire.offered_names import find_names
-from analyzer.wire.quic.first_message import gather_messages
+from analyzer.wire.offered_names import find_names, find_same_names
+from analyzer.wire.quic.first_message import copy_messages, gather_messages
 from analyzer.wire.quic.key_schedule import derive_initial_keys
 from analyzer.wire.quic.split import split_datagrams
 
-KERNELS = (derive_initial_keys, split_datagrams, judge_flows, gather_messages, find_names, write_cids)
+KERNELS = (
+    *(derive_initial_keys, split_datagrams, judge_flows, write_cids),
+    *(gather_messages, copy_messages, find_names, find_same_names),
+)
 
 _TARGET = "analyzer.fleet.building:build"
 _started: list[subprocess.Popen[bytes]] = []

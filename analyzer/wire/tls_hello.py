@@ -152,7 +152,11 @@ def client_hello_bytes(stream: bytes) -> bytes:
     return stream[: 4 + int.from_bytes(stream[1:4], "big")]
 
 
-def names_of(server_name: bytes, protocols: bytes) -> tuple[str, tuple[bytes, ...]]:
+#: A server name, "" for none, and application protocols.
+Names = tuple[str, tuple[bytes, ...]]
+
+
+def names_of(server_name: bytes, protocols: bytes) -> Names:
     """Server name and application protocols out of the bodies of their extensions, b"" where one is not there."""
     return _server_name(server_name), _names(protocols)
 

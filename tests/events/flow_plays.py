@@ -9,6 +9,8 @@ from dataclasses import fields
 from random import Random
 from typing import Any, NamedTuple
 
+import numpy as np
+
 from analyzer.events.connection import UDP_PROTOCOL, Connection, Flows
 from analyzer.events.quic.plain import plain_connections
 from analyzer.events.quic.reader import quic_connections
@@ -116,7 +118,8 @@ def plain_flows(found: Scan, *, compiled: bool = True) -> tuple[set[int], set[in
     rows = flows.scan.rows
     quic = set(rows.flow[rows.quic != 0].tolist())
     chosen = [flow for flow in flows.with_protocol(UDP_PROTOCOL) if flow in quic]
-    connections, others = plain_connections(flows, chosen, compiled=compiled)
+    columns, others = plain_connections(flows, chosen, compiled=compiled)
+    connections = list(columns.objects(np.arange(len(columns))))
     plain = [connection.flow for connection in connections]
     assert sorted(plain + others) == chosen
     for connection in connections:

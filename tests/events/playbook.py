@@ -58,7 +58,7 @@ class Play:
 
     def played(self) -> list[Connection]:
         """The connections of the play."""
-        return found_in(self.captured).connections
+        return list(found_in(self.captured).connections)
 
     def only(self) -> Connection:
         """The one connection of the play."""

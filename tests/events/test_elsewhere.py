@@ -47,7 +47,7 @@ def read(*datagrams: tuple[str, str, tuple[int, int], bytes]) -> list[Connection
         Captured(ip(source, destination, 17, udp(ports, payload)), START + 10 * MS * i)
         for i, (source, destination, ports, payload) in enumerate(datagrams)
     ]
-    return conversations(settle(scan_of(captured))).connections
+    return list(conversations(settle(scan_of(captured))).connections)
 
 
 def asked(scid: bytes = b"", port: int = 443) -> tuple[str, str, tuple[int, int], bytes]:

@@ -7,6 +7,7 @@ import os
 from pathlib import Path
 from random import Random
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,7 +15,7 @@ from hypothesis import strategies as st
 from analyzer.analysis import open_captures, scan_captures
 from analyzer.capture.source import open_captures as opened
 from analyzer.errors import AnalyzerError
-from analyzer.events.connection import UDP_PROTOCOL, Flows
+from analyzer.events.connection import UDP_PROTOCOL, Connection, Flows
 from analyzer.events.quic import plain
 from analyzer.events.quic.reader import quic_connections
 from analyzer.events.scan import Scan, scan, settle
@@ -137,13 +138,15 @@ def test_flows_are_judged_in_portions(portion: int, monkeypatch: pytest.MonkeyPa
 
 def test_without_flows_there_is_nothing() -> None:
     flows = Flows(scanned(captured([play_of(SILENT)])))
-    assert plain.plain_connections(flows, [], compiled=True) == ([], [])
+    columns, others = plain.plain_connections(flows, [], compiled=True)
+    assert (len(columns), others) == (0, [])
 
 
 def test_a_connection_that_differs_anywhere_is_noticed() -> None:
     """The tests here can fail: each field that a QUIC connection fills in is compared, and its type."""
     flows = Flows(scanned(captured([play_of(ANSWERED)])))
-    (one,), _ = plain.plain_connections(flows, [0], compiled=True)
+    columns, _ = plain.plain_connections(flows, [0], compiled=True)
+    (one,) = columns.objects(np.array([0]))
     (other,) = quic_connections(flows, 0)
     assert differences(one, other) == {}
     for field in dataclasses.fields(one):
@@ -367,10 +370,15 @@ def test_few_flows_and_many_have_the_same_connections(worth: int, monkeypatch: p
     called, judge = [], plain.plain_connections
     monkeypatch.setattr(plain, "plain_connections", lambda *given, **how: called.append(given) or judge(*given, **how))
     monkeypatch.setattr(plain, "WORTH_KERNELS", worth)
-    found = sorted(plain.quic_connections_of(flows, chosen), key=lambda connection: connection.flow)
+    found = sorted(all_connections(flows, chosen), key=lambda connection: connection.flow)
     assert found == expected
     assert bool(called) is (worth <= len(chosen))
-    assert plain.quic_connections_of(flows, []) == []
+    assert all_connections(flows, []) == []
+
+
+def all_connections(flows: Flows, chosen: list[int]) -> list[Connection]:
+    objects, columns = plain.quic_connections_of(flows, chosen)
+    return [*objects, *columns.objects(np.arange(len(columns)))]
 
 
 # Flows by chance

@@ -12,6 +12,7 @@ from analyzer.analysis import analyse
 from analyzer.capture.source import open_captures
 from analyzer.errors import UsageError
 from analyzer.events.connection import Connection
+from analyzer.events.connections import Connections
 from analyzer.events.conversations import conversations
 from analyzer.events.scan import scan, settle
 from analyzer.events.secrets import open_with_secrets
@@ -95,8 +96,8 @@ def with_datagrams(connection: Connection, *sent: tuple[bool, int, bytes]) -> tu
     answers = []
     for keys in (b"", (CASE / "client.keys").read_bytes()):
         found = conversations(settle(scan([batch], 1, compiled=False, with_secrets=True)))
-        open_with_secrets(found.flows, found.connections, read_keylog(keys))
-        answers.append([c for c in found.connections if (c.client.address, c.server) == (client.address, server)])
+        connections = open_with_secrets(found.flows, found.connections, read_keylog(keys))
+        answers.append([c for c in connections if (c.client.address, c.server) == (client.address, server)])
     return answers[0], answers[1]
 
 
@@ -120,7 +121,7 @@ def test_a_connection_id_that_was_issued_under_protection_joins_a_new_path() -> 
     found = conversations(settle(scan(captures.batches(False), 1, compiled=False, with_secrets=True)))
     log, issued = read_keylog((CASE / "client.keys").read_bytes()), list[tuple[Connection, bytes]]()
 
-    def remember(flows: object, connections: list[Connection], more: dict[tuple[object, bytes], Connection]) -> object:
+    def remember(flows: object, connections: Connections, more: dict[tuple[object, bytes], Connection]) -> object:
         issued.extend((connection, cid) for (_, cid), connection in more.items())
         return connections
 

@@ -18,7 +18,7 @@ def conversations_of(*datagrams: tuple[str, int, str, int]) -> list[Connection]:
         Captured(ip(source, destination, 17, udp((port, other), b"text")), START + n * MS)
         for n, (source, port, destination, other) in enumerate(datagrams)
     ]
-    return conversations(settle(scan_of(captured))).connections
+    return list(conversations(settle(scan_of(captured))).connections)
 
 
 def test_a_well_known_port_is_the_servers() -> None:

@@ -12,6 +12,8 @@ from hypothesis import strategies as st
 
 from analyzer.columns import Words
 from analyzer.events.connection import Connection, Flows, Socket
+from analyzer.events.connections import Connections
+from analyzer.events.quic.plain_columns import PlainConnections
 from analyzer.exchanges.attributes import Attributes
 from analyzer.exchanges.judge import (
     ANSWERED,
@@ -47,7 +49,8 @@ def judged(connections: Sequence[Connection], contexts: Sequence[dict[str, Any]]
     """Outcomes and reasons, each with what is known from outside of the connection."""
     request_time, one_way, icmp, wrong = ([context[name] for context in contexts] for name in USUAL)
     around = Context(np.array(request_time), end, np.array(one_way, bool), Words.of(icmp), np.array(wrong, bool))
-    found = judge(Attributes(Flows(scan_of([])), connections), around)
+    flows = Flows(scan_of([]))
+    found = judge(Attributes(flows, Connections.of(connections, PlainConnections(flows))), around)
     return list(zip(found.outcome.texts().tolist(), found.reason.texts().tolist(), strict=True))
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analyzer.wire.offered_names import places_of_names
+from analyzer.wire.offered_names import first_with_names, places_of_names
 from analyzer.wire.tls_hello import names_of, read_client_hello
 from tests.wire.hellos import alpn, client_hello, extension, server_name, versions
 from tests.wire.quic.vectors import CLIENT_FRAMES
@@ -69,3 +71,34 @@ def test_damaged_hellos(message: bytes, changes: list[tuple[int, int]]) -> None:
 def test_any_body(body: bytes) -> None:
     message = b"\x01" + len(body).to_bytes(3, "big") + body
     assert found([message], compiled=False) == [wanted(message)]
+
+
+names_of_hosts = st.sampled_from([b"a.example", b"b.example", b"a.exampl", b"", b"a" * 200])
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@given(
+    st.lists(st.tuples(names_of_hosts, st.sampled_from([(b"h3",), (b"h3", b"h2"), (b"h3h2",), ()])), max_size=40),
+    st.randoms(use_true_random=False),
+)
+def test_the_first_with_the_same_names(
+    compiled: bool, offered: list[tuple[bytes, tuple[bytes, ...]]], chance: Random
+) -> None:
+    messages = [client_hello([0x1301], server_name(name), alpn(*protocols)) for name, protocols in offered]
+    rows = np.zeros((len(messages), max(map(len, messages), default=1)), np.uint8)
+    for row, message in zip(rows, messages, strict=True):
+        row[: len(message)] = np.frombuffer(message, np.uint8)
+    places = places_of_names(rows, np.fromiter(map(len, messages), np.int64), compiled=compiled)
+    chosen = [row for row in range(len(messages)) if chance.random() < 0.8]
+    first: dict[tuple[bytes, tuple[bytes, ...]], int] = {}
+    expected = [first.setdefault(offered[row], row) for row in chosen]
+    assert first_with_names(rows, places, np.array(chosen, np.int64), compiled=compiled).tolist() == expected
+
+
+def test_names_that_share_a_slot_are_told_apart() -> None:
+    """Digests of 32 bits that are the same: 31 times one byte more is one byte of the next less."""
+    messages = [client_hello([0x1301], server_name(name)) for name in (b"b\x41", b"a\x60", b"b\x41", b"a\x60")]
+    rows = np.stack([np.frombuffer(message, np.uint8) for message in messages])
+    places = places_of_names(rows, np.full(4, rows.shape[1]), compiled=False)
+    for compiled in (False, True):
+        assert first_with_names(rows, places, np.arange(4), compiled=compiled).tolist() == [0, 1, 0, 1]

@@ -16,13 +16,14 @@ answer.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 import numpy as np
 
 from analyzer.events.connection import Connection, Flows, Socket
+from analyzer.events.connections import Connections
 from analyzer.events.tcp.streams import first_bytes
 from analyzer.wire.dns import PORT, Message, read_message, read_stream
 from analyzer.wire.packets import NO_FLAW, UDP
@@ -60,7 +61,7 @@ class _Packet(NamedTuple):
     message: Message
 
 
-def lookups(flows: Flows, connections: Iterable[Connection]) -> list[Lookup]:
+def lookups(flows: Flows, connections: Connections) -> list[Lookup]:
     """The lookups of all connections on port 53, in the order of their first questions."""
     found: list[Lookup] = []
     asked: dict[tuple[Socket, Socket, int, str, str], Lookup] = {}
@@ -117,9 +118,9 @@ def _repeated(flows: Flows, lookup: Lookup | None, packet: _Packet) -> Lookup | 
     return lookup if is_open and REPEAT_AFTER_NS <= since <= REPEAT_WITHIN_NS else None
 
 
-def _packets(flows: Flows, connections: Iterable[Connection]) -> Iterator[_Packet]:
+def _packets(flows: Flows, connections: Connections) -> Iterator[_Packet]:
     """The DNS messages of all connections that have port 53 at one end."""
-    for connection in connections:
+    for connection in connections.objects()[1]:
         ends = connection.client, connection.server
         if PORT not in (ends[0].port, ends[1].port):
             continue

@@ -11,31 +11,40 @@ from analyzer.events.quic.portions import DCID, DCID_AT, END, NUMBER_AT, START, 
 from analyzer.wire.quic import key_schedule as ks
 from analyzer.wire.quic.first_message import MISSING, FirstMessages
 from analyzer.wire.quic.protection import open_with
-from analyzer.wire.tls_hello import names_of
-
-# What a NamedTuple calls in the end: made so, a tuple costs a third. Worth it where there is one for each connection.
-_new = tuple.__new__
+from analyzer.wire.tls_hello import Names
 
 #: Initials of one flow that are opened here; a ClientHello takes one or two.
 MOST_INITIALS = 4
 
 
-class Hello(NamedTuple):
-    """The bytes of a whole ClientHello, its server name and ALPN, and how many Initials it took."""
+class Hellos(NamedTuple):
+    """Whole ClientHellos, a row each: the flow's place in its portion, how many Initials it took, its last byte.
 
-    message: bytes
-    names: tuple[str, tuple[bytes, ...]]
-    took: int
+    ``number`` counts in ``names``; ``messages`` has the hellos one behind another.
+    """
+
+    places: NDArray[np.int64]
+    took: NDArray[np.int64]
+    ends: NDArray[np.int64]
+    number: NDArray[np.int64]
+    names: list[Names]
+    messages: NDArray[np.uint8]
 
 
 def hellos_of(
-    portion: Portion, chosen: NDArray[np.int64], initials: NDArray[np.int64], first: list[Sealed], *, compiled: bool
-) -> dict[int, Hello]:
+    portion: Portion,
+    chosen: NDArray[np.int64],
+    initials: NDArray[np.int64],
+    first: list[Sealed],
+    messages: FirstMessages,
+    *,
+    compiled: bool,
+) -> Hellos:
     """The hellos of those of ``chosen`` that have one; their first ``initials`` rows are Initials to one DCID.
 
-    ``first`` are the first of these, as of ``sealed``.
+    ``first`` are the first of these, as of ``sealed``; ``messages`` has room for as many streams as the portion flows.
     """
-    messages = FirstMessages(len(portion.bounds), compiled=compiled)
+    messages.begin()
     took = np.zeros(len(portion.bounds), np.int64)
     waiting = chosen
     for number in range(MOST_INITIALS):
@@ -47,16 +56,10 @@ def hellos_of(
         messages.add(waiting, opened(len(head), closed))
         took[waiting] = number + 1
         waiting = waiting[messages.lengths[waiting] == MISSING]
-    hellos: dict[int, Hello] = {}
-    places = messages.names()
     whole = messages.hellos(chosen)
-    for place, needed, (sni, sni_length, alpn, alpn_length) in zip(
-        whole.tolist(), took[whole].tolist(), places[whole].tolist(), strict=True
-    ):
-        message = messages.message(place)
-        names = names_of(message[sni : sni + sni_length], message[alpn : alpn + alpn_length])
-        hellos[place] = _new(Hello, (message, names, needed))
-    return hellos
+    names, numbers = messages.names(whole)
+    clear, ends = messages.messages(whole)
+    return Hellos(whole, took[whole], ends, numbers, names, clear)
 
 
 class Sealed(NamedTuple):

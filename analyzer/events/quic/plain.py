@@ -21,8 +21,10 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from analyzer.events.connection import Connection, Counters, Flows
-from analyzer.events.quic.hellos import MOST_INITIALS, Hello, Sealed, hellos_of, opened, sealed
+from analyzer.events.connection import Connection, Flows
+from analyzer.events.quic import plain_columns as pc
+from analyzer.events.quic.hellos import MOST_INITIALS, Hellos, Sealed, hellos_of, opened, sealed
+from analyzer.events.quic.plain_columns import Part, PlainConnections
 from analyzer.events.quic.portions import (
     CID_WORDS,
     DCID,
@@ -42,6 +44,7 @@ from analyzer.events.quic.portions import (
 from analyzer.events.quic.reader import quic_connections
 from analyzer.kernels import Matrix, helper, kernel, runner
 from analyzer.processes import processors
+from analyzer.wire.quic.first_message import FirstMessages
 from analyzer.wire.quic.split import HANDSHAKE, INITIAL, OTHER_LONG, RETRY, VERSION_NEGOTIATION
 from analyzer.wire.quic.summary import LEAST_PACKET, SHORT_BIT
 
@@ -52,11 +55,6 @@ _Made = TypeVar("_Made")
 WORTH_KERNELS = 1000
 #: Flows that are judged at once: enough for a kernel, and few against the memory that all take.
 PORTION = 2048
-
-# What a NamedTuple calls in the end: made so, a tuple costs a third. Worth it where there is one for each connection.
-_new = tuple.__new__
-
-_NO_HEAD = (b"", b"", -1)
 
 _INITIAL_BIT, _HANDSHAKE_BIT = 1 << INITIAL, 1 << HANDSHAKE
 _NOT_PLAIN = 1 << RETRY | 1 << VERSION_NEGOTIATION | 1 << OTHER_LONG
@@ -162,14 +160,32 @@ def judged(portion: Portion, *, compiled: bool) -> tuple[NDArray[np.int64], NDAr
     return np.flatnonzero(plain), told
 
 
-def quic_connections_of(flows: Flows, chosen: Sequence[int]) -> list[Connection]:
+def quic_connections_of(flows: Flows, chosen: Sequence[int]) -> tuple[list[Connection], PlainConnections]:
     """The QUIC connections of some flows: of plain ones together, of the others one by one."""
-    connections: list[Connection] = []
+    connections, plain = list[Connection](), PlainConnections(flows)
     if len(chosen) >= WORTH_KERNELS:
-        connections, chosen = plain_connections(flows, chosen, compiled=True)
+        plain, chosen = plain_connections(flows, chosen, compiled=True)
     for flow in chosen:
         connections += quic_connections(flows, flow)
-    return connections
+    return connections, plain
+
+
+def plain_connections(flows: Flows, chosen: Sequence[int], *, compiled: bool) -> tuple[PlainConnections, list[int]]:
+    """The connections of those flows that are plain, one each, and the other flows."""
+    parts: list[Part] = []
+    others: list[int] = []
+    numbers = np.asarray(chosen, np.int64)
+    portions = [numbers[begin : begin + PORTION] for begin in range(0, len(numbers), PORTION)]
+    messages = FirstMessages(min(PORTION, len(numbers)), compiled=compiled)
+    for portion, known, plain, first, doubtful, moved in _one_ahead(
+        functools.partial(_prepared, flows, compiled=compiled), portions
+    ):
+        untied = doubtful[[not clear for clear in opened(len(doubtful), moved)]]
+        hellos = hellos_of(portion, plain, known.told[:, INITIALS], first, messages, compiled=compiled)
+        told = ~np.isin(hellos.places, untied)
+        others += np.delete(known.numbers, hellos.places[told]).tolist()
+        parts.append(Part(_table(portion, known, hellos)[told], hellos.messages, hellos.names))
+    return PlainConnections(flows, parts), others
 
 
 class _Told(NamedTuple):
@@ -178,24 +194,6 @@ class _Told(NamedTuple):
     numbers: NDArray[np.int64]
     rows: NDArray[np.int64]
     told: NDArray[np.int64]
-
-
-def plain_connections(flows: Flows, chosen: Sequence[int], *, compiled: bool) -> tuple[list[Connection], list[int]]:
-    """The connections of those flows that are plain, one each, and the other flows."""
-    connections: list[Connection] = []
-    others: list[int] = []
-    numbers = np.asarray(chosen, np.int64)
-    portions = [numbers[begin : begin + PORTION] for begin in range(0, len(numbers), PORTION)]
-    for portion, known, plain, first, doubtful, moved in _one_ahead(
-        functools.partial(_prepared, flows, compiled=compiled), portions
-    ):
-        untied = doubtful[[not clear for clear in opened(len(doubtful), moved)]]
-        hellos = hellos_of(portion, plain, known.told[:, INITIALS], first, compiled=compiled)
-        for place in untied.tolist():
-            hellos.pop(place, None)
-        others += np.delete(known.numbers, list(hellos)).tolist()
-        connections += _connections(flows, portion, known, hellos)
-    return connections, others
 
 
 class _Prepared(NamedTuple):
@@ -252,62 +250,46 @@ def _portion(flows: Flows, numbers: NDArray[np.int64], *, compiled: bool) -> tup
     return portion_of(bounds, narrow, flows.scan.chunks, compiled=compiled), flows.order[places]
 
 
-def _connections(flows: Flows, portion: Portion, known: _Told, hellos: dict[int, Hello]) -> Iterator[Connection]:
-    """The connections of the flows whose ClientHello is whole."""
-    places = np.fromiter(hellos, np.int64, len(hellos))
-    numbers, all_rows = known.numbers[places], known.rows.tolist()
-    table = zip(
-        hellos.values(),
-        zip(numbers.tolist(), flows.ends_of(numbers), flows.totals[numbers].tolist(), strict=True),
-        portion.bounds[places].tolist(),
-        known.told[places].tolist(),
-        _heads(portion, portion.first[places]),
-        strict=True,
-    )
-    servers = known.told[places, SERVER]
-    server_heads = _heads(portion, servers[servers >= 0])
-    for (hello, names, took), (flow, ends, totals), (low, high), told, (dcid, scid, version) in table:
-        client, _, _, _, requests, reply, went_on, largest, client_kinds, server_kinds = told
-        rows, is_answered = all_rows[low:high], reply >= 0
-        _, server_scid, server_version = next(server_heads) if is_answered else _NO_HEAD
-        a, b, from_a, from_b, last_time = totals
-        yield Connection(
-            "quic",
-            flow,
-            client,
-            "initial",
-            ends[client],
-            ends[1 - client],
-            rows,
-            rows[:requests],
-            took,
-            rows[reply] if is_answered else -1,
-            last_time,
-            _new(Counters, (b, a, from_b, from_a) if client else (a, b, from_a, from_b)),
-            client_went_on=went_on >= 0,
-            went_on_row=rows[went_on] if went_on >= 0 else -1,
-            hello_bytes=hello,
-            names=names,
-            hello_complete=True,
-            version=version,
-            server_version=server_version,
-            version_known=True,
-            client_dcid=dcid,
-            client_scid=scid,
-            server_scid=server_scid,
-            largest_request=largest,
-            server_crypto=is_answered,
-            left_closed=dcid if is_answered else b"",
-            client_kinds=client_kinds,
-            server_kinds=server_kinds,
-        )
-
-
-def _heads(portion: Portion, heads: NDArray[np.int64]) -> Iterator[tuple[bytes, bytes, int]]:
-    """DCID, SCID and version of some heads."""
-    columns = portion.heads[heads][:, [DCID_AT, DCID, SCID_AT, SCID, VERSION]].tolist()
-    for (dcid, dcid_length, scid, scid_length, version), chunk in zip(
-        columns, portion.chunk[heads].tolist(), strict=True
+def _table(portion: Portion, known: _Told, hellos: Hellos) -> NDArray[np.int64]:
+    """The connections of the flows whose ClientHello is whole, as of ``Part``."""
+    places = hellos.places
+    told, low, first = known.told[places], portion.bounds[places, 0], portion.first[places]
+    table = np.zeros((len(places), pc.COLUMNS), np.int64)
+    for column, values in (
+        (pc.FLOW, known.numbers[places]),
+        (pc.CLIENT, told[:, CLIENT]),
+        (pc.REQUESTS, told[:, REQUESTS]),
+        (pc.FIRST_REPEAT, hellos.took),
+        (pc.REPLY_ROW, _row_of(known.rows, low, told[:, REPLY])),
+        (pc.WENT_ON_ROW, _row_of(known.rows, low, told[:, WENT_ON])),
+        (pc.LARGEST, told[:, LARGEST]),
+        (pc.CLIENT_KINDS, told[:, CLIENT_KINDS]),
+        (pc.SERVER_KINDS, told[:, SERVER_KINDS]),
+        (pc.VERSION, portion.heads[first, VERSION]),
+        (pc.CHUNK, portion.chunk[first]),
+        (pc.DCID_AT, portion.heads[first, DCID_AT]),
+        (pc.DCID_LENGTH, portion.heads[first, DCID]),
+        (pc.SCID_AT, portion.heads[first, SCID_AT]),
+        (pc.SCID_LENGTH, portion.heads[first, SCID]),
+        (pc.HELLO_BEGIN, np.concatenate([np.zeros(1, np.int64), hellos.ends[:-1]])[: len(places)]),
+        (pc.HELLO_END, hellos.ends),
+        (pc.NAMES, hellos.number),
     ):
-        b = portion.chunks[chunk]
-        yield b[dcid : dcid + dcid_length], b[scid : scid + scid_length], version
+        table[:, column] = values
+    table[:, pc.SERVER_VERSION] = -1
+    heard = np.flatnonzero(told[:, SERVER] >= 0)
+    server = told[heard, SERVER]
+    for column, of_head in (
+        (pc.SERVER_VERSION, VERSION),
+        (pc.SERVER_SCID_AT, SCID_AT),
+        (pc.SERVER_SCID_LENGTH, SCID),
+        (pc.SERVER_SCID_WORD, SCID + 1),
+    ):
+        table[heard, column] = portion.heads[server, of_head]
+    table[heard, pc.SERVER_CHUNK] = portion.chunk[server]
+    return table
+
+
+def _row_of(rows: NDArray[np.int64], low: NDArray[np.int64], places: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The selected row at a place of each flow, whose rows begin at ``low``; -1 for -1."""
+    return np.where(places >= 0, rows[low + np.maximum(places, 0)], -1)

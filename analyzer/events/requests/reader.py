@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 
 from analyzer.events.connection import Connection, Flows
+from analyzer.events.connections import Connections
 from analyzer.events.requests.request import Request
 from analyzer.events.requests.tls import plain_tls_request, server_handshake, tls_request
 from analyzer.events.tcp.streams import Stream, streams_of
@@ -29,12 +30,12 @@ MOST_SERVERS = 1_000
 class Requests:
     """The requests of all connections: those of TLS, then those of HTTP, each in the order of the connections."""
 
-    def __init__(self, flows: Flows, connections: list[Connection]) -> None:
+    def __init__(self, flows: Flows, connections: Connections) -> None:
         self._flows = flows
         self.found: list[Request] = []
         rows = flows.scan.rows
         headed = set(rows.flow[rows.head > 0].tolist())
-        speaking = [c for c in connections if c.transport == "tcp" and (c.opening or c.flow in headed)]
+        speaking = [c for c in connections.objects()[1] if c.transport == "tcp" and (c.opening or c.flow in headed)]
         self._tls = [c for c in speaking if c.opening == openings.TLS]
         self.unread = 0  # connections that were left out
         for connection in [*self._tls, *(c for c in speaking if c.opening != openings.TLS)]:

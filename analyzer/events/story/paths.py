@@ -7,7 +7,7 @@ Connection IDs that were issued later are under protection, and known with a key
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 
 from analyzer.events import flows as fl
 from analyzer.events.connection import Connection, Counters, Flows, Socket
+from analyzer.events.connections import Connections
+from analyzer.events.quic import plain_columns as pc
 from analyzer.events.story.endings import TAIL_REPEATS, UNANSWERED, UNANSWERED_SINCE
 from analyzer.wire.packets import UDP
 
@@ -23,6 +25,8 @@ if TYPE_CHECKING:
 
 #: Random connection IDs of this length do not meet by chance among the connections of one server socket.
 _LEAST_CID = 4
+#: Packets of a flow that may tell which connection it goes on with.
+_TRIED = 2
 TOKEN = 16  # bytes of a stateless reset token
 LEAST_RESET = 21  # RFC 9000 §10.3
 
@@ -68,19 +72,22 @@ NO_RESETS = Resets("", 0, (), -1, -1, False, False)
 
 
 def join_paths(
-    flows: Flows, connections: list[Connection], more: Mapping[tuple[Socket, bytes], Connection] | None = None
-) -> list[Connection]:
+    flows: Flows, connections: Connections, more: Mapping[tuple[Socket, bytes], Connection] | None = None
+) -> Connections:
     """The connections without the flows that turned out to be further paths of one of them.
 
     ``more`` are connection IDs that servers issued later; with them, those of the handshakes are not looked up again.
     """
-    others = [connection for connection in connections if connection.transport == "udp"]
+    each = zip(*connections.objects(), strict=True)
+    others = [(place, connection) for place, connection in each if connection.transport == "udp"]
     if not others:
         return connections
     issued = dict(more or {})
-    for connection in connections if more is None else ():
-        if connection.transport == "quic":
-            issued[connection.server, connection.server_scid] = connection
+    if more is None:
+        _look_at_issuers(flows, connections, [other for _, other in others])
+        for connection in connections.objects()[1]:
+            if connection.transport == "quic":
+                issued[connection.server, connection.server_scid] = connection
     lengths: dict[Socket, set[int]] = {}
     for server, cid in issued:
         if len(cid) >= _LEAST_CID:
@@ -88,11 +95,22 @@ def join_paths(
     if not lengths:
         return connections
     joined = set()
-    for other in others:
+    for place, other in others:
         if found := _owner(flows, other, issued, lengths):
             _give(flows, found[0], other, found[1])
-            joined.add(id(other))
-    return [c for c in connections if id(c) not in joined]
+            joined.add(int(place))
+    return connections.without(joined)
+
+
+def _look_at_issuers(flows: Flows, connections: Connections, others: Sequence[Connection]) -> None:
+    """Make objects of the connections whose server has a CID that the first packets of some flows may begin with."""
+    heads = {flows.payload(row)[1 : 1 + _LEAST_CID] for other in others for row in other.rows[:_TRIED]}
+    places, rows = connections.in_columns()
+    table = connections.columns.table[rows]
+    length = table[:, pc.SERVER_SCID_LENGTH]
+    surplus = np.clip(length, _LEAST_CID, pc.WORD_BYTES) - _LEAST_CID
+    head = np.where(length >= _LEAST_CID, table[:, pc.SERVER_SCID_WORD] >> 8 * surplus, -1)
+    connections.take(places[np.isin(head, [int.from_bytes(each, "big") for each in heads if each])])
 
 
 def _owner(
@@ -100,7 +118,7 @@ def _owner(
 ) -> tuple[Connection, int] | None:
     """The connection that a flow goes on with, and the direction of its client there."""
     ends = flows.ends(other.flow)
-    for row in other.rows[:2]:
+    for row in other.rows[:_TRIED]:
         direction = int(flows.scan.rows.direction[row])
         server = ends[1 - direction]
         payload = flows.payload(row)[:21] if server in lengths else b""

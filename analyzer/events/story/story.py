@@ -9,7 +9,6 @@ the end, pauses measured, and the ends of all paths looked up in the counters of
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +16,9 @@ from numpy.typing import NDArray
 
 from analyzer.events import flows as fl
 from analyzer.events.connection import Connection, Flows
+from analyzer.events.connections import Connections
+from analyzer.events.quic import plain_columns as pc
+from analyzer.events.quic.plain_columns import PlainConnections
 from analyzer.events.story.endings import TAIL_REPEATS, UNANSWERED, UNANSWERED_SINCE
 from analyzer.events.story.initials import Close, Initials, InitialsReader
 from analyzer.events.story.paths import (
@@ -68,7 +70,7 @@ class Story:
     rows: tuple[int, ...] = ()  # evidence
 
 
-def needs_story(flows: Flows, connection: Connection, restless: Sequence[bool]) -> bool:
+def needs_story(flows: Flows, connection: Connection, restless: NDArray[np.bool_]) -> bool:
     """Whether a connection's patterns need more than its own reader found; ``restless``: flows with such an end."""
     c = connection
     if c.transport != "quic" or not c.request_rows or c.replied_from is not None:
@@ -194,12 +196,23 @@ def _evidence(
     return tuple(sorted(rows))
 
 
-def tell_all(flows: Flows, connections: list[Connection]) -> None:
+def _may_need_story(flows: Flows, columns: PlainConnections, restless: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """What ``needs_story`` says of plain connections, but for the ends of restless flows, which it must look at."""
+    table, time = columns.table, flows.scan.rows.time
+    went_on = table[:, pc.WENT_ON_ROW]
+    both = table[:, pc.CLIENT_KINDS] & table[:, pc.SERVER_KINDS] & SHORT_BIT
+    late = time[np.maximum(went_on, 0)] - time[columns.first_rows] > _SLOW_NS
+    told = (both == 0) | (went_on < 0) | late | restless[table[:, pc.FLOW]]
+    return np.asarray(told & (table[:, pc.REPLY_ROW] >= 0), np.bool_)
+
+
+def tell_all(flows: Flows, connections: Connections) -> None:
     """Give a story to the connections that need one; a close that only the story read becomes the connection's."""
-    restless = restless_flows(flows).tolist()
-    for connection in connections:
-        is_plain = connection.reply_row < 0 and connection.hello_complete and not connection.other_paths
-        if is_plain or not needs_story(flows, connection, restless):
+    restless, (places, rows) = restless_flows(flows), connections.in_columns()
+    may = np.ones(len(connections), np.bool_)
+    may[places] = _may_need_story(flows, connections.columns, restless)[rows]
+    for connection in connections.take(np.flatnonzero(may)):
+        if not needs_story(flows, connection, restless):
             continue
         connection.story = story = tell(flows, connection)
         if story.close is not None and not connection.close_side:

@@ -12,9 +12,10 @@ from numpy.typing import NDArray
 
 from analyzer.columns import Words
 from analyzer.events.connection import Connection
+from analyzer.events.connections import Flags, Integers
 from analyzer.events.requests.reader import Requests
 from analyzer.events.tcp.states import ACK, RST
-from analyzer.exchanges.attributes import Attributes, Flags, Integers
+from analyzer.exchanges.attributes import Attributes
 from analyzer.exchanges.hosts import Hosts
 from analyzer.exchanges.judge import REFUSED, Context, judge
 from analyzer.wire.checksums import transport_checksums_wrong
@@ -60,13 +61,16 @@ class Judge:
     def at(self, rows: Integers) -> list[Judged]:
         """The connections in some rows."""
         outcomes = self.outcome.take(rows).texts().tolist()
-        each = zip(rows.tolist(), outcomes, self.reply_time[rows].tolist(), strict=True)
-        return [Judged(row + 1, self.connections[row], outcome, replied) for row, outcome, replied in each]
+        each = zip(
+            (rows + 1).tolist(), self.connections.take(rows), outcomes, self.reply_time[rows].tolist(), strict=True
+        )
+        return [Judged(*known) for known in each]
 
     @functools.cached_property
     def row_of(self) -> dict[int, int]:
-        """The row of each connection, by the ``id`` of the object."""
-        return {id(connection): row for row, connection in enumerate(self.connections)}
+        """The row of each connection that requests or questions belong to, by the ``id`` of the object."""
+        rows, objects = self.connections.objects()
+        return dict(zip(map(id, objects), rows.tolist(), strict=True))
 
     def refusers(self) -> list[str]:
         """The address that refused: the server itself, or the sender of the ICMP error; "" where nobody did."""
@@ -113,11 +117,11 @@ class Judge:
     @functools.cached_property
     def _unseen(self) -> set[str]:
         """Hosts that acknowledge, or go on after, packets of which the capture shows none."""
-        return {
-            self.hosts.same(c.client.address)
-            for c in self.connections
-            if not c.counters.server_packets and (c.client_went_on or self._acknowledges(c))
-        }
+        held = self.attributes
+        went_on = held.flags("client_went_on")
+        may = (held.counters[:, 1] == 0) & (went_on | held.words("transport").equal("tcp"))
+        each = self.connections.take(np.flatnonzero(may))
+        return {self.hosts.same(c.client.address) for c in each if c.client_went_on or self._acknowledges(c)}
 
     @functools.cached_property
     def requests(self) -> Requests:

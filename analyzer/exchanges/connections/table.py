@@ -14,10 +14,11 @@ from numpy.typing import NDArray
 
 from analyzer.columns import Maker, Table, Words
 from analyzer.events.connection import Connection, Counters
+from analyzer.events.connections import Integers
 from analyzer.events.quic.attempt import server_hello_of
 from analyzer.events.tcp.facts import NO_FACTS, TcpFacts, tcp_facts
 from analyzer.events.tcp.states import STATE_WORDS
-from analyzer.exchanges.attributes import EVIDENCE, Attributes, Integers
+from analyzer.exchanges.attributes import EVIDENCE, Attributes
 from analyzer.exchanges.connections.judged import MOST_RECORDS, Judge
 from analyzer.exchanges.history import histories_of
 from analyzer.exchanges.judge import ANSWERED, REFUSED, SILENT
@@ -59,8 +60,8 @@ def _of_facts(judge: Judge) -> dict[str, Maker]:
     @functools.cache
     def told() -> tuple[list[int], list[TcpFacts]]:
         """The connections that have facts, and these."""
-        rows = np.flatnonzero(judge.attributes.words("transport").equal("tcp")).tolist()
-        facts = zip(rows, tcp_facts(judge.flows, [judge.connections[row] for row in rows]), strict=True)
+        rows = np.flatnonzero(judge.attributes.words("transport").equal("tcp"))
+        facts = zip(rows.tolist(), tcp_facts(judge.flows, judge.connections.take(rows)), strict=True)
         known = [(row, each) for row, each in facts if each is not NO_FACTS]
         return [row for row, _ in known], [each for _, each in known]
 
@@ -168,7 +169,11 @@ def _request_rows(judge: Judge, rows: Integers) -> Integers:
 
 
 def _requests(judge: Judge, index: Sequence[int]) -> list[Sequence[int]]:
-    return [judge.connections[row].request_rows for row in index]
+    return [connection.request_rows for connection in _at(judge, index)]
+
+
+def _at(judge: Judge, index: Sequence[int]) -> list[Connection]:
+    return judge.connections.take(np.array(index, np.int64))
 
 
 def _evidence_rows(judge: Judge, rows: Integers) -> Integers:
@@ -182,7 +187,7 @@ def _evidence_rows(judge: Judge, rows: Integers) -> Integers:
 
 def _evidence(judge: Judge, index: Sequence[int]) -> list[Sequence[int]]:
     later = judge.flows.fragments.later
-    return [_evidence_of(judge.connections[row], later) for row in index]
+    return [_evidence_of(connection, later) for connection in _at(judge, index)]
 
 
 def _evidence_of(c: Connection, later: Mapping[int, tuple[int, ...]]) -> Sequence[int]:
@@ -199,11 +204,16 @@ _Value = Callable[[Judge, int], Any]
 
 def _each(value: _Value) -> Callable[[Judge, Sequence[int]], list[Any]]:
     """A column of some rows from a function of one."""
-    return lambda judge, index: [value(judge, row) for row in index]
+
+    def made(judge: Judge, index: Sequence[int]) -> list[Any]:
+        _at(judge, index)  # sooner made together than one by one
+        return [value(judge, row) for row in index]
+
+    return made
 
 
 def _of_connection(value: Callable[[Connection], Any]) -> Callable[[Judge, Sequence[int]], list[Any]]:
-    return lambda judge, index: [value(judge.connections[row]) for row in index]
+    return lambda judge, index: list(map(value, _at(judge, index)))
 
 
 #: Attributes of the same name.
@@ -226,7 +236,7 @@ _COLUMNS: dict[str, Callable[[Judge], list[Any] | NDArray[Any] | Words]] = {
     "outcome_reason": lambda j: j.reason,
     "quic_version": lambda j: _versions(j.attributes.integers("version")),
     "reply_record": lambda j: j.of_rows(j.rows.record, j.attributes.integers("reply_row")),
-    "client_dcid": lambda j: [c.client_dcid.hex() for c in j.connections],
+    "client_dcid": lambda j: list(map(bytes.hex, j.connections.client_dcids())),
     "reply_latency_s": _latencies,
     "replied_from": _replied_from,
     "bursts": _bursts,
@@ -254,11 +264,11 @@ _LAZY: dict[str, Callable[[Judge, Sequence[int]], list[Any]]] = {
     "paths": _of_connection(attrgetter("paths")),
     "quic_version_negotiated": _of_connection(lambda c: _hex_version(c.server_version)),
     "state": _each(_state),
-    "history": lambda judge, index: histories_of(judge.flows, [judge.connections[row] for row in index]),
+    "history": lambda judge, index: histories_of(judge.flows, _at(judge, index)),
     "client_scid": _of_connection(lambda c: c.client_scid.hex()),
     "server_scid": _of_connection(lambda c: c.server_scid.hex()),
     "alpn": _of_connection(_alpn),
-    "tls_version": _each(lambda judge, row: _tls_version(server_hello_of(judge.flows, judge.connections[row]))),
+    "tls_version": lambda j, index: [_tls_version(server_hello_of(j.flows, c)) for c in _at(j, index)],
     "ja4": _of_connection(_ja4),
     "request_records": lambda judge, index: judge.records_of(_requests(judge, index)),
     "evidence_records": lambda judge, index: judge.records_of(_evidence(judge, index)),

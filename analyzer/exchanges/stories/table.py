@@ -27,8 +27,8 @@ _KINDS = (
 def stories_table(judge: Judge) -> Table:
     """One row for each connection with a story."""
     rows = [
-        {"connection": f"C{number}"} | _row(connection, connection.story)
-        for number, connection in enumerate(judge.connections, start=1)
+        {"connection": f"C{place + 1}"} | _row(connection, connection.story)
+        for place, connection in zip(*judge.connections.objects(), strict=True)
         if connection.story is not None
     ]
     return Table.from_rows("stories", STORIES, rows)

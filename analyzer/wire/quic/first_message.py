@@ -15,14 +15,17 @@ from numpy.typing import NDArray
 
 from analyzer.kernels import Matrix, kernel, runner
 from analyzer.wire.bytes import u8
-from analyzer.wire.offered_names import places_of_names
+from analyzer.wire.offered_names import first_with_names, places_of_names
 from analyzer.wire.quic.split import varint, varint_size
 from analyzer.wire.tls import CLIENT_HELLO
+from analyzer.wire.tls_hello import Names, names_of
 
 #: Bytes of a stream that are put together here: what fits into four Initials of 1200 bytes.
 MOST_BYTES = 4608
 #: In place of a message's length: bytes of it are missing; it must be read otherwise.
 MISSING, ODD = 0, -1
+#: Columns of the state of a stream: its message's length, or one of these; the end of the highest byte that is known.
+MESSAGE, HIGHEST = 0, 1
 
 _PADDING, _PING, _CRYPTO = 0, 1, 6
 _HEADER = 4  # of a handshake message: type (8), length (24), RFC 8446 §4
@@ -31,12 +34,10 @@ _Areas = Annotated[NDArray[np.uint8], 2]
 
 
 @kernel
-def gather_messages(
-    clear: NDArray[np.uint8], payloads: Matrix, streams: _Areas, there: _Areas, lengths: NDArray[np.int64]
-) -> int:
+def gather_messages(clear: NDArray[np.uint8], payloads: Matrix, streams: _Areas, there: _Areas, state: Matrix) -> int:
     """Add payloads (begin and end in ``clear``, row of ``streams``) to streams, and tell the lengths of their messages.
 
-    ``there`` has a 1 for each byte of ``streams`` that is known. ``lengths`` must be MISSING for a new stream.
+    ``there`` has a 1 for each byte of ``streams`` that is known. ``state`` must be MISSING and 0 for a new stream.
     """
     for row in range(len(payloads)):
         at, end, stream = payloads[row, 0], payloads[row, 1], payloads[row, 2]
@@ -51,18 +52,26 @@ def gather_messages(
                 at += varint_size(clear, at) if size >= 0 else 0
                 whole = 0 <= size <= end - at and offset + size <= MOST_BYTES
                 if whole:
+                    differ = 0
                     for i in range(size):
-                        byte = clear[at + i]
-                        if there[stream, offset + i] and streams[stream, offset + i] != byte:
-                            whole = False
+                        known, byte = there[stream, offset + i], clear[at + i]
+                        differ |= known * (streams[stream, offset + i] ^ byte)
                         streams[stream, offset + i] = byte
                         there[stream, offset + i] = 1
+                    whole = differ == 0
+                    state[stream, HIGHEST] = max(state[stream, HIGHEST], offset + size)
                     at += size
-            elif kind != _PADDING and kind != _PING:
+            elif kind == _PADDING:  # most of a datagram: by 16 bytes at a time
+                some = 0
+                while some == 0 and at + 16 <= end:
+                    for i in range(16):
+                        some |= clear[at + i]
+                    at += 16 if some == 0 else 0
+            elif kind != _PING:
                 whole = False
         if not whole:
-            lengths[stream] = ODD
-        if lengths[stream] != MISSING:
+            state[stream, MESSAGE] = ODD
+        if state[stream, MESSAGE] != MISSING:
             continue
         known = 0
         while known < _HEADER and there[stream, known]:
@@ -72,19 +81,38 @@ def gather_messages(
             while known < min(size, MOST_BYTES) and there[stream, known]:
                 known += 1
             if known == size:
-                lengths[stream] = size
+                state[stream, MESSAGE] = size
     return len(payloads)
 
 
-class FirstMessages:
-    """The first messages of ``count`` streams, as their payloads come."""
+@kernel
+def copy_messages(streams: _Areas, chosen: NDArray[np.int64], ends: NDArray[np.int64], out: NDArray[np.uint8]) -> int:
+    """Copy the messages of some streams one behind another; ``ends`` is where each ends."""
+    begin = 0
+    for k in range(len(chosen)):
+        for i in range(ends[k] - begin):
+            out[begin + i] = streams[chosen[k], i]
+        begin = ends[k]
+    return begin
 
-    def __init__(self, count: int, *, compiled: bool) -> None:
-        self._streams, self._there = np.empty((count, MOST_BYTES), np.uint8), np.zeros((count, MOST_BYTES), np.uint8)
-        self._flat = memoryview(self._streams.data).cast("B")
-        #: int64 of each stream: the message's length, MISSING or ODD.
-        self.lengths = np.zeros(count, np.int64)
-        self._run, self._compiled = runner(gather_messages, compiled), compiled
+
+class FirstMessages:
+    """The first messages of up to ``most`` streams, as their payloads come."""
+
+    def __init__(self, most: int, *, compiled: bool) -> None:
+        self._streams, self._there = np.empty((most, MOST_BYTES), np.uint8), np.zeros((most, MOST_BYTES), np.uint8)
+        self._state = np.zeros((most, 2), np.int64)
+        self._compiled = compiled
+
+    def begin(self) -> None:
+        """Forget what was read."""
+        self._there[:, : self._state[:, HIGHEST].max(initial=0)] = 0
+        self._state[:] = MISSING, 0
+
+    @property
+    def lengths(self) -> NDArray[np.int64]:
+        """int64 of each stream: the message's length, MISSING or ODD."""
+        return self._state[:, MESSAGE]
 
     def add(self, streams: NDArray[np.int64], payloads: list[bytes]) -> None:
         """Add one payload to each of some streams."""
@@ -92,18 +120,32 @@ class FirstMessages:
         begins = np.concatenate([np.zeros(1, np.int64), ends[:-1]])
         clear = np.frombuffer(b"".join(payloads), np.uint8)
         table = np.ascontiguousarray(np.stack([begins, ends, streams], axis=1))
-        self._run(clear, table, self._streams, self._there, self.lengths)
+        runner(gather_messages, self._compiled)(clear, table, self._streams, self._there, self._state)
 
     def hellos(self, streams: NDArray[np.int64]) -> NDArray[np.int64]:
         """Those of some streams whose message is whole, and a ClientHello."""
         found: NDArray[np.int64] = streams[(self.lengths[streams] > 0) & (self._streams[streams, 0] == CLIENT_HELLO)]
         return found
 
-    def names(self) -> NDArray[np.int64]:
-        """Where in each message that is a ClientHello its names lie (``offered_names``)."""
-        return places_of_names(self._streams, np.maximum(self.lengths, 0), compiled=self._compiled)
+    def names(self, streams: NDArray[np.int64]) -> tuple[list[Names], NDArray[np.int64]]:
+        """The names in the ClientHellos of some streams, each once, and the number of each stream's."""
+        lengths = np.zeros(len(self._streams), np.int64)
+        lengths[streams] = self.lengths[streams]
+        places = places_of_names(self._streams, lengths, compiled=self._compiled)
+        same = first_with_names(self._streams, places, streams, compiled=self._compiled)
+        first, number = np.unique(same, return_inverse=True)
+        each = zip(first.tolist(), places[first].tolist(), strict=True)
+        return [
+            names_of(self._part(stream, sni, sni_length), self._part(stream, alpn, alpn_length))
+            for stream, (sni, sni_length, alpn, alpn_length) in each
+        ], number
 
-    def message(self, stream: int) -> bytes:
-        """The whole message of a stream, b"" where there is none."""
-        begin = stream * MOST_BYTES
-        return bytes(self._flat[begin : begin + max(self.lengths.item(stream), 0)])
+    def _part(self, stream: int, begin: int, length: int) -> bytes:
+        return self._streams[stream, begin : begin + length].tobytes()
+
+    def messages(self, streams: NDArray[np.int64]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+        """The whole messages of some streams one behind another, and where each ends."""
+        ends = np.cumsum(self.lengths[streams])
+        out = np.empty(ends[-1] if len(ends) else 0, np.uint8)
+        runner(copy_messages, self._compiled)(self._streams, streams, ends, out)
+        return out, ends

@@ -60,13 +60,22 @@ def read_plainly(payloads: Sequence[bytes]) -> Told:
     return told
 
 
+def message_of(found: FirstMessages, stream: int) -> bytes:
+    """The message of a stream, b"" where it is not whole."""
+    if found.lengths[stream] <= 0:
+        return b""
+    messages, (end,) = found.messages(np.array([stream]))
+    assert end == len(messages)
+    return messages.tobytes()
+
+
 def gathered(payloads: Sequence[bytes], *, compiled: bool) -> Told:
     """The same of the kernel: one stream among two others, which see the payloads in other orders."""
     found, told = FirstMessages(3, compiled=compiled), Told()
     for i, payload in enumerate(payloads):
         found.add(np.array([0, 1, 2]), [payloads[-1 - i], payload, PING])
         assert found.lengths[2] == MISSING
-        told.append((int(found.lengths[1]), found.message(1)))
+        told.append((int(found.lengths[1]), message_of(found, 1)))
     return told
 
 
@@ -171,7 +180,7 @@ def test_streams_do_not_touch_each_other() -> None:
         assert not found.lengths[chosen][len(messages[0]) :].any()
         found.add(chosen[::-1].copy(), [crypto(0, messages[i - 1][:9]) for i in chosen[::-1]])
     assert found.lengths.tolist() == [0, *map(len, messages), 0]
-    assert [found.message(i) for i in range(42)] == [b"", *messages, b""]
+    assert [message_of(found, i) for i in range(42)] == [b"", *messages, b""]
 
 
 @st.composite
@@ -258,4 +267,43 @@ def test_recorded_hellos_all_at_once() -> None:
         number += 1
         waiting = np.array([i for i in waiting if found.lengths[i] == MISSING and len(hellos[i]) > number], np.int64)
     assert number > 1
-    assert all(found.message(i) == read_plainly(payloads)[-1][1] for i, payloads in enumerate(hellos))
+    assert all(message_of(found, i) == read_plainly(payloads)[-1][1] for i, payloads in enumerate(hellos))
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_streams_begin_anew(compiled: bool) -> None:
+    """Nothing of what was read before stays, up to the last byte that is put together."""
+    found = FirstMessages(2, compiled=compiled)
+    found.add(np.array([0, 1]), [crypto(0, handshake(MOST_BYTES)), FRONT + ACK])
+    assert found.lengths.tolist() == [MOST_BYTES, ODD]
+    found.begin()
+    assert found.lengths.tolist() == [MISSING, MISSING]
+    found.add(np.array([0, 1]), [BACK, BACK])
+    assert found.lengths.tolist() == [MISSING, MISSING]
+    found.add(np.array([0, 1]), [FRONT, PING])
+    assert message_of(found, 0) == HELLO
+    assert message_of(found, 1) == b""
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+def test_names_and_messages_of_several_streams(compiled: bool) -> None:
+    hellos = [client_hello([0x1301], server_name(name)) for name in (b"a.example", b"b.example", b"a.example")]
+    found = FirstMessages(5, compiled=compiled)
+    found.add(np.array([4, 1, 2]), [crypto(0, hello) for hello in hellos])
+    chosen = found.hellos(np.arange(5))
+    assert chosen.tolist() == [1, 2, 4]
+    names, numbers = found.names(chosen)
+    assert [names[number] for number in numbers] == [("b.example", ()), ("a.example", ()), ("a.example", ())]
+    assert len(names) == 2
+    messages, ends = found.messages(chosen)
+    assert messages.tobytes() == hellos[1] + hellos[2] + hellos[0]
+    assert ends.tolist() == np.cumsum([len(hellos[1]), len(hellos[2]), len(hellos[0])]).tolist()
+
+
+@pytest.mark.parametrize("compiled", [False, True])
+@pytest.mark.parametrize("length", [*range(34), 48, 49])
+def test_padding_of_any_length(length: int, compiled: bool) -> None:
+    """Padding is passed over by 16 bytes at a time: what is behind it is read wherever it begins."""
+    padding = bytes(length)
+    assert check([padding + FRONT + padding + BACK + padding], compiled=compiled) == WHOLE
+    assert check([crypto(0, HELLO) + padding + ACK], compiled=compiled) == [(ODD, b"")]

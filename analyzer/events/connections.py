@@ -1,0 +1,221 @@
+"""All connections of a scan, in the order of their first rows.
+
+How it works
+------------
+Those of plain QUIC flows are columns (``events.quic.plain_columns``), the others objects. One of the columns becomes an
+object when somebody looks at it, and stays one: whoever adds to a connection adds to the object, and what is asked of
+all connections at once is read from the columns for those that nobody has looked at, and from the objects for the rest.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Iterable, Iterator, Sequence
+from operator import attrgetter
+from typing import Any, NamedTuple, TypeVar, overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from analyzer.columns import Words
+from analyzer.events.connection import Connection
+from analyzer.events.quic.plain_columns import NAMES, PlainConnections
+
+_Scalar = TypeVar("_Scalar", np.int64, np.bool_)
+
+Integers = NDArray[np.int64]
+Flags = NDArray[np.bool_]
+
+
+class Lists(NamedTuple):
+    """Lists of integers, one for each row, one after another.
+
+    Those of a row lie in ``flat`` from ``bounds[row]`` to before ``bounds[row + 1]``.
+    """
+
+    flat: Integers
+    bounds: Integers
+
+    @property
+    def lengths(self) -> Integers:
+        """How many a row has."""
+        return np.diff(self.bounds)
+
+    def first(self) -> Integers:
+        """The first of each row, -1 for none."""
+        return self._at(self.bounds[:-1])
+
+    def last(self) -> Integers:
+        """The last of each row, -1 for none."""
+        return self._at(self.bounds[1:] - 1)
+
+    def take(self, rows: Integers, most: int) -> Integers:
+        """Those of the given rows one after another, of each the first ``most``."""
+        begins, counts = self.bounds[rows], np.minimum(self.lengths[rows], most)
+        taken: Integers = self.flat[_places(begins, counts)]
+        return taken
+
+    def _at(self, places: Integers) -> Integers:
+        found = np.full(len(places), -1, np.int64)
+        some = self.lengths > 0
+        found[some] = self.flat[places[some]]
+        return found
+
+
+def _places(begins: Integers, counts: Integers) -> Integers:
+    """``counts`` numbers from each of ``begins`` on, one after another."""
+    before = np.cumsum(counts) - counts
+    places: Integers = np.repeat(begins - before, counts) + np.arange(counts.sum())
+    return places
+
+
+class Connections(Sequence[Connection]):
+    """The connections: ``held`` is the row of ``columns`` for each, -1 for those that are objects."""
+
+    def __init__(self, columns: PlainConnections, held: Integers, objects: list[Connection | None]) -> None:
+        self.columns, self.held = columns, held
+        self._objects = objects
+        self._known: tuple[Integers, list[Connection]] | None = None
+        self._making = threading.Lock()  # a report and its evidence are written by two threads
+
+    @classmethod
+    def of(cls, objects: Sequence[Connection], columns: PlainConnections) -> Connections:
+        """All connections, each with a row at least, put into their order."""
+        count = len(columns)
+        first = np.fromiter((connection.rows[0] for connection in objects), np.int64, len(objects))
+        order = np.argsort(np.concatenate([columns.first_rows, first]), kind="stable")
+        unordered = [*itertools.repeat(None, count), *objects]
+        return cls(columns, np.where(order < count, order, -1), [unordered[number] for number in order.tolist()])
+
+    def __len__(self) -> int:
+        return len(self._objects)
+
+    @overload
+    def __getitem__(self, index: int) -> Connection: ...
+    @overload
+    def __getitem__(self, index: slice) -> list[Connection]: ...
+    def __getitem__(self, index: int | slice) -> Connection | list[Connection]:
+        if isinstance(index, slice):
+            return self.take(np.arange(len(self))[index])
+        found = self._objects[index]
+        return self.take(np.array([index % len(self)]))[0] if found is None else found
+
+    def __iter__(self) -> Iterator[Connection]:
+        return iter(self[:])
+
+    def take(self, places: Integers) -> list[Connection]:
+        """The connections at some places, as objects."""
+        with self._making:
+            new = np.unique(places[self.held[places] >= 0])
+            for place, made in zip(new.tolist(), self.columns.objects(self.held[new]), strict=True):
+                self._objects[place] = made
+            if len(new):
+                self.held[new] = -1
+                self._known = None
+        return [self._objects[place] for place in places.tolist()]  # none is None by now
+
+    def objects(self) -> tuple[Integers, list[Connection]]:
+        """The places of those that are objects, and these."""
+        known = self._known
+        if known is None:
+            places = np.flatnonzero(self.held < 0)
+            known = self._known = places, self.take(places)
+        return known
+
+    def in_columns(self) -> tuple[Integers, Integers]:
+        """The places of those that are columns, and their rows there."""
+        places = np.flatnonzero(self.held >= 0)
+        return places, self.held[places]
+
+    def without(self, left_out: set[int]) -> Connections:
+        """The connections but for those at some places."""
+        if not left_out:
+            return self
+        stay = [place for place in range(len(self)) if place not in left_out]
+        return Connections(self.columns, self.held[stay], [self._objects[place] for place in stay])
+
+    def integers(self, name: str) -> Integers:
+        """An attribute that is an integer, of all connections."""
+        return self._merged(name, self._objects_hold(name), np.int64)
+
+    def flags(self, name: str) -> Flags:
+        """An attribute that is a bool."""
+        return self._merged(name, self._objects_hold(name), np.bool_)
+
+    def some(self, name: str) -> Flags:
+        """Whether an attribute holds anything: it is not None, or not empty."""
+        found = np.zeros(len(self), np.bool_)
+        found[self.in_columns()[0]] = bool(self.columns.values(name))
+        found[self.objects()[0]] = list(map(bool, self._objects_hold(name)))
+        return found
+
+    def words(self, name: str) -> Words:
+        """An attribute that is a text, or None for none, by number."""
+        words = Words.of([self.columns.values(name), *self._objects_hold(name)])
+        codes = np.full(len(self), words.codes[0])
+        codes[self.objects()[0]] = words.codes[1:]
+        return Words(codes, words.words).by_appearance()
+
+    def lists(self, name: str) -> Lists:
+        """An attribute that is a list or tuple of rows."""
+        mine, (places, held) = self.objects()[0], self.in_columns()
+        each = list(self._objects_hold(name))
+        begins, counts = (column[held] for column in self.columns.spans(name))
+        lengths = np.zeros(len(self), np.int64)
+        lengths[mine], lengths[places] = np.fromiter(map(len, each), np.int64, len(each)), counts
+        bounds = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
+        flat = np.empty(bounds[-1], np.int64)
+        flat[_places(bounds[mine], lengths[mine])] = np.fromiter(itertools.chain.from_iterable(each), np.int64)
+        flat[_places(bounds[places], counts)] = self.columns.order[_places(begins, counts)]
+        return Lists(flat, bounds)
+
+    def first_rows(self) -> Integers:
+        """The first row of each connection."""
+        (mine, objects), (places, held) = self.objects(), self.in_columns()
+        found = np.empty(len(self), np.int64)
+        found[mine] = np.fromiter((connection.rows[0] for connection in objects), np.int64, len(objects))
+        found[places] = self.columns.first_rows[held]
+        return found
+
+    def counters(self) -> Integers:
+        """The four counters of each connection, in the order of ``Counters``: shape (n, 4)."""
+        (mine, objects), (places, held) = self.objects(), self.in_columns()
+        found = np.empty((len(self), 4), np.int64)
+        each = itertools.chain.from_iterable(map(attrgetter("counters"), objects))
+        found[mine] = np.fromiter(each, np.int64, 4 * len(objects)).reshape(-1, 4)
+        found[places] = self.columns.counters[held]
+        return found
+
+    def server_names(self) -> Words:
+        """The server name that the client offered."""
+        (mine, objects), (places, held) = self.objects(), self.in_columns()
+        # most have it at hand, and need not be asked for it
+        names = [c.sni if c.names is None else c.names[0] for c in objects]
+        parts = Words.of(names), Words.of([name for name, _ in self.columns.names])
+        numbers = self.columns.table[held, NAMES]
+        joined = Words.joined([parts[0], parts[1].take(numbers)])
+        codes = np.empty(len(self), np.int64)
+        codes[mine], codes[places] = joined.codes[: len(mine)], joined.codes[len(mine) :]
+        return Words(codes, joined.words).by_appearance()
+
+    def client_dcids(self) -> list[bytes]:
+        """The DCID of each client's first Initial."""
+        (mine, objects), (places, held) = self.objects(), self.in_columns()
+        dcids = [b""] * len(self)
+        for place, connection in zip(mine.tolist(), objects, strict=True):
+            dcids[place] = connection.client_dcid
+        for place, dcid in zip(places.tolist(), self.columns.dcids(held), strict=True):
+            dcids[place] = dcid
+        return dcids
+
+    def _objects_hold(self, name: str) -> Iterable[Any]:
+        return map(attrgetter(name), self.objects()[1])
+
+    def _merged(self, name: str, values: Iterable[Any], dtype: type[_Scalar]) -> NDArray[_Scalar]:
+        """An attribute of the columns, and the values of the objects."""
+        mine, (places, held) = self.objects()[0], self.in_columns()
+        found, of_columns = np.empty(len(self), dtype), self.columns.values(name)
+        found[mine] = np.fromiter(values, dtype, len(mine))
+        found[places] = of_columns[held] if isinstance(of_columns, np.ndarray) else of_columns
+        return found

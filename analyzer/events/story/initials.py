@@ -21,7 +21,8 @@ from analyzer.wire.quic.versions import V1, V2
 
 #: Initials of one side that are opened at most: repeats say nothing new.
 _MOST_OPENED = 24
-_READ_BITS = 1 << INITIAL | 1 << OTHER_LONG | 1 << RETRY | 1 << VERSION_NEGOTIATION | 1 << HANDSHAKE
+_CLIENT_BITS = 1 << INITIAL | 1 << OTHER_LONG
+_SERVER_BITS = 1 << INITIAL | 1 << RETRY | 1 << VERSION_NEGOTIATION | 1 << HANDSHAKE
 
 _CLOSED = ClearPacket(Protection.DECRYPTION_FAILURE, -1, 0, b"")
 
@@ -91,7 +92,7 @@ class InitialsReader:
     def read(self, steps: list[Step]) -> Initials:
         """Everything that can be read without secrets of the endpoints."""
         for step in steps:
-            if step.kinds & _READ_BITS:
+            if step.kinds & (_CLIENT_BITS if step.is_client else _SERVER_BITS):
                 payload = self.flows.payload(step.row)
                 for packet in read_datagram(payload, 0, len(payload), max(len(payload), step.length)):
                     self._take(step, payload, packet)

@@ -155,11 +155,10 @@ def flows_of(flows: Flows, connection: Connection) -> Iterator[tuple[int, int]]:
 def ending_of(flows: Flows, connection: Connection) -> Ending:
     """Who went silent on all paths while the other side went on sending."""
     state = flows.scan.table.state
-    paths = list(flows_of(flows, connection))
-    for silent, side in ((1, "server"), (0, "client")):  # direction relative to the client's
-        since = max((_last(state[2 * f + (c ^ silent)]) for f, c in paths), default=-1)
-        going = [state[2 * f + (c ^ silent ^ 1)].tolist() for f, c in paths]
-        late = [row for row in going if row[UNANSWERED] and row[UNANSWERED_SINCE] >= since]
+    both = [state[[2 * f + c, 2 * f + 1 - c]].tolist() for f, c in flows_of(flows, connection)]  # client, server
+    for silent, side in ((1, "server"), (0, "client")):
+        since = max([_last(path[silent]) for path in both], default=-1)
+        late = [going for path in both if (going := path[1 - silent])[UNANSWERED] and going[UNANSWERED_SINCE] >= since]
         if late and since >= 0:
             packets = sum(
                 max(1, row[UNANSWERED] * (row[fl.RECORDS] - row[fl.DUPLICATES]) // row[fl.RECORDS]) for row in late
@@ -170,23 +169,23 @@ def ending_of(flows: Flows, connection: Connection) -> Ending:
     return NO_ENDING
 
 
-def _last(state: object) -> int:
-    row = state.tolist()  # type: ignore[attr-defined]
-    return int(row[fl.LAST_TIME]) if row[fl.RECORDS] else -1
+def _last(state: list[int]) -> int:
+    return state[fl.LAST_TIME] if state[fl.RECORDS] else -1
 
 
 def has_resets(flows: Flows, connection: Connection) -> bool:
-    """Whether datagrams of one direction end alike."""
-    state = flows.scan.table.state
-    return any(state[2 * f + d, TAIL_REPEATS] > 0 for f, _ in flows_of(flows, connection) for d in (0, 1))
+    """Whether datagrams of one direction that end alike are resets, on a path whose end is this connection's."""
+    return any(flows_of(flows, connection)) and _repeated(flows, connection, NO_RESETS).repeats > 0
 
 
 def _with_token(flows: Flows, connection: Connection) -> Iterator[tuple[int, int, bool]]:
     """(row, flow, whether the client sent it) of each datagram that ends in a token which a side had issued."""
     rows, tokens = flows.scan.rows, connection.reset_tokens
+    if not tokens:
+        return
     own = (connection.flow, connection.client_direction, tuple(connection.rows))
     for flow, client, listed in (own, *((p.flow, p.client_direction, p.rows) for p in connection.other_paths)):
-        for row in listed if tokens else ():
+        for row in listed:
             payload = flows.payload(row)
             if len(payload) == rows.payload_length[row] and payload.endswith(tokens) and payload[0] >> 6 == 1:
                 yield row, flow, int(rows.direction[row]) == client
@@ -213,16 +212,24 @@ def _known_resets(flows: Flows, connection: Connection) -> Resets:
 
 def resets_of(flows: Flows, connection: Connection) -> Resets:
     """The resets of the side that sent most of them; else a single one that fits in its place."""
-    known = found = _known_resets(flows, connection)
-    own = (connection.flow, connection.client_direction, tuple(connection.rows))
-    for flow, client, rows in (own, *((p.flow, p.client_direction, p.rows) for p in connection.other_paths)):
-        for direction, cid in ((client, connection.server_scid), (client ^ 1, connection.client_scid)):
-            resets = _resets(flows, flow, [row for row in rows if flows.scan.rows.direction[row] == direction], cid)
+    found = _repeated(flows, connection, _known_resets(flows, connection))
+    return found if found.repeats else lone_reset(flows, connection)
+
+
+def _repeated(flows: Flows, connection: Connection, known: Resets) -> Resets:
+    """The resets of the side that sent most of them, where these are more than those known by their token."""
+    state, found, c = flows.scan.table.state, known, connection
+    own = (c.flow, c.client_direction, c.rows)
+    for flow, client, rows in (own, *((p.flow, p.client_direction, p.rows) for p in c.other_paths)):
+        for direction, cid in ((client, c.server_scid), (client ^ 1, c.client_scid)):
+            if not state[2 * flow + direction, TAIL_REPEATS]:
+                continue
+            resets = _resets(flows, flow, direction, np.array(rows, np.int64), cid)
             if resets.repeats > found.repeats:
                 side = "client" if direction == client else "server"
                 by_token = known.by_token and known.side == side
-                found = resets._replace(side=side, on_new_path=flow != connection.flow, by_token=by_token)
-    return found if found.repeats else lone_reset(flows, connection)
+                found = resets._replace(side=side, on_new_path=flow != c.flow, by_token=by_token)
+    return found
 
 
 def lone_reset(flows: Flows, connection: Connection) -> Resets:
@@ -235,16 +242,18 @@ def lone_reset(flows: Flows, connection: Connection) -> Resets:
     c, rows, cid = connection, flows.scan.rows, connection.client_scid
     if len(cid) < _LEAST_CID or c.other_paths or c.close_side or c.rows[-1] != flows.last_row(c.flow):
         return NO_RESETS
-    server = [row for row in c.rows if rows.direction[row] != c.client_direction]
-    shorts = [
-        row for row in server if not rows.quic[row] and flows.payload(row)[:1] and flows.payload(row)[0] >> 6 == 1
-    ]
-    if len(shorts) < 3 or shorts[-1] != server[-1]:
+    index = np.array(c.rows, np.int64)
+    server = index[rows.direction[index] != c.client_direction]
+    if not len(server) or not is_lone(rows, server[-1:])[0]:
         return NO_RESETS
-    last = shorts[-1]
-    carry = [flows.payload(row)[1 : 1 + len(cid)] == cid for row in shorts]
-    records = int(flows.scan.table.state[2 * c.flow + (1 - c.client_direction), fl.RECORDS])
-    if not is_lone(rows, np.array([last])).all() or carry[-1] or not all(carry[:-1]) or rows.ordinal[last] != records:
+    last = int(server[-1])
+    if rows.ordinal[last] != flows.scan.table.state[2 * c.flow + (1 - c.client_direction), fl.RECORDS]:
+        return NO_RESETS
+    payloads = list(map(flows.payload, server[rows.quic[server] == 0].tolist()))
+    if not payloads[-1] or payloads[-1][0] >> 6 != 1:
+        return NO_RESETS
+    carry = [payload[1 : 1 + len(cid)] == cid for payload in payloads if payload and payload[0] >> 6 == 1]
+    if len(carry) < 3 or carry[-1] or not all(carry[:-1]):
         return NO_RESETS
     time = int(rows.time[last])
     return Resets("server", 1, (last,), time, time, proved=False, on_new_path=False)
@@ -257,25 +266,28 @@ def is_lone(rows: Selected, index: NDArray[np.int64]) -> NDArray[np.bool_]:
     return np.asarray(small & (rows.quic[index] == 0) & (rows.gap[index] >= fl.SILENCE_NS), np.bool_)
 
 
-def _resets(flows: Flows, flow: int, mine: list[int], cid: bytes) -> Resets:
-    """The resets among the rows of one direction, whose packets carry ``cid``: a reset has random bytes there."""
+def _resets(flows: Flows, flow: int, direction: int, index: NDArray[np.int64], cid: bytes) -> Resets:
+    """The resets of one direction among some rows; its packets carry ``cid``, where a reset has random bytes."""
     selected = flows.scan.rows
-    repeats = [row for row in mine if selected.tail_repeat[row] > 0]
-    if not repeats:
+    mine = index[selected.direction[index] == direction]
+    repeats = np.flatnonzero(selected.tail_repeat[mine] > 0)
+    if not len(repeats):
         return NO_RESETS
-    token = flows.payload(repeats[0])[-TOKEN:]
+    rows = mine.tolist()
+    payloads = list(map(flows.payload, rows))
+    token = payloads[int(repeats[0])][-TOKEN:]
     heads: dict[bytes, int] = {}
-    for row in mine:
-        payload = flows.payload(row)
-        if len(payload) == selected.payload_length[row] and payload.endswith(token):
+    used = {cid[:4]}
+    for row, payload, length in zip(rows, payloads, selected.payload_length[mine].tolist(), strict=True):
+        if not payload.endswith(token):
+            used.add(payload[1:5])
+        elif len(payload) == length:
             heads.setdefault(payload[1:5], row)
-    used = {flows.payload(row)[1:5] for row in mine if not flows.payload(row).endswith(token)} | {cid[:4]}
     is_single = len(heads) == 1  # the one before it was not kept: it must at least lack the connection's ID
     if not used.isdisjoint(heads) or len(heads) < len(repeats) or (is_single and len(cid) < _LEAST_CID):
         return NO_RESETS
     same = sorted(heads.values())
-    direction = int(selected.direction[repeats[0]])
     # The first of them is kept only where it stands near the head of its flow.
     count = int(flows.scan.table.state[2 * flow + direction, TAIL_REPEATS]) + 1
-    times = [int(selected.time[row]) for row in same]
+    times = selected.time[same].tolist()
     return Resets("", count, tuple(same), times[0], times[-1], len(same) > 1, on_new_path=False)

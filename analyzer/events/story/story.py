@@ -114,22 +114,22 @@ def tell(flows: Flows, connection: Connection) -> Story:
     ending = ending_of(flows, connection)
     path, counts = _silent_path(flows, connection)
     stall = NO_STALL if initials.token or initials.retries else stall_of(steps)
-    before = next((step.before for step in steps if not step.is_client), connection.counters)
-    server_first = next((step.time for step in steps if not step.is_client), -1)
+    client, server = ([step for step in steps if step.is_client is side] for side in (True, False))
+    before = server[0].before if server else connection.counters
     completed, trip = _is_completed(connection, steps), round_trip(steps)
     close = initials.closes[0] if initials.closes else None
     return Story(
-        client_kinds=kinds_of(steps, from_client=True),
-        server_kinds=kinds_of(steps, from_client=False),
+        client_kinds=kinds_of(client),
+        server_kinds=kinds_of(server),
         completed=completed,
         round_trip=trip,
         initials=initials,
         close=close,
         close_shape=close is None and not completed and _ends_like_a_close(steps, 3 * trip),
         real_client=bool(initials.pieces),
-        server_first=server_first,
-        client_last=max((s.time for s in steps if s.is_client), default=-1),
-        server_last=max((s.time for s in steps if not s.is_client), default=-1),
+        server_first=server[0].time if server else -1,
+        client_last=max([step.time for step in client], default=-1),
+        server_last=max([step.time for step in server], default=-1),
         client_after=connection.counters.client_packets - before.client_packets,
         server_after=connection.counters.server_packets - before.server_packets,
         stall=stall,

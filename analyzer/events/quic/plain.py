@@ -14,16 +14,15 @@ is not plain. Those are left to ``reader``, which reads any flow and of a plain 
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple, TypeVar
+from collections.abc import Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from analyzer.events.connection import Connection, Flows
 from analyzer.events.quic import plain_columns as pc
-from analyzer.events.quic.hellos import MOST_INITIALS, Hellos, Sealed, hellos_of, opened, sealed
+from analyzer.events.quic.hellos import MOST_INITIALS, Hellos, hellos_of, opened, sealed
 from analyzer.events.quic.plain_columns import Part, PlainConnections
 from analyzer.events.quic.portions import (
     CID_WORDS,
@@ -47,9 +46,6 @@ from analyzer.processes import processors
 from analyzer.wire.quic.first_message import FirstMessages
 from analyzer.wire.quic.split import HANDSHAKE, INITIAL, OTHER_LONG, RETRY, VERSION_NEGOTIATION
 from analyzer.wire.quic.summary import LEAST_PACKET, SHORT_BIT
-
-_Item = TypeVar("_Item")
-_Made = TypeVar("_Made")
 
 #: Fewer flows are read sooner one by one than the kernels are loaded.
 WORTH_KERNELS = 1000
@@ -172,20 +168,19 @@ def quic_connections_of(flows: Flows, chosen: Sequence[int]) -> tuple[list[Conne
 
 def plain_connections(flows: Flows, chosen: Sequence[int], *, compiled: bool) -> tuple[PlainConnections, list[int]]:
     """The connections of those flows that are plain, one each, and the other flows."""
-    parts: list[Part] = []
-    others: list[int] = []
     numbers = np.asarray(chosen, np.int64)
     portions = [numbers[begin : begin + PORTION] for begin in range(0, len(numbers), PORTION)]
-    messages = FirstMessages(min(PORTION, len(numbers)), compiled=compiled)
-    for portion, known, plain, first, doubtful, moved in _one_ahead(
-        functools.partial(_prepared, flows, compiled=compiled), portions
-    ):
-        untied = doubtful[[not clear for clear in opened(len(doubtful), moved)]]
-        hellos = hellos_of(portion, plain, known.told[:, INITIALS], first, messages, compiled=compiled)
-        told = ~np.isin(hellos.places, untied)
-        others += np.delete(known.numbers, hellos.places[told]).tolist()
-        parts.append(Part(_table(portion, known, hellos)[told], hellos.messages, hellos.names))
-    return PlainConnections(flows, parts), others
+    read = _Reader(flows, min(PORTION, len(numbers)), compiled=compiled)
+    if processors() < 2 or len(portions) < 2:
+        found = [read(portion) for portion in portions]
+    else:
+        from concurrent.futures import ThreadPoolExecutor
+
+        # Kernels and the AEAD take about as long, and one thread runs kernels while the other holds Python.
+        with ThreadPoolExecutor(2) as pool:
+            found = list(pool.map(read, portions))
+    others = [flow for _, left in found for flow in left.tolist()]
+    return PlainConnections(flows, [part for part, _ in found]), others
 
 
 class _Told(NamedTuple):
@@ -196,49 +191,36 @@ class _Told(NamedTuple):
     told: NDArray[np.int64]
 
 
-class _Prepared(NamedTuple):
-    """What kernels make of a portion: the flows that may be plain, their first Initials, and those of ``doubtful`` that
-    were sent to another CID."""
+class _Reader:
+    """Reads portions of at most ``most`` flows; several threads may."""
 
-    portion: Portion
-    known: _Told
-    plain: NDArray[np.int64]
-    first: list[Sealed]
-    doubtful: NDArray[np.int64]
-    moved: list[Sealed]
+    def __init__(self, flows: Flows, most: int, *, compiled: bool) -> None:
+        self._flows, self._most, self._compiled = flows, most, compiled
+        self._free: list[FirstMessages] = []  # one for each thread: fresh memory for each portion costs more
 
+    def __call__(self, numbers: NDArray[np.int64]) -> tuple[Part, NDArray[np.int64]]:
+        """The connections of those flows that are plain, and the others."""
+        compiled = self._compiled
+        portion, rows = _portion(self._flows, numbers, compiled=compiled)
+        plain, told = judged(portion, compiled=compiled)
+        known, first = _Told(numbers, rows, told), portion.first[plain]
+        closed = sealed(portion, first, first, compiled=compiled)
+        try:
+            messages = self._free.pop()
+        except IndexError:
+            messages = FirstMessages(self._most, compiled=compiled)
+        hellos = hellos_of(portion, plain, told[:, INITIALS], closed, messages, compiled=compiled)
+        self._free.append(messages)
+        tied = ~np.isin(hellos.places, self._untied(portion, plain, told))
+        table = _table(portion, known, hellos)[tied]
+        return Part(table, hellos.messages, hellos.names), np.delete(numbers, hellos.places[tied])
 
-def _prepared(flows: Flows, numbers: NDArray[np.int64], *, compiled: bool) -> _Prepared:
-    portion, rows = _portion(flows, numbers, compiled=compiled)
-    plain, told = judged(portion, compiled=compiled)
-    doubtful = plain[told[plain, MOVED] >= 0]
-    first, moved = portion.first[plain], told[doubtful, MOVED]
-    return _Prepared(
-        portion,
-        _Told(numbers, rows, told),
-        plain,
-        sealed(portion, first, first, compiled=compiled),
-        doubtful,
-        sealed(portion, moved, portion.first[doubtful], compiled=compiled),
-    )
-
-
-def _one_ahead(make: Callable[[_Item], _Made], items: Sequence[_Item]) -> Iterator[_Made]:
-    """What is made of each item; a second processor makes the next one while the last is worked on."""
-    if processors() < 2 or len(items) < 2:
-        yield from map(make, items)
-        return
-    from concurrent.futures import Future, ThreadPoolExecutor
-
-    with ThreadPoolExecutor(1) as pool:
-        waiting: Future[_Made] | None = None
-        for item in items:
-            following = pool.submit(make, item)
-            if waiting is not None:
-                yield waiting.result()
-            waiting = following
-        if waiting is not None:
-            yield waiting.result()
+    def _untied(self, portion: Portion, plain: NDArray[np.int64], told: NDArray[np.int64]) -> NDArray[np.int64]:
+        """Flows with an Initial to another CID that the keys of the first one do not open."""
+        doubtful = plain[told[plain, MOVED] >= 0]
+        moved = sealed(portion, told[doubtful, MOVED], portion.first[doubtful], compiled=self._compiled)
+        untied: NDArray[np.int64] = doubtful[[not clear for clear in opened(len(doubtful), moved)]]
+        return untied
 
 
 def _portion(flows: Flows, numbers: NDArray[np.int64], *, compiled: bool) -> tuple[Portion, NDArray[np.int64]]:

@@ -52,7 +52,8 @@ class Lists(NamedTuple):
 
     def take(self, rows: Integers, most: int) -> Integers:
         """Those of the given rows one after another, of each the first ``most``."""
-        begins, counts = self.bounds[rows], np.minimum(self.lengths[rows], most)
+        begins = self.bounds[rows]
+        counts = np.minimum(self.bounds[rows + 1] - begins, most)
         taken: Integers = self.flat[_places(begins, counts)]
         return taken
 
@@ -199,15 +200,16 @@ class Connections(Sequence[Connection]):
         codes[mine], codes[places] = joined.codes[: len(mine)], joined.codes[len(mine) :]
         return Words(codes, joined.words).by_appearance()
 
-    def client_dcids(self) -> list[bytes]:
-        """The DCID of each client's first Initial."""
-        (mine, objects), (places, held) = self.objects(), self.in_columns()
-        dcids = [b""] * len(self)
-        for place, connection in zip(mine.tolist(), objects, strict=True):
-            dcids[place] = connection.client_dcid
-        for place, dcid in zip(places.tolist(), self.columns.dcids(held), strict=True):
-            dcids[place] = dcid
-        return dcids
+    def client_dcids(self, places: Integers) -> list[bytes]:
+        """The DCID of the client's first Initial of the connections at some places."""
+        held = self.held[places]
+        of_columns = self.columns.dcids(held[held >= 0])
+        if (held >= 0).all():
+            return list(of_columns)
+        return [
+            next(of_columns) if row >= 0 else self._objects[place].client_dcid
+            for place, row in zip(places.tolist(), held.tolist(), strict=True)
+        ]
 
     def _objects_hold(self, name: str) -> Iterable[Any]:
         return map(attrgetter(name), self.objects()[1])

@@ -8,6 +8,7 @@ what they sum up, linked by ``sums_up`` and ``part_of``. Ids are given last, mos
 from __future__ import annotations
 
 import inspect
+import itertools
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
@@ -323,16 +324,15 @@ def _rank(finding: Finding) -> tuple[int, int, int, int]:
 
 def _parts(findings: list[Finding]) -> dict[int, list[int]]:
     """For each summary, by place in the list, the findings that share a connection with it and are none themselves."""
-    summed_up = {
-        connection for finding in findings if finding.pattern in SUMMARIES for connection in finding.connections
-    }
-    by_connection: dict[str, list[int]] = {}
+    summed_up: dict[int, list[int]] = {i: [] for i, finding in enumerate(findings) if finding.pattern in SUMMARIES}
+    summaries: dict[str, tuple[int, ...]] = {}  # those of each connection: nearly always one
+    for i in summed_up:
+        new: dict[str, tuple[int, ...]] = dict.fromkeys(findings[i].connections, (i,))
+        for connection in summaries.keys() & new.keys():
+            new[connection] = (*summaries[connection], i)
+        summaries |= new
     for i, finding in enumerate(findings):
         if finding.pattern not in SUMMARIES:
-            for connection in summed_up.intersection(finding.connections):
-                by_connection.setdefault(connection, []).append(i)
-    return {
-        i: sorted({part for connection in finding.connections for part in by_connection.get(connection, ())})
-        for i, finding in enumerate(findings)
-        if finding.pattern in SUMMARIES
-    }
+            for summary in {*itertools.chain.from_iterable({summaries.get(c, ()) for c in finding.connections})}:
+                summed_up[summary].append(i)
+    return summed_up

@@ -75,7 +75,7 @@ def of_silence(attempts: Attempts) -> tuple[str, ...]:
             f"The clock jumped forward by {seconds(short[1])} in the wait, or the machine slept: requests that were "
             f"open then were answered behind it and never repeated. Without it {seconds(short[0])} were waited."
         )
-    sent = [dcid for dcid in attempts.column("client_dcid") if dcid]
+    sent = list(filter(None, attempts.column("client_dcid")))
     copies = len(sent) - len(set(sent))
     if copies:
         found.append(

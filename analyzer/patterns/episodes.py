@@ -55,7 +55,7 @@ def episodes(silent: Attempts, spoke: Attempts, *, least: float, by_order: float
     runs = [(a, b) for a, b in zip(edges[::2].tolist(), edges[1::2].tolist(), strict=True) if a > 0 and b - a >= least]
     if not runs:
         return []
-    blocks, heard = chance_of_blocks(is_silent.tolist()), _first_heard(silent, rows)
+    blocks, heard = chance_of_blocks(is_silent), _first_heard(silent, rows)
     found = []
     for first, after in runs:
         chance = _by_order((first, after), len(silent), len(begin), blocks)

@@ -130,11 +130,11 @@ class Attempts:
     def words(self) -> str:
         return socket_words(self.address, self.port)
 
-    @property
+    @cached_property
     def clients(self) -> set[str]:
         return self.distinct("client_address")
 
-    @property
+    @cached_property
     def tries(self) -> list[int]:
         """How often each request was sent in all."""
         tries: list[int] = (1 + np.maximum(self.array("repeats"), 0)).tolist()

@@ -38,8 +38,8 @@ from analyzer.patterns.chance import log_choose
 
 FEW = 4  # attempts of an address that say something about it alone
 LEAST_SILENT_ADDRESSES = 5  # among addresses with few attempts: fewer may be clients with paths of their own
-_PARTS_OF_A_SECOND = (1, 2, 4, 5, 10)  # windows that a repeat after whole seconds meets at the same place
-_SILENT, _TRIES = attrgetter("silent"), attrgetter("tries")
+_PARTS_OF_A_SECOND = np.array([1, 2, 4, 5, 10])  # windows that a repeat after whole seconds meets at the same place
+_BEGIN, _SILENT, _TRIES = attrgetter("begin"), attrgetter("silent"), attrgetter("tries")
 _Z = 1.96  # two-sided 95 % of the normal distribution
 
 
@@ -80,17 +80,19 @@ def stickiness(attempts: Iterable[Try]) -> Stickiness:
     clients = _clients(attempts)
     units = [_units(tries) for tries in clients]
     ratio = _ratio(units)
-    several = [tries for tries in clients if sum(t.silent for t in tries) > 1]
-    fates = [[t.silent for t in tries] for tries in several]
-    orders = [test(each) for each in fates for test in (chance_of_blocks, _chance_of_evenness)]
-    orders += [_chance_of_phase(tries) for tries in several]
+    orders: list[float] = []
+    for tries in clients:
+        fates = np.fromiter(map(_SILENT, tries), np.bool_, len(tries))
+        if np.count_nonzero(fates) > 1:
+            begins = np.fromiter(map(_BEGIN, tries), np.int64, len(tries))
+            orders += (*_chances_of_runs(fates), _chance_of_phase(begins, fates))
     return Stickiness(
         ratio=ratio,
         p_value=0.5 * math.erfc(math.sqrt(ratio / 2)) if ratio > 0 else 1.0,
         by_time=min(1.0, min(orders, default=1.0) * len(orders)),  # Bonferroni
         units=sum(len(each.silent) for each in units),
         answered_meanwhile=sum(each.answered_meanwhile for each in units),
-        answered_late=sum(tries > 1 for each in units for tries in each.answered),
+        answered_late=sum(len(each.answered) - each.answered.count(1) for each in units),
     )
 
 
@@ -114,19 +116,23 @@ def _clients(attempts: Iterable[Try]) -> list[list[Try]]:
 
 def _units(tries: Sequence[Try]) -> Units:
     """Runs of silent attempts, each with the tries of its longest, and the answered attempts."""
-    heard = sorted(t.end for t in tries if not t.silent)
+    heard = sorted([t.end for t in tries if not t.silent])
     silent: list[int] = []
+    answered: list[int] = []
     meanwhile: list[bool] = []
     in_run = False
-    for t in tries:
-        if t.silent:
-            during = bisect.bisect_left(heard, t.end) > bisect.bisect_right(heard, t.begin)
-            if not in_run:
-                silent.append(0)
-                meanwhile.append(False)
-            silent[-1], meanwhile[-1] = max(silent[-1], t.tries), meanwhile[-1] or during
-        in_run = t.silent
-    return Units(tuple(silent), tuple(t.tries for t in tries if not t.silent), sum(meanwhile))
+    for begin, end, _, is_silent, count in tries:
+        if is_silent:
+            during = bisect.bisect_left(heard, end) > bisect.bisect_right(heard, begin)
+            if in_run:
+                silent[-1], meanwhile[-1] = max(silent[-1], count), meanwhile[-1] or during
+            else:
+                silent.append(count)
+                meanwhile.append(during)
+        else:
+            answered.append(count)
+        in_run = is_silent
+    return Units(tuple(silent), tuple(answered), sum(meanwhile))
 
 
 def _ratio(clients: Sequence[Units]) -> float:
@@ -152,48 +158,44 @@ def _binomial(lost: int, kept: int) -> float:
     return sum(n * math.log(n / (lost + kept)) for n in (lost, kept) if n)
 
 
-def chance_of_blocks(fates: Sequence[bool]) -> float:
+def chance_of_blocks(fates: NDArray[np.bool_]) -> float:
     """Probability that as many silent attempts (true) among all form as few runs as these, or fewer, by chance."""
-    return _chance_of_runs(fates, range(1, _runs(fates) + 1))
+    return _chances_of_runs(fates)[0]
 
 
-def _chance_of_evenness(fates: Sequence[bool]) -> float:
-    """The same for as many runs or more: a saturated limiter lets attempts pass at even distances."""
-    return _chance_of_runs(fates, range(_runs(fates), sum(fates) + 1))
+def _chances_of_runs(fates: NDArray[np.bool_]) -> tuple[float, float]:
+    """Probability that the silent attempts of a random order form as few runs as these or fewer, and as many or more.
+
+    A saturated limiter lets attempts pass at even distances: then there are more runs than by chance.
+    """
+    silent = int(np.count_nonzero(fates))
+    runs = int(np.count_nonzero(fates[:1])) + int(np.count_nonzero(fates[1:] & ~fates[:-1]))
+    counts = np.arange(1, silent + 1)
+    ways = log_choose(max(silent - 1, 0), counts - 1) + log_choose(len(fates) - silent + 1, counts)
+    chances = np.exp(ways - log_choose(len(fates), np.array([silent])))
+    return min(1.0, float(chances[:runs].sum())), min(1.0, float(chances[max(runs - 1, 0) :].sum()))
 
 
-def _runs(fates: Sequence[bool]) -> int:
-    return sum(fate and (i == 0 or not fates[i - 1]) for i, fate in enumerate(fates))
-
-
-def _chance_of_runs(fates: Sequence[bool], runs: range) -> float:
-    """Probability that the silent attempts of a random order form one of these numbers of runs."""
-    silent, answered = sum(fates), len(fates) - sum(fates)
-    counts = np.arange(runs.start, runs.stop)
-    ways = log_choose(max(silent - 1, 0), counts - 1) + log_choose(answered + 1, counts)
-    return min(1.0, float(np.exp(ways - log_choose(len(fates), np.array([silent]))).sum()))
-
-
-def _chance_of_phase(tries: Sequence[Try]) -> float:
+def _chance_of_phase(begins: NDArray[np.int64], fates: NDArray[np.bool_]) -> float:
     """Probability that silent attempts lie as close together in the second, or in a part of it, by chance.
 
     A limiter that counts anew in each second drops what comes late in it, and repeats 1, 3 and 7 s later come as late.
     The vectors of the phases of silent attempts are held against those of all (Rayleigh 1880, without replacement).
     """
-    fates = np.array([t.silent for t in tries])
-    silent, whole = int(fates.sum()), len(fates)
+    silent, whole = int(np.count_nonzero(fates)), len(fates)
     if silent == whole:
         return 1.0
-    seconds = np.array([t.begin % 1_000_000_000 for t in tries]) / 1e9
-    least = 1.0
-    for part in _PARTS_OF_A_SECOND:
-        points = np.exp(2j * np.pi * part * seconds)
-        points -= points.mean()
-        variance = silent * float(np.mean(np.abs(points) ** 2)) * (whole - silent) / max(whole - 1, 1)
-        away = float(abs(points[fates].sum())) ** 2
-        # Attempts at regular times have phases on a line, where the square is a chi-square with one degree of freedom.
-        least = min(least, math.erfc(math.sqrt(away / (2 * variance))) if variance > 1e-9 else 1.0)
-    return min(1.0, least * len(_PARTS_OF_A_SECOND))
+    seconds = begins % 1_000_000_000 / 1e9
+    points = np.exp(2j * np.pi * _PARTS_OF_A_SECOND[:, None] * seconds)
+    points -= points.mean(axis=1, keepdims=True)
+    variances = silent * np.mean(np.abs(points) ** 2, axis=1) * (whole - silent) / max(whole - 1, 1)
+    ways = np.abs(points[:, fates].sum(axis=1)) ** 2
+    # Attempts at regular times have phases on a line, where the square is a chi-square with one degree of freedom.
+    chances = [
+        math.erfc(math.sqrt(away / (2 * variance))) if variance > 1e-9 else 1.0
+        for away, variance in zip(ways.tolist(), variances.tolist(), strict=True)
+    ]
+    return min(1.0, min(chances) * len(chances))
 
 
 def share_interval(part: int, whole: int) -> tuple[float, float]:

@@ -126,8 +126,8 @@ class PlainConnections:
 
     def dcids(self, rows: NDArray[np.int64]) -> Iterator[bytes]:
         """The DCID of the client's first Initial of some connections."""
-        columns = self.table[rows][:, [CHUNK, DCID_AT, DCID_LENGTH]]
-        return (self._bytes(*each) for each in columns.tolist())
+        chunks, columns = self._flows.scan.chunks, self.table[rows][:, [CHUNK, DCID_AT, DCID_LENGTH]]
+        return (chunks[chunk][at : at + length] for chunk, at, length in columns.tolist())
 
     def objects(self, rows: NDArray[np.int64]) -> Iterator[Connection]:
         """Some connections as objects, new ones each time."""

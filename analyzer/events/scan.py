@@ -174,9 +174,9 @@ def _assemble(table: FlowTable, collector: Collector, ledger: NDArray[np.int64])
 
 
 def _grow(table: FlowTable, compiled: bool) -> FlowTable:
-    """The same flows in a table with room for twice as many."""
+    """The same flows in a table with room for four times as many: what is not written takes no memory."""
     flows = int(table.size[0])
-    larger = fl.new_flow_table(2 * (len(table.keys) // KEY_WORDS))
+    larger = fl.new_flow_table(4 * (len(table.keys) // KEY_WORDS))
     larger.state[: len(table.state)] = table.state
     runner(insert_keys, compiled)(table.keys, flows, larger, np.empty(flows, np.int64))
     return larger

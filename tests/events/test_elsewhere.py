@@ -5,11 +5,10 @@ from __future__ import annotations
 import pytest
 
 from analyzer.events.connection import Connection, Socket
-from analyzer.events.conversations import conversations
-from analyzer.events.scan import settle
 from analyzer.wire.quic.protection import initial_keys, retry_tag
 from analyzer.wire.quic.seal import InitialHeader, seal_initial
-from tests.crafted import MS, START, Captured, ip, scan_of, udp
+from tests.crafted import MS, START, Captured, ip, udp
+from tests.events.playbook import found_in
 from tests.wire.hellos import alpn, client_hello, server_name, versions
 
 CLIENT, ASKED, OTHER = "192.0.2.10", "192.0.2.81", "192.0.2.80"
@@ -47,7 +46,7 @@ def read(*datagrams: tuple[str, str, tuple[int, int], bytes]) -> list[Connection
         Captured(ip(source, destination, 17, udp(ports, payload)), START + 10 * MS * i)
         for i, (source, destination, ports, payload) in enumerate(datagrams)
     ]
-    return list(conversations(settle(scan_of(captured))).connections)
+    return list(found_in(captured).connections)
 
 
 def asked(scid: bytes = b"", port: int = 443) -> tuple[str, str, tuple[int, int], bytes]:
@@ -118,6 +117,17 @@ def test_the_clients_own_icmp_error_corroborates() -> None:
     error = ip(CLIENT, OTHER, 1, b"\x03\x03\0\0\0\0\0\0" + reply[:64])
     request = ip(CLIENT, ASKED, 17, udp((PORT, 443), client_initial(scid)))
     packets = [Captured(raw, START + 10 * MS * i) for i, raw in enumerate((request, reply, error))]
-    [connection] = conversations(settle(scan_of(packets))).connections
+    [connection] = found_in(packets).connections
     assert connection.rejected_rows == (2,)
     assert connection.icmp_rows == ()
+
+
+@pytest.mark.parametrize("client", ["192.0.2.10", "203.0.113.200"])
+@pytest.mark.parametrize("scid", [b"", b"\x33" * 8])
+def test_whichever_end_comes_first(client: str, scid: bytes) -> None:
+    """The ends of a flow stand in the order of their addresses, those of the reply's flow in one of their own."""
+    asked_, replied = (PORT, 443), (443, PORT)
+    for other in ("10.0.0.1", "203.0.113.250"):
+        reply = (other, client, replied, server_initial(scid))
+        [connection] = read((client, ASKED, asked_, client_initial(scid)), reply)
+        assert connection.replied_from == Socket(4, other, 443)

@@ -103,3 +103,11 @@ def test_a_handshake_goes_on_beside_an_error() -> None:
     play = Play().c(S, seq=1).say(ROUTER, CLIENT, 1, quoting(syn)).s(S | A, seq=5, ack=2)
     connection = of_server(play.played(), SERVER)
     assert (connection.icmp_rows, connection.reply_row) == ((1,), 2)
+
+
+@pytest.mark.parametrize("client", [CLIENT, ("203.0.113.10", 50660), ("192.0.2.10", 443), ("192.0.2.10", 1)])
+def test_whichever_end_comes_first(client: Socket) -> None:
+    """The ends of a flow stand in the order of their addresses and ports: the error names them as they were asked."""
+    play = Play(client).ask(b"ask").say(ROUTER, client, 1, quoting(request(client)))
+    (connection,) = (c for c in play.played() if c.server[1:] == SERVER or c.client[1:] == SERVER)
+    assert connection.icmp_rows == ((1,) if connection.server[1:] == SERVER else ())

@@ -199,10 +199,10 @@ def _evidence(
 def _may_need_story(flows: Flows, columns: PlainConnections, restless: NDArray[np.bool_]) -> NDArray[np.bool_]:
     """What ``needs_story`` says of plain connections, but for the ends of restless flows, which it must look at."""
     table, time = columns.table, flows.scan.rows.time
-    went_on = table[:, pc.WENT_ON_ROW]
     both = table[:, pc.CLIENT_KINDS] & table[:, pc.SERVER_KINDS] & SHORT_BIT
-    late = time[np.maximum(went_on, 0)] - time[columns.first_rows] > _SLOW_NS
-    told = (both == 0) | (went_on < 0) | late | restless[table[:, pc.FLOW]]
+    # the client of one that was answered went on: else it is not plain
+    late = time[table[:, pc.WENT_ON_ROW]] - time[columns.first_rows] > _SLOW_NS
+    told = (both == 0) | late | restless[table[:, pc.FLOW]]
     return np.asarray(told & (table[:, pc.REPLY_ROW] >= 0), np.bool_)
 
 

@@ -54,7 +54,7 @@ def random_bytes(size: int, seed: object) -> bytes:
 def handshake(size: int = 1200, *, from_server: bool = False, seed: int = 0) -> bytes:
     """A Handshake packet alone in a datagram of ``size`` bytes."""
     dcid, scid = (CLIENT_CID, SERVER_CID) if from_server else (SERVER_CID, CLIENT_CID)
-    head = b"\xe0" + V1.to_bytes(4, "big") + bytes([8]) + dcid + bytes([8]) + scid
+    head = b"\xe0" + V1.to_bytes(4, "big") + bytes([len(dcid)]) + dcid + bytes([len(scid)]) + scid
     body = size - len(head) - 2
     return head + write_varint(body, 2) + random_bytes(body, ("handshake", seed, from_server))
 

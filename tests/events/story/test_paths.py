@@ -29,6 +29,16 @@ def test_the_server_s_connection_id_ties_a_new_path_to_its_connection() -> None:
     assert (story.silent_path.client.port, story.path_packets) == (NEW[1], 4)
 
 
+@pytest.mark.parametrize("length", [0, 1, 3, 4, 5, 6, 7, 8, 9, 20])
+def test_a_connection_id_of_any_length(length: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those of four bytes or more do not meet by chance; one that differs in its last byte is another."""
+    cid = bytes(range(0x81, 0x81 + length))
+    monkeypatch.setattr("tests.events.story.plays.SERVER_CID", cid)
+    for other in (cid, cid[:-1] + b"\0") if length else (cid,):
+        play = moved(completed()).ask(short(seed=5, cid=other + bytes(20)))
+        assert len(play.played()) == (1 if other == cid and length >= 4 else 2)
+
+
 def test_a_path_that_is_answered_is_not_silent() -> None:
     play = moved(completed()).ask(short(seed=5)).reply(short(from_server=True, seed=6))
     assert story_of(play.only()).silent_path is None

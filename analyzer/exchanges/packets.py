@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
-from analyzer.columns import Table
+from analyzer.columns import Maker, Table, Words
 from analyzer.events.connection import Connection
 from analyzer.events.flows import IS_DUPLICATE
 from analyzer.events.selected import Selected
@@ -31,8 +32,8 @@ _QUIC_KINDS = (
 )
 _COALESCED = ((INITIAL, "Initial"), (ZERO_RTT, "0-RTT"), (HANDSHAKE, "Handshake"), (RETRY, "Retry"))
 _FLAGS = ((SYN, "SYN"), (FIN, "FIN"), (RST, "RST"), (ACK, "ACK"))
-#: By address family; "" where there is none.
-_FAMILIES = np.array(["", "", "", "", "ipv4", "", "ipv6"], object)
+_FAMILIES = ["", "ipv4", "ipv6"]
+_FAMILY_CODES = np.array([0, 0, 0, 0, 1, 0, 2])  # by address family: 4, 6, or 0 where there is none
 _DISCOVERY = {133: "router solicitation", 134: "router advertisement", 135: "neighbour solicitation"}
 _DISCOVERY |= {136: "neighbour advertisement", 137: "redirect"}
 
@@ -41,28 +42,35 @@ def packets_table(judge: Judge) -> Table:
     """One row per selected packet, in the order of the records."""
     rows, flows = judge.rows, judge.flows
     owner = _owners(judge)
-    flaw = np.array(FLAW_NAMES, object)[rows.flaw]
-    for row, word in flows.fragments.flaw.items():
-        if rows.flaw[row] == NO_FLAW:
-            flaw[row] = word
     kinds, plain = _words(Sight(rows, flows.family, flows.scan.row_bytes))
-    columns: dict[str, NDArray[Any]] = {
+    names = [*(f"C{number}" for number in range(1, len(judge.connections) + 1)), ""]
+    columns: dict[str, NDArray[Any] | Maker] = {
         "capture": rows.capture,
         "record": rows.record,
         "time": rows.time,
-        "connection": np.array([*(f"C{number}" for number in range(1, len(judge.connections) + 1)), ""], object)[owner],
-        "direction": _directions(judge, owner),
-        "kind": kinds,
-        "family": _FAMILIES[np.append(flows.family, 0)[rows.flow]],  # the last where there is no flow: -1
+        "connection": lambda: Words(np.where(owner < 0, len(names) - 1, owner), names),
+        "direction": functools.partial(_directions, judge, owner),
+        "kind": lambda: kinds,
+        # The last where there is no flow: -1.
+        "family": lambda: Words(_FAMILY_CODES[np.append(flows.family, 0)[rows.flow]], _FAMILIES),
         "length": rows.original_length,
         "captured_length": rows.captured_length,
-        "flaw": flaw,
+        "flaw": functools.partial(_flaws, judge),
         "position": rows.position,
-        "payload": np.where((rows.kind == UDP) | (rows.kind == TCP), rows.payload_length, -1),
-        "headers": plain,
+        "payload": lambda: np.where((rows.kind == UDP) | (rows.kind == TCP), rows.payload_length, -1),
+        "headers": lambda: plain,
     }
-    lazy = {"detail": lambda index: _noted(judge, owner, [(row, plain[row]) for row in index])}
+    lazy = {"detail": lambda index: _noted(judge, owner, [(row, plain.words[plain.codes[row]]) for row in index])}
     return Table.from_columns("packets", PACKETS, columns, lazy)
+
+
+def _flaws(judge: Judge) -> NDArray[Any]:
+    rows = judge.rows
+    flaw = np.array(FLAW_NAMES, object)[rows.flaw]
+    for row, word in judge.flows.fragments.flaw.items():
+        if rows.flaw[row] == NO_FLAW:
+            flaw[row] = word
+    return flaw
 
 
 def _owners(judge: Judge) -> NDArray[np.int64]:
@@ -79,7 +87,7 @@ def _owners(judge: Judge) -> NDArray[np.int64]:
     return owner
 
 
-def _directions(judge: Judge, owner: NDArray[np.int64]) -> NDArray[Any]:
+def _directions(judge: Judge, owner: NDArray[np.int64]) -> Words:
     """Who of its connection sent each packet; "" for ICMP and what belongs to none."""
     rows, held = judge.rows, judge.attributes
     chosen = np.flatnonzero((owner >= 0) & (rows.kind != ICMP))
@@ -87,26 +95,25 @@ def _directions(judge: Judge, owner: NDArray[np.int64]) -> NDArray[Any]:
     from_client = rows.direction[chosen] == held.integers("client_direction")[mine]
     for place in np.flatnonzero(rows.flow[chosen] != held.integers("flow")[mine]).tolist():
         from_client[place] = is_from_client(judge.flows, judge.connections[mine[place]], int(chosen[place]))
-    directions = np.full(len(owner), "", object)
-    directions[chosen] = np.array(["server", "client"], object)[from_client.astype(np.int64)]
-    return directions
+    codes = np.zeros(len(owner), np.int64)
+    codes[chosen] = 1 + from_client
+    return Words(codes, ["", "server", "client"])
 
 
-def _words(sight: Sight) -> tuple[NDArray[Any], NDArray[Any]]:
+def _words(sight: Sight) -> tuple[Words, Words]:
     """Kind and detail of all rows: UDP and TCP with the same headers share them, others are told by their bytes."""
     rows = sight.rows
-    kinds, details = np.full(len(rows.kind), "", object), np.full(len(rows.kind), "", object)
     is_tcp = rows.kind == TCP
-    shared = np.flatnonzero(is_tcp | (rows.kind == UDP))
+    is_shared = is_tcp | (rows.kind == UDP)
+    shared, others = np.flatnonzero(is_shared), np.flatnonzero(~is_shared)
     bits = np.where(is_tcp, rows.tcp_flags, rows.quic).astype(np.int64) & 0xFFFF
     key = rows.payload_length.astype(np.int64) << 32 | bits << 16 | is_tcp << 1 | (rows.reason & IS_DUPLICATE > 0)
-    _, first, place = np.unique(key[shared], return_index=True, return_inverse=True)
-    examples = shared[first].tolist()
-    kinds[shared] = np.array([kind_of(sight, row) for row in examples], object)[place]
-    details[shared] = np.array([detail_of(sight, row) for row in examples], object)[place]
-    for row in np.flatnonzero(~is_tcp & (rows.kind != UDP)).tolist():
-        kinds[row], details[row] = kind_of(sight, row), detail_of(sight, row)
-    return kinds, details
+    _, first, same = np.unique(key[shared], return_index=True, return_inverse=True)
+    told = [*shared[first].tolist(), *others.tolist()]
+    place = np.empty(len(key), np.int64)
+    place[shared], place[others] = same, len(first) + np.arange(len(others))
+    kinds, details = (Words.of([word_of(sight, row) for row in told]) for word_of in (kind_of, detail_of))
+    return kinds.take(place), details.take(place)
 
 
 def _noted(judge: Judge, owner: NDArray[np.int64], plain: list[tuple[int, str]]) -> list[str]:

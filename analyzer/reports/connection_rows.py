@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from analyzer.columns import Table, Words
 from analyzer.patterns.words import FAMILIES, counted, socket_words
 from analyzer.reports.ladder import LADDER_NOTES, NO_REPLY, step_words
 from analyzer.reports.summary import Analysed, cited_connections
@@ -27,6 +28,7 @@ _COLUMNS = (
 )
 #: Printable ASCII that means nothing to HTML.
 _PLAIN = re.compile(r"[ !#-%(-;=?-~]*")
+_CUT = np.iinfo(np.int64).min
 _EMPTY = '<td class="n" data-value=""></td>'
 
 
@@ -55,14 +57,6 @@ class _Steps(NamedTuple):
     texts: list[str]
     left_out: list[int]
     words: list[Word]
-
-
-class _Numbers(dict[Any, int]):
-    """Numbers of things in the order in which they are asked for."""
-
-    def __missing__(self, key: Any) -> int:
-        self[key] = number = len(self)
-        return number
 
 
 def connection_rows(analysis: Analysed) -> Rows:
@@ -182,25 +176,46 @@ def _steps(analysis: Analysed, columns: dict[str, list[Any]], told: NDArray[np.b
     since = time[rows] - time[rows[begins[owner]]]
     kept = np.arange(len(rows)) - begins[owner] < MOST_STEPS
     rows, owner, after = rows[kept], owner[kept], since[kept] // 1000
-    texts = packets["headers"][rows]
-    precise = np.flatnonzero(told[owner])
-    texts[precise] = packets.at("detail", rows[precise])
-    keys = list(
-        zip(*(packets.at(name, rows) for name in ("capture", "direction", "kind")), texts.tolist(), strict=True)
+    capture, record = packets["capture"][rows], packets["record"][rows]
+    sides, kinds = (packets.words(name).take(rows) for name in ("direction", "kind"))
+    what = _what(packets, rows, told[owner])
+    more = _additions(columns, _Sent(capture, record, owner, sides.equal("server")))
+    key = capture
+    for words in (sides, kinds, what, more):
+        key = key * len(words.words) + words.codes
+    first, word = _numbered(key)
+    spoken = zip(
+        capture[first].tolist(), *(words.take(first).texts() for words in (sides, kinds, what, more)), strict=True
     )
-    record = packets["record"][rows]
-    for place, more in _additions(columns, (record.tolist(), owner), keys):
-        keys[place] = *keys[place], more
-    numbers = _Numbers()
-    word = np.fromiter(map(numbers.__getitem__, keys), np.int64, len(keys))
-    flat = np.column_stack([record, after, word]).ravel().tolist()
-    ends = (3 * np.cumsum(np.minimum(counts, MOST_STEPS))).tolist()
-    lists = ["", *(str(flat[begin:end])[1:-1] for begin, end in zip([0, *ends], ends, strict=False))]
-    words = [
-        Word(capture, side[:1], step_words(kind, text) + "".join(more)) for capture, side, kind, text, *more in numbers
-    ]
-    written = "\n".join(lists).replace(", ", ",").split("\n")[1:]
-    return _Steps(written, np.maximum(counts - MOST_STEPS, 0).tolist(), words)
+    said = [Word(number, side[:1], step_words(kind, text) + added) for number, side, kind, text, added in spoken]
+    left_out = np.maximum(counts - MOST_STEPS, 0).tolist()
+    return _Steps(_written(np.column_stack([record, after, word]), counts.clip(max=MOST_STEPS)), left_out, said)
+
+
+def _what(packets: Table, rows: NDArray[np.int64], precise: NDArray[np.bool_]) -> Words:
+    """What headers say, and where it shall be precise what segments hold."""
+    headers = packets.words("headers")
+    words = Words.of([*headers.words, *packets.at("detail", rows[precise])])
+    codes = headers.codes[rows]
+    codes[precise] = words.codes[len(headers.words) :]
+    return Words(codes, words.words)
+
+
+def _numbered(keys: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Where each key stands first, in this order; and by key its number in this order."""
+    _, first, place = np.unique(keys, return_index=True, return_inverse=True)
+    order = np.argsort(first)
+    number = np.empty(len(order), np.int64)
+    number[order] = np.arange(len(order))
+    return first[order], number[place]
+
+
+def _written(steps: NDArray[np.int64], counts: NDArray[np.int64]) -> list[str]:
+    """Rows of numbers with commas between all, ``counts`` rows to a text."""
+    # Written as one list and cut afterwards, where a number stands that is none of a step.
+    begins = np.append(0, np.cumsum(steps.shape[1] * counts))
+    numbers = np.insert(steps.ravel(), begins, _CUT).tolist()
+    return [text[1:-1] for text in str(numbers).replace(", ", ",").split(str(_CUT))[1:-1]]
 
 
 def _packets_of(
@@ -208,32 +223,47 @@ def _packets_of(
 ) -> tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]]:
     """The packets of these connections, one connection after the other; whose each is, and how many each has."""
     places = {name: place for place, name in enumerate(names)}
-    owner = np.array([places.get(name, -1) for name in analysis.packets["connection"].tolist()], np.int64)
+    words = analysis.packets.words("connection")
+    # Sorting is a matter of counting for numbers as small as ``MOST_CONNECTIONS``.
+    owner = np.array([places.get(name, -1) for name in words.words], np.int16)[words.codes]
     rows = np.argsort(owner, kind="stable")[np.count_nonzero(owner < 0) :]
-    return rows, owner[rows], np.bincount(owner[rows], minlength=len(names))
+    return rows, owner[rows].astype(np.int64), np.bincount(owner[rows], minlength=len(names))
 
 
-def _additions(
-    columns: dict[str, list[Any]], steps: tuple[list[int], NDArray[np.int64]], keys: Sequence[tuple[Any, ...]]
-) -> list[tuple[int, str]]:
-    """Steps of which there is more to say, and what: the how manieth repeat they are, or from where a reply came.
+class _Sent(NamedTuple):
+    """Packets by columns: capture, record, whose of the connections they are, and whether the server sent them."""
 
-    ``steps`` are their records and whose they are, ``keys`` begin with their captures and senders.
-    """
+    capture: NDArray[np.int64]
+    record: NDArray[np.int64]
+    owner: NDArray[np.int64]
+    from_server: NDArray[np.bool_]
+
+
+def _additions(columns: dict[str, list[Any]], sent: _Sent) -> Words:
+    """What there is more to say of each packet: the how manieth repeat it is, or from where a reply came; else ""."""
     requests, elsewhere = columns["request_records"], columns["replied_from"]
-    special = np.array([len(own) > 1 or other != "" for own, other in zip(requests, elsewhere, strict=True)], np.bool_)
-    records, owner = steps
     repeats = {
-        (mine, *request): number
-        for mine in np.flatnonzero(special).tolist()
-        for number, request in enumerate(requests[mine])
+        (mine, *request): f", repeat {number}"
+        for mine, own in enumerate(requests)
+        if len(own) > 1
+        for number, request in enumerate(own)
         if number
     }
-    added = []
-    for place in np.flatnonzero(special[owner]).tolist():
-        mine, (capture, sender, *_) = int(owner[place]), keys[place]
-        if number := repeats.get((mine, capture, records[place])):
-            added.append((place, f", repeat {number}"))
-        elif sender == "server" and elsewhere[mine]:
-            added.append((place, f", from {elsewhere[mine]}"))
-    return added
+    special = np.zeros(len(requests), np.bool_)
+    special[[mine for mine, *_ in repeats]] = True
+    is_elsewhere = np.array([other != "" for other in elsewhere], np.bool_)
+    places = np.flatnonzero(special[sent.owner] | (is_elsewhere[sent.owner] & sent.from_server))
+    keys = zip(*(column[places].tolist() for column in sent), strict=True)
+    words = Words.of(
+        [
+            "",
+            *(
+                repeats.get((mine, capture, record))
+                or (f", from {elsewhere[mine]}" if from_server and elsewhere[mine] else "")
+                for capture, record, mine, from_server in keys
+            ),
+        ]
+    )
+    codes = np.zeros(len(sent.owner), np.int64)
+    codes[places] = words.codes[1:]
+    return Words(codes, words.words)

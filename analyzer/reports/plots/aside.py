@@ -1,9 +1,9 @@
 """The plots drawn by a second Python while this one reads the captures and writes the other reports.
 
 Loading matplotlib and drawing take as long as reading a hundred megabytes. The second process is started as soon as the
-captures are read, which takes all processors; while this one finds out what they show, it loads matplotlib and compiles
-the template of the page for this one. It is given the tables that plots look at as soon as these are there, and paints
-what needs no finding; then the findings, and sends back SVG and PNG. What it does not return, because it could not
+captures are read, which takes all processors; while this one finds out what they show, it loads matplotlib. It is given
+the tables that plots look at as soon as these are there, paints what needs no finding, and compiles the template of the
+page for this one; then the findings, and sends back SVG and PNG. What it does not return, because it could not
 start or died, is made here. The bytes are the same either way.
 """
 
@@ -16,6 +16,7 @@ import os
 import pickle
 import subprocess
 import sys
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -30,7 +31,7 @@ from analyzer.processes import PIPE_BYTES, python_beside, send
 from analyzer.reports.html import compiled_template
 from analyzer.reports.plots.amplification import first_connection
 from analyzer.reports.plots.drawn import PLOTS, drawn
-from analyzer.reports.plots.style import Margins, Painted, bare, drawing_on, legend, png_of, style, svg_of, titled
+from analyzer.reports.plots.style import Painted, png_of, style, svg_of
 from analyzer.reports.plots.timeline import mark_onsets, without_onsets
 from analyzer.reports.plots.waterfall import telling
 from analyzer.reports.summary import Analysed
@@ -185,11 +186,11 @@ def pictures_of(analysis: Any, *, without: Sequence[str] = ()) -> Iterator[Pictu
 def serve() -> None:
     """The work of the second process: load, draw what can be drawn, wait for the findings, draw all, answer."""
     gc.disable()  # it ends before there is much to collect
-    send(sys.stdout.buffer, compiled_template())
-    _practise()
+    _load()
     with contextlib.suppress(EOFError):
         tables = pickle.load(sys.stdin.buffer)
         begun = _Begun(tables)
+        send(sys.stdout.buffer, compiled_template())
         document, packets = pickle.load(sys.stdin.buffer)
         analysis = replace(tables, document=document, packets=packets)
         send(sys.stdout.buffer, tuple(begun.finished(analysis)))
@@ -214,17 +215,20 @@ class _Begun:
         return Picture("timeline", svg_of(self._figure), png)
 
 
-def _practise() -> None:
-    """Draw once what nobody sees, while nothing is to be drawn yet: it loads code, fonts and their measures."""
-    with drawing_on(None, (4.0, 2.0), Margins()) as ax:
-        ax.scatter([0, 1], [0, 1], label="0")
-        legend(ax, ax.get_legend_handles_labels()[0])
-        titled(ax, "0123456789", "abcdefghijklmnopqrstuvwxyz")
-        bare(ax)
-        figure = ax.get_figure(root=True)
-    if figure is not None:
-        svg_of(figure)
-        png_of(figure)
+def _load() -> None:
+    """Load what draws, but for what nobody here asks matplotlib for: it takes a third of the time."""
+    sys.modules["mpl_toolkits.mplot3d"] = cast(Any, None)  # as if it were not installed
+    import matplotlib.artist
+
+    matplotlib.artist.kwdoc = _nothing  # for the docstrings of hundreds of methods
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # that it has no third dimension
+        import matplotlib.backends.backend_agg
+        import matplotlib.backends.backend_svg
+
+
+def _nothing(artist: object) -> str:  # noqa: ARG001
+    return ""
 
 
 def _tables(analysis: Analysed, document: dict[str, Any]) -> _Copy:

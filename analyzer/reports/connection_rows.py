@@ -133,9 +133,8 @@ def _cells(texts: list[str]) -> list[str]:
 
 def _durations(values: list[float]) -> list[str]:
     """Cells with their values for sorting; empty for NaN."""
-    return [
-        _EMPTY if value != value else f'<td class="n" data-value="{value}">{seconds(value)}</td>' for value in values
-    ]
+    cells = {value: f'<td class="n" data-value="{value}">{seconds(value)}</td>' for value in dict.fromkeys(values)}
+    return [_EMPTY if value != value else cells[value] for value in values]
 
 
 def _ladders(columns: dict[str, list[Any]], steps: _Steps, notes: list[str]) -> list[str]:
@@ -215,7 +214,8 @@ def _written(steps: NDArray[np.int64], counts: NDArray[np.int64]) -> list[str]:
     # Written as one list and cut afterwards, where a number stands that is none of a step.
     begins = np.append(0, np.cumsum(steps.shape[1] * counts))
     numbers = np.insert(steps.ravel(), begins, _CUT).tolist()
-    return [text[1:-1] for text in str(numbers).replace(", ", ",").split(str(_CUT))[1:-1]]
+    written = str(numbers).encode().translate(None, b" ").decode()
+    return [text[1:-1] for text in written.split(str(_CUT))[1:-1]]
 
 
 def _packets_of(

@@ -1,9 +1,9 @@
 """The plots drawn by a second Python while this one reads the captures and writes the other reports.
 
 Loading matplotlib and drawing take as long as reading a hundred megabytes. The second process is started as soon as the
-captures are read, which takes all processors; while this one finds out what they show, it loads matplotlib. It is given
-the tables that plots look at as soon as these are there, paints what needs no finding, and compiles the template of the
-page for this one; then the findings, and sends back SVG and PNG. What it does not return, because it could not
+captures are read, which takes all processors; while this one finds out what they show, it loads matplotlib and compiles
+the template of the page for this one. It is given the tables that plots look at as soon as these are there, and paints
+what needs no finding; then the findings, and sends back SVG and PNG. What it does not return, because it could not
 start or died, is made here. The bytes are the same either way.
 """
 
@@ -187,10 +187,10 @@ def serve() -> None:
     """The work of the second process: load, draw what can be drawn, wait for the findings, draw all, answer."""
     gc.disable()  # it ends before there is much to collect
     _load()
+    send(sys.stdout.buffer, compiled_template())
     with contextlib.suppress(EOFError):
         tables = pickle.load(sys.stdin.buffer)
         begun = _Begun(tables)
-        send(sys.stdout.buffer, compiled_template())
         document, packets = pickle.load(sys.stdin.buffer)
         analysis = replace(tables, document=document, packets=packets)
         send(sys.stdout.buffer, tuple(begun.finished(analysis)))

@@ -152,7 +152,7 @@ def flow(data: bytes) -> None:
     """A QUIC flow told from columns by kernels, as one of many, and by the reader, which must agree.
 
     The first byte is 0 where the kernels run interpreted. Then come datagrams: one byte, odd if from the client; the
-    length in two; the payload.
+    length in two; the payload. Two flows have them: names are compared with those of other flows.
     """
     play, at = list[Datagram](), 1
     while at < len(data) and len(play) < MOST_DATAGRAMS:
@@ -160,7 +160,7 @@ def flow(data: bytes) -> None:
         play.append(Datagram(data[at] & 1 > 0, data[at + 3 : end]))
         at = end
     if play:
-        plain_flows(scanned(captured([play])), compiled=data[0] > 0)
+        plain_flows(scanned(captured([play, play])), compiled=data[0] > 0)
 
 
 def opened(data: bytes) -> None:

@@ -37,8 +37,6 @@ def hellos_of(
     initials: NDArray[np.int64],
     first: list[Sealed],
     messages: FirstMessages,
-    *,
-    compiled: bool,
 ) -> Hellos:
     """The hellos of those of ``chosen`` that have one; their first ``initials`` rows are Initials to one DCID.
 
@@ -52,7 +50,7 @@ def hellos_of(
         if not len(waiting):
             break
         head = portion.head_of[portion.bounds[waiting, 0] + number]
-        closed = sealed(portion, head, head, compiled=compiled) if number else first
+        closed = sealed(portion, head, head, compiled=messages.compiled) if number else first
         messages.add(waiting, opened(len(head), closed))
         took[waiting] = number + 1
         waiting = waiting[messages.lengths[waiting] == MISSING]

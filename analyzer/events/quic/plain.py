@@ -209,7 +209,7 @@ class _Reader:
             messages = self._free.pop()
         except IndexError:
             messages = FirstMessages(self._most, compiled=compiled)
-        hellos = hellos_of(portion, plain, told[:, INITIALS], closed, messages, compiled=compiled)
+        hellos = hellos_of(portion, plain, told[:, INITIALS], closed, messages)
         self._free.append(messages)
         tied = ~np.isin(hellos.places, self._untied(portion, plain, told))
         table = _table(portion, known, hellos)[tied]

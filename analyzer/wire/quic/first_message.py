@@ -102,7 +102,7 @@ class FirstMessages:
     def __init__(self, most: int, *, compiled: bool) -> None:
         self._streams, self._there = np.empty((most, MOST_BYTES), np.uint8), np.zeros((most, MOST_BYTES), np.uint8)
         self._state = np.zeros((most, 2), np.int64)
-        self._compiled = compiled
+        self.compiled = compiled
 
     def begin(self) -> None:
         """Forget what was read."""
@@ -120,7 +120,7 @@ class FirstMessages:
         begins = np.concatenate([np.zeros(1, np.int64), ends[:-1]])
         clear = np.frombuffer(b"".join(payloads), np.uint8)
         table = np.ascontiguousarray(np.stack([begins, ends, streams], axis=1))
-        runner(gather_messages, self._compiled)(clear, table, self._streams, self._there, self._state)
+        runner(gather_messages, self.compiled)(clear, table, self._streams, self._there, self._state)
 
     def hellos(self, streams: NDArray[np.int64]) -> NDArray[np.int64]:
         """Those of some streams whose message is whole, and a ClientHello."""
@@ -131,8 +131,8 @@ class FirstMessages:
         """The names in the ClientHellos of some streams, each once, and the number of each stream's."""
         lengths = np.zeros(len(self._streams), np.int64)
         lengths[streams] = self.lengths[streams]
-        places = places_of_names(self._streams, lengths, compiled=self._compiled)
-        same = first_with_names(self._streams, places, streams, compiled=self._compiled)
+        places = places_of_names(self._streams, lengths, compiled=self.compiled)
+        same = first_with_names(self._streams, places, streams, compiled=self.compiled)
         first, number = np.unique(same, return_inverse=True)
         each = zip(first.tolist(), places[first].tolist(), strict=True)
         return [
@@ -147,5 +147,5 @@ class FirstMessages:
         """The whole messages of some streams one behind another, and where each ends."""
         ends = np.cumsum(self.lengths[streams])
         out = np.empty(ends[-1] if len(ends) else 0, np.uint8)
-        runner(copy_messages, self._compiled)(self._streams, streams, ends, out)
+        runner(copy_messages, self.compiled)(self._streams, streams, ends, out)
         return out, ends

@@ -14,12 +14,15 @@ import functools
 import itertools
 import math
 from collections.abc import Iterable, Iterator, Sequence
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
 from analyzer.events.connection import Connection, Flows
+from analyzer.events.connections import Lists
 from analyzer.events.tcp.states import ACK, FIN, RST, SYN
+from analyzer.exchanges.attributes import Attributes
 from analyzer.wire.quic.split import HANDSHAKE, INITIAL, OTHER_LONG, RETRY, VERSION_NEGOTIATION, ZERO_RTT
 from analyzer.wire.quic.summary import SHORT_BIT
 
@@ -38,23 +41,29 @@ _RUNS = frozenset("DOAdoa")
 _POWERS = 10 ** np.arange(1, 19)
 
 
-#: Connections whose rows are read at once: enough to make numpy's calls few, and few enough to bound the lists.
-_BLOCK = 1024
+#: Connections whose rows are read at once: enough to make numpy's calls few, and few enough to bound the arrays.
+_BLOCK = 8192
+#: Of fewer it is not worth to ask about all connections.
+_FEW = 64
 
 #: A row of a connection as plain numbers: its index, packets of its flow from its sender and from the other side up to
 #: it, then its flow, direction, payload length, TCP flags, kinds of QUIC packets and window.
 _Row = tuple[int, int, int, int, int, int, int, int, int]
 
 
-def histories_of(flows: Flows, connections: Sequence[Connection]) -> list[str]:
-    """The history string of each connection."""
+def histories_of(held: Attributes, index: NDArray[np.int64]) -> list[str]:
+    """The history string of the connections in some rows."""
+    if len(index) < _FEW:
+        return plain_histories(held.flows, held.connections.take(index))
+    several = [held.some(name) for name in ("elsewhere_rows", "icmp_rows", "other_paths")]
+    is_simple = (held.lists("rows").lengths > 0) & ~np.any(several, axis=0)
     histories: list[str] = []
-    for begin in range(0, len(connections), _BLOCK):
-        block = connections[begin : begin + _BLOCK]
-        simple = [bool(c.rows) and not (c.elsewhere_rows or c.icmp_rows or c.other_paths) for c in block]
-        of_simple = iter(_histories(flows, list(itertools.compress(block, simple))))
-        of_others = iter(plain_histories(flows, [c for c, each in zip(block, simple, strict=True) if not each]))
-        histories += [next(of_simple if each else of_others) for each in simple]
+    for begin in range(0, len(index), _BLOCK):
+        block = index[begin : begin + _BLOCK]
+        simple = is_simple[block]
+        of_simple = iter(_histories(held, block[simple]))
+        of_others = iter(plain_histories(held.flows, held.connections.take(block[~simple])))
+        histories += [next(of_simple if each else of_others) for each in simple.tolist()]
     return histories
 
 
@@ -66,27 +75,32 @@ def plain_histories(flows: Flows, connections: Sequence[Connection]) -> list[str
     return [_history(flows, connection, itertools.islice(rows, count)) for connection, count in each]
 
 
-def _histories(flows: Flows, connections: Sequence[Connection]) -> list[str]:
+class _Told(NamedTuple):
+    """Rows of some connections, one connection after another: whose each is, and whether the client sent it."""
+
+    owner: NDArray[np.int64]
+    rows: NDArray[np.int64]
+    from_client: NDArray[np.bool_]
+
+
+def _histories(held: Attributes, index: NDArray[np.int64]) -> list[str]:
     """What ``plain_histories`` gives, column by column, of connections without ICMP errors and of one flow each."""
-    if not connections:
+    if not len(index):
         return []
-    lists = [c.rows for c in connections]
-    owner = np.repeat(np.arange(len(lists)), list(map(len, lists)))
-    rows = np.fromiter(itertools.chain.from_iterable(lists), np.int64, len(owner))
-    r, begins = flows.scan.rows, np.diff(owner, prepend=-1) > 0
+    owner, rows = _of(held.lists("rows"), index)
+    r, begins = held.flows.scan.rows, np.diff(owner, prepend=-1) > 0
     in_order = bool((begins[1:] | (rows[1:] > rows[:-1])).all())
-    if not in_order or (r.flow[rows] != np.array([c.flow for c in connections])[owner]).any():
-        return plain_histories(flows, connections)
+    if not in_order or (r.flow[rows] != held.integers("flow")[index][owner]).any():
+        return plain_histories(held.flows, held.connections.take(index))
     own, other = r.ordinal[rows] - r.duplicate_ordinal[rows] - 1, r.other_records[rows] - r.other_duplicates[rows]
-    from_client = r.direction[rows] == np.array([c.client_direction for c in connections])[owner]
+    from_client = r.direction[rows] == held.integers("client_direction")[index][owner]
     before = np.where(from_client, (own, other), (other, own)).astype(np.int64)
     # What was only counted lies between a row and the next of its connection, behind the last all that is left.
-    total = np.array([(c.counters.client_packets, c.counters.server_packets) for c in connections], np.int64)
     behind = np.roll(before, -1, axis=1)
-    behind[:, np.roll(begins, -1)] = before[:, begins] + total.T
+    behind[:, np.roll(begins, -1)] = before[:, begins] + held.counters[index, :2].T
     bulk = np.maximum(behind - before - (from_client, ~from_client), 0)
-    letters = _letters(flows, connections, (owner, rows, from_client))
-    is_tcp = np.array([c.transport == "tcp" for c in connections])[owner, None]
+    letters = _letters(held, index, _Told(owner, rows, from_client))
+    is_tcp = held.words("transport").equal("tcp")[index][owner, None]
     letters = np.column_stack(
         [letters, np.where(is_tcp, np.frombuffer(b"Dd", np.uint8), np.frombuffer(b"Oo", np.uint8))]
     )
@@ -94,20 +108,24 @@ def _histories(flows: Flows, connections: Sequence[Connection]) -> list[str]:
     return _all_written(letters, counts, owner)
 
 
-def _letters(
-    flows: Flows, connections: Sequence[Connection], of: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.bool_]]
-) -> NDArray[np.uint8]:
-    """The letters of each row, filled with zeros; ``of`` are whose the rows are, the rows, and which the client's."""
-    owner, rows, from_client = of
-    r, is_tcp = flows.scan.rows, np.array([c.transport == "tcp" for c in connections])[owner]
-    length = r.payload_length[rows]
-    tells = np.array([c.transport == "tcp" and bool(c.hello_bytes) for c in connections])[owner] & (length > 0)
+def _of(lists: Lists, index: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Whose each is, as a place in ``index``, and what the lists hold of these connections."""
+    return np.repeat(np.arange(len(index)), lists.lengths[index]), lists.take(index, np.iinfo(np.int64).max)
+
+
+def _letters(held: Attributes, index: NDArray[np.int64], told: _Told) -> NDArray[np.uint8]:
+    """The letters of each row, filled with zeros."""
+    (owner, rows, from_client), r = told, held.flows.scan.rows
+    is_tcp, length = held.words("transport").equal("tcp")[index][owner], r.payload_length[rows]
+    tells = _says_hello(held)[index][owner] & (length > 0)
     is_hello = np.zeros(len(rows), np.bool_)
     is_hello[np.flatnonzero(tells)[np.unique((2 * owner + from_client)[tells], return_index=True)[1]]] = True
     content = np.select([r.window[rows] == 0, is_hello, length > 0], [0, 1, 2], 3)
     key = np.where(is_tcp, r.tcp_flags[rows].astype(np.int64) << 2 | content, ~r.quic[rows].astype(np.int64))
-    repeats = [row + (k << 40) for k, c in enumerate(connections) for row in c.request_rows[c.first_repeat :]]
-    again = np.isin(rows + (owner << 40), repeats)
+    asker, requests = _of(held.lists("request_rows"), index)
+    number = np.arange(len(asker)) - np.searchsorted(asker, asker)
+    is_repeat = number >= held.integers("first_repeat")[index][asker]
+    again = np.isin(rows + (owner << 40), (requests + (asker << 40))[is_repeat])
     keys, place = np.unique(key, return_inverse=True)
     words = [_segment(k >> 2, "WTDA"[k & 3]) if k >= 0 else _quic_letters(~k) for k in keys.tolist()] + ["Q"]
     place[again] = len(keys)
@@ -115,6 +133,14 @@ def _letters(
     table = np.frombuffer("".join(word.ljust(width, "\0") for word in words).encode(), np.uint8).reshape(-1, width)
     chosen = table[place]
     return np.where(from_client[:, None] | (chosen == 0), chosen, chosen | 0x20)
+
+
+def _says_hello(held: Attributes) -> NDArray[np.bool_]:
+    """Which connections are of TCP and begin with a TLS hello; all of TCP are objects."""
+    found = np.zeros(len(held), np.bool_)
+    places, objects = held.connections.objects()
+    found[places] = [c.transport == "tcp" and bool(c.hello_bytes) for c in objects]
+    return found
 
 
 def _all_written(letters: NDArray[np.uint8], counts: NDArray[np.int64], owner: NDArray[np.int64]) -> list[str]:

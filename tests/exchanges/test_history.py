@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from analyzer.events.connection import Connection
+from analyzer.events.conversations import Conversations
+from analyzer.exchanges import history as told_by
+from analyzer.exchanges.attributes import Attributes
 from analyzer.exchanges.history import MOST_LETTERS, histories_of, plain_histories
 from tests.crafted import MS, batches_of, captured_of, ip, joined, udp
 from tests.events.playbook import CLIENT, SERVER, A, F, P, Play, R, S, found_in
@@ -16,10 +22,21 @@ from tests.events.test_quic import ANSWERED, ELSEWHERE, RETRY, SILENT, moved, pa
 UNREACHABLE = bytes([3, 3]) + bytes(6) + ip(CLIENT[0], SERVER[0], 17, udp((CLIENT[1], SERVER[1]), b"ask"))
 
 
+@pytest.fixture(autouse=True)
+def by_columns(monkeypatch: pytest.MonkeyPatch) -> None:
+    """However few connections there are."""
+    monkeypatch.setattr(told_by, "_FEW", 0)
+
+
+def histories_in(found: Conversations, is_wanted: Callable[[Connection], bool] = lambda _: True) -> list[str]:
+    # Which those are says a second look: to look at a connection makes it an object.
+    told = histories_of(Attributes(found.flows, found.connections), np.arange(len(found.connections)))
+    assert told == plain_histories(found.flows, found.connections)
+    return [history for history, c in zip(told, found.connections, strict=True) if is_wanted(c)]
+
+
 def histories(play: Play) -> list[str]:
-    found = found_in(play.captured)
-    chosen = [c for c in found.connections if c.transport != "udp" or c.server.port != 0]
-    return histories_of(found.flows, chosen)
+    return histories_in(found_in(play.captured), lambda c: c.transport != "udp" or c.server.port != 0)
 
 
 @pytest.mark.parametrize(
@@ -97,7 +114,7 @@ def test_a_long_history_is_ended() -> None:
 
 def of_capture(name: str) -> list[str]:
     found = found_in(recorded(name))
-    return histories_of(found.flows, [c for c in found.connections if c.transport == "quic"])
+    return histories_in(found, lambda c: c.transport == "quic")
 
 
 def test_recorded_quic() -> None:
@@ -119,8 +136,8 @@ def test_a_reply_from_elsewhere_is_the_servers_wherever_its_address_lies() -> No
         one._replace(raw=one.raw.replace(bytes([192, 0, 2, 81]), bytes([192, 0, 2, 5]))) for one in recorded(ELSEWHERE)
     ]
     found = found_in(swapped)
-    astray = [c for c in found.connections if c.server.address == "192.0.2.5"]
-    assert histories_of(found.flows, astray) == [h for h in of_capture(ELSEWHERE) if "Q" in h]
+    astray = histories_in(found, lambda c: c.server.address == "192.0.2.5")
+    assert astray == [h for h in of_capture(ELSEWHERE) if "Q" in h]
 
 
 def test_another_path_is_told_once() -> None:
@@ -130,7 +147,7 @@ def test_another_path_is_told_once() -> None:
     told = []
     for part in (late, moved(late, 51000)):
         found = found_in([*packets[:9], *part])
-        told.append(histories_of(found.flows, found.connections))
+        told.append(histories_in(found))
     assert len(told[0]) == 1
     assert told[0] == told[1]
 
@@ -138,9 +155,9 @@ def test_another_path_is_told_once() -> None:
 def test_recorded_hellos_over_tcp(captures: Path) -> None:
     batch = joined(batches_of(captures / "12-happy-eyeballs" / "both-ok" / "client.pcap"))
     found = found_in(captured_of(batch))
-    https = [c for c in found.connections if c.transport == "tcp" and c.hello is not None]
+    https = histories_in(found, lambda c: c.transport == "tcp" and c.hello is not None)
     assert https
-    for history in histories_of(found.flows, https):
+    for history in https:
         assert history.startswith("SaAT")
         assert (history.count("T"), history.count("t")) == (1, 1)
 
@@ -152,9 +169,7 @@ def test_both_sides_of_any_play_are_told(events: list[tuple[bool, int]]) -> None
     for of_client, flags in events:
         (play.c if of_client else play.s)(flags, b"x" if flags & P else b"")
     found = found_in(play.captured)
-    told = histories_of(found.flows, found.connections)
-    assert told == plain_histories(found.flows, found.connections)
-    for c, history in zip(found.connections, told, strict=True):
+    for c, history in zip(found.connections, histories_in(found), strict=True):
         assert set(history) <= set("SAQDTFXUWsaqdtfxuw")
         assert any(map(str.isupper, history)) == (c.counters.client_packets > 0)
         assert any(map(str.islower, history)) == (c.counters.server_packets > 0)
@@ -166,4 +181,4 @@ def test_histories_by_columns_are_those_by_rows(captures: Path, pattern: str) ->
     assert paths
     for path in paths:
         found = found_in(captured_of(joined(batches_of(path))))
-        assert histories_of(found.flows, found.connections) == plain_histories(found.flows, found.connections)
+        histories_in(found)

@@ -169,7 +169,9 @@ def _request_rows(judge: Judge, rows: Integers) -> Integers:
 
 
 def _requests(judge: Judge, index: Sequence[int]) -> list[Sequence[int]]:
-    return [connection.request_rows for connection in _at(judge, index)]
+    rows, lists = np.array(index, np.int64), judge.attributes.lists("request_rows")
+    flat, ends = lists.take(rows, MOST_RECORDS).tolist(), np.cumsum(lists.lengths[rows].clip(max=MOST_RECORDS))
+    return [flat[begin:end] for begin, end in itertools.pairwise([0, *ends.tolist()])]
 
 
 def _at(judge: Judge, index: Sequence[int]) -> list[Connection]:
@@ -263,7 +265,7 @@ _LAZY: dict[str, Callable[[Judge, Sequence[int]], list[Any]]] = {
     "paths": _of_connection(attrgetter("paths")),
     "quic_version_negotiated": _of_connection(lambda c: _hex_version(c.server_version)),
     "state": _each(_state),
-    "history": lambda judge, index: histories_of(judge.flows, _at(judge, index)),
+    "history": lambda judge, index: histories_of(judge.attributes, np.array(index, np.int64)),
     "client_dcid": lambda j, index: list(map(bytes.hex, j.connections.client_dcids(np.array(index, np.int64)))),
     "client_scid": _of_connection(lambda c: c.client_scid.hex()),
     "server_scid": _of_connection(lambda c: c.server_scid.hex()),

@@ -11,9 +11,9 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from operator import attrgetter
-from typing import Any, NamedTuple, TypeVar, overload
+from typing import NamedTuple, TypeVar, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -71,14 +71,23 @@ def _places(begins: Integers, counts: Integers) -> Integers:
     return places
 
 
+class Split(NamedTuple):
+    """The places of those that are objects, these; the places of those that are columns, and their rows there."""
+
+    mine: Integers
+    objects: list[Connection]
+    places: Integers
+    held: Integers
+
+
 class Connections(Sequence[Connection]):
     """The connections: ``held`` is the row of ``columns`` for each, -1 for those that are objects."""
 
     def __init__(self, columns: PlainConnections, held: Integers, objects: list[Connection | None]) -> None:
         self.columns, self.held = columns, held
         self._objects = objects
-        self._known: tuple[Integers, list[Connection]] | None = None
-        self._making = threading.Lock()  # a report and its evidence are written by two threads
+        self._split: Split | None = None
+        self._making = threading.RLock()  # a report and its evidence are written by two threads
 
     @classmethod
     def of(cls, objects: Sequence[Connection], columns: PlainConnections) -> Connections:
@@ -113,21 +122,21 @@ class Connections(Sequence[Connection]):
                 self._objects[place] = made
             if len(new):
                 self.held[new] = -1
-                self._known = None
+                self._split = None
         return [self._objects[place] for place in places.tolist()]  # none is None by now
+
+    def split(self) -> Split:
+        """Which are objects and which columns, at one moment."""
+        with self._making:
+            if self._split is None:
+                mine, places = np.flatnonzero(self.held < 0), np.flatnonzero(self.held >= 0)
+                self._split = Split(mine, self.take(mine), places, self.held[places])
+            return self._split
 
     def objects(self) -> tuple[Integers, list[Connection]]:
         """The places of those that are objects, and these."""
-        known = self._known
-        if known is None:
-            places = np.flatnonzero(self.held < 0)
-            known = self._known = places, self.take(places)
-        return known
-
-    def in_columns(self) -> tuple[Integers, Integers]:
-        """The places of those that are columns, and their rows there."""
-        places = np.flatnonzero(self.held >= 0)
-        return places, self.held[places]
+        split = self.split()
+        return split.mine, split.objects
 
     def without(self, left_out: set[int]) -> Connections:
         """The connections but for those at some places."""
@@ -138,66 +147,65 @@ class Connections(Sequence[Connection]):
 
     def integers(self, name: str) -> Integers:
         """An attribute that is an integer, of all connections."""
-        return self._merged(name, self._objects_hold(name), np.int64)
+        return self._merged(name, np.int64)
 
     def flags(self, name: str) -> Flags:
         """An attribute that is a bool."""
-        return self._merged(name, self._objects_hold(name), np.bool_)
+        return self._merged(name, np.bool_)
 
     def some(self, name: str) -> Flags:
         """Whether an attribute holds anything: it is not None, or not empty."""
-        found = np.zeros(len(self), np.bool_)
-        found[self.in_columns()[0]] = bool(self.columns.values(name))
-        found[self.objects()[0]] = list(map(bool, self._objects_hold(name)))
+        split, found = self.split(), np.zeros(len(self), np.bool_)
+        found[split.mine] = list(map(bool, map(attrgetter(name), split.objects)))
+        found[split.places] = bool(self.columns.values(name))
         return found
 
     def words(self, name: str) -> Words:
         """An attribute that is a text, or None for none, by number."""
-        words = Words.of([self.columns.values(name), *self._objects_hold(name)])
+        split = self.split()
+        words = Words.of([self.columns.values(name), *map(attrgetter(name), split.objects)])
         codes = np.full(len(self), words.codes[0])
-        codes[self.objects()[0]] = words.codes[1:]
+        codes[split.mine] = words.codes[1:]
         return Words(codes, words.words).by_appearance()
 
     def lists(self, name: str) -> Lists:
         """An attribute that is a list or tuple of rows."""
-        mine, (places, held) = self.objects()[0], self.in_columns()
-        each = list(self._objects_hold(name))
-        begins, counts = (column[held] for column in self.columns.spans(name))
+        split = self.split()
+        each: list[Sequence[int]] = list(map(attrgetter(name), split.objects))
+        begins, counts = (column[split.held] for column in self.columns.spans(name))
         lengths = np.zeros(len(self), np.int64)
-        lengths[mine], lengths[places] = np.fromiter(map(len, each), np.int64, len(each)), counts
+        lengths[split.mine], lengths[split.places] = np.fromiter(map(len, each), np.int64, len(each)), counts
         bounds = np.concatenate([np.zeros(1, np.int64), np.cumsum(lengths)])
         flat = np.empty(bounds[-1], np.int64)
-        flat[_places(bounds[mine], lengths[mine])] = np.fromiter(itertools.chain.from_iterable(each), np.int64)
-        flat[_places(bounds[places], counts)] = self.columns.order[_places(begins, counts)]
+        flat[_places(bounds[split.mine], lengths[split.mine])] = np.fromiter(
+            itertools.chain.from_iterable(each), np.int64
+        )
+        flat[_places(bounds[split.places], counts)] = self.columns.order[_places(begins, counts)]
         return Lists(flat, bounds)
 
     def first_rows(self) -> Integers:
         """The first row of each connection."""
-        (mine, objects), (places, held) = self.objects(), self.in_columns()
-        found = np.empty(len(self), np.int64)
-        found[mine] = np.fromiter((connection.rows[0] for connection in objects), np.int64, len(objects))
-        found[places] = self.columns.first_rows[held]
+        split, found = self.split(), np.empty(len(self), np.int64)
+        found[split.mine] = np.fromiter((each.rows[0] for each in split.objects), np.int64, len(split.mine))
+        found[split.places] = self.columns.first_rows[split.held]
         return found
 
     def counters(self) -> Integers:
         """The four counters of each connection, in the order of ``Counters``: shape (n, 4)."""
-        (mine, objects), (places, held) = self.objects(), self.in_columns()
-        found = np.empty((len(self), 4), np.int64)
-        each = itertools.chain.from_iterable(map(attrgetter("counters"), objects))
-        found[mine] = np.fromiter(each, np.int64, 4 * len(objects)).reshape(-1, 4)
-        found[places] = self.columns.counters[held]
+        split, found = self.split(), np.empty((len(self), 4), np.int64)
+        each = itertools.chain.from_iterable(map(attrgetter("counters"), split.objects))
+        found[split.mine] = np.fromiter(each, np.int64, 4 * len(split.mine)).reshape(-1, 4)
+        found[split.places] = self.columns.counters[split.held]
         return found
 
     def server_names(self) -> Words:
         """The server name that the client offered."""
-        (mine, objects), (places, held) = self.objects(), self.in_columns()
+        split = self.split()
         # most have it at hand, and need not be asked for it
-        names = [c.sni if c.names is None else c.names[0] for c in objects]
-        parts = Words.of(names), Words.of([name for name, _ in self.columns.names])
-        numbers = self.columns.table[held, NAMES]
-        joined = Words.joined([parts[0], parts[1].take(numbers)])
-        codes = np.empty(len(self), np.int64)
-        codes[mine], codes[places] = joined.codes[: len(mine)], joined.codes[len(mine) :]
+        of_objects = Words.of([c.sni if c.names is None else c.names[0] for c in split.objects])
+        of_columns = Words.of([name for name, _ in self.columns.names]).take(self.columns.table[split.held, NAMES])
+        joined, codes = Words.joined([of_objects, of_columns]), np.empty(len(self), np.int64)
+        codes[split.mine], codes[split.places] = joined.codes[: len(split.mine)], joined.codes[len(split.mine) :]
         return Words(codes, joined.words).by_appearance()
 
     def client_dcids(self, places: Integers) -> list[bytes]:
@@ -207,17 +215,13 @@ class Connections(Sequence[Connection]):
         if (held >= 0).all():
             return list(of_columns)
         return [
-            next(of_columns) if row >= 0 else self._objects[place].client_dcid
+            next(of_columns) if row >= 0 else self[place].client_dcid
             for place, row in zip(places.tolist(), held.tolist(), strict=True)
         ]
 
-    def _objects_hold(self, name: str) -> Iterable[Any]:
-        return map(attrgetter(name), self.objects()[1])
-
-    def _merged(self, name: str, values: Iterable[Any], dtype: type[_Scalar]) -> NDArray[_Scalar]:
-        """An attribute of the columns, and the values of the objects."""
-        mine, (places, held) = self.objects()[0], self.in_columns()
-        found, of_columns = np.empty(len(self), dtype), self.columns.values(name)
-        found[mine] = np.fromiter(values, dtype, len(mine))
-        found[places] = of_columns[held] if isinstance(of_columns, np.ndarray) else of_columns
+    def _merged(self, name: str, dtype: type[_Scalar]) -> NDArray[_Scalar]:
+        """An attribute of the objects and of the columns."""
+        split, found, of_columns = self.split(), np.empty(len(self), dtype), self.columns.values(name)
+        found[split.mine] = np.fromiter(map(attrgetter(name), split.objects), dtype, len(split.mine))
+        found[split.places] = of_columns[split.held] if isinstance(of_columns, np.ndarray) else of_columns
         return found

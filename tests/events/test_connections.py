@@ -77,10 +77,10 @@ def check(found: Connections, expected: list[Connection]) -> None:
 
 def test_columns_say_what_objects_say() -> None:
     found, expected = everything()
-    assert 3 < len(found.in_columns()[0]) < len(found) - 3
+    assert 3 < len(found.split().places) < len(found) - 3
     check(found, expected)
     assert list(found) == expected
-    assert not len(found.in_columns()[0])
+    assert not len(found.split().places)
     check(found, expected)
 
 
@@ -125,6 +125,27 @@ def test_two_threads_make_one_object() -> None:
         for thread in threads:
             thread.join()
         assert all(a is b for each in seen for a, b in zip(each, seen[0], strict=True))
+
+
+def test_columns_are_read_while_another_thread_looks_at_connections() -> None:
+    found, expected = everything()
+    versions, rows = [c.version for c in expected], [c.rows for c in expected]
+    reading = threading.Event()
+
+    def look() -> None:
+        reading.wait()
+        for place in range(len(found)):
+            found[place]
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    reading.set()
+    while thread.is_alive():
+        assert found.integers("version").tolist() == versions
+        lists = found.lists("rows")
+        assert np.split(lists.flat, lists.bounds[1:-1])[-1].tolist() == rows[-1]
+        assert lists.flat.tolist() == [row for each in rows for row in each]
+    thread.join()
 
 
 def test_none_at_all() -> None:

@@ -105,12 +105,12 @@ def join_paths(
 def _look_at_issuers(flows: Flows, connections: Connections, others: Sequence[Connection]) -> None:
     """Make objects of the connections whose server has a CID that the first packets of some flows may begin with."""
     heads = {flows.payload(row)[1 : 1 + _LEAST_CID] for other in others for row in other.rows[:_TRIED]}
-    places, rows = connections.in_columns()
-    table = connections.columns.table[rows]
+    split = connections.split()
+    table = connections.columns.table[split.held]
     length = table[:, pc.SERVER_SCID_LENGTH]
     surplus = np.clip(length, _LEAST_CID, pc.WORD_BYTES) - _LEAST_CID
     head = np.where(length >= _LEAST_CID, table[:, pc.SERVER_SCID_WORD] >> 8 * surplus, -1)
-    connections.take(places[np.isin(head, [int.from_bytes(each, "big") for each in heads if each])])
+    connections.take(split.places[np.isin(head, [int.from_bytes(each, "big") for each in heads if each])])
 
 
 def _owner(

@@ -208,9 +208,9 @@ def _may_need_story(flows: Flows, columns: PlainConnections, restless: NDArray[n
 
 def tell_all(flows: Flows, connections: Connections) -> None:
     """Give a story to the connections that need one; a close that only the story read becomes the connection's."""
-    restless, (places, rows) = restless_flows(flows), connections.in_columns()
+    restless, split = restless_flows(flows), connections.split()
     may = np.ones(len(connections), np.bool_)
-    may[places] = _may_need_story(flows, connections.columns, restless)[rows]
+    may[split.places] = _may_need_story(flows, connections.columns, restless)[split.held]
     for connection in connections.take(np.flatnonzero(may)):
         if not needs_story(flows, connection, restless):
             continue

@@ -40,15 +40,16 @@ def processors() -> int:
 def python_beside(target: str, **options: Any) -> subprocess.Popen[bytes]:
     """Start a Python that calls ``target`` ("package.module:function"); ``options`` as for ``Popen``.
 
-    numpy's OpenBLAS gets no threads there: nobody multiplies matrices, and starting them takes a processor away.
+    If nobody says else numpy's OpenBLAS gets no threads there: nobody multiplies matrices, and starting them takes a
+    processor away.
 
     Raises OSError where no process or pipe is to be had.
     """
     module, _, function = target.partition(":")
     start = f"import sys; sys.path[:] = {sys.path!r}; from {module} import {function}; {function}()"
     command = [sys.executable, "-I", "-c", start]
-    options |= {"env": {**os.environ, "OPENBLAS_NUM_THREADS": "1"}}
-    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, **options)
+    environment = {"OPENBLAS_NUM_THREADS": "1", **os.environ}
+    return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=environment, **options)
 
 
 def send(file: BinaryIO, message: object) -> None:

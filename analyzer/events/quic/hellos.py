@@ -18,9 +18,9 @@ MOST_INITIALS = 4
 
 
 class Hellos(NamedTuple):
-    """Whole ClientHellos, a row each: the flow's place in its portion, how many Initials it took, its last byte.
+    """Whole ClientHellos, a row each: the flow's place in its portion, and how many Initials it took.
 
-    ``number`` counts in ``names``; ``messages`` has the hellos one behind another.
+    ``messages`` has the hellos one behind another, which end at ``ends``; ``number`` counts in ``names``.
     """
 
     places: NDArray[np.int64]

@@ -6,6 +6,7 @@ A busy or flooded server has tens of thousands of them, of which nearly all are 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import MISSING
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -18,14 +19,12 @@ from analyzer.wire.tls_hello import Names
 _new = tuple.__new__
 
 #: Columns of the table. Rows are selected rows, -1: none; a CID lies in a chunk of the scan's bytes, the hello in those
-#: of its part. A word is the first seven bytes of a CID, or all of a shorter one, as a number.
+#: of its part. A word is the first of a CID, as in ``portions``.
 FLOW, CLIENT, REQUESTS, FIRST_REPEAT, REPLY_ROW, WENT_ON_ROW, LARGEST, CLIENT_KINDS, SERVER_KINDS = range(9)
 VERSION, CHUNK, DCID_AT, DCID_LENGTH, SCID_AT, SCID_LENGTH = range(9, 15)
 SERVER_VERSION, SERVER_CHUNK, SERVER_SCID_AT, SERVER_SCID_LENGTH, SERVER_SCID_WORD = range(15, 20)
 PART, HELLO_BEGIN, HELLO_END, NAMES = range(20, 24)
 COLUMNS = 24
-#: Bytes of a word.
-WORD_BYTES = 7
 
 
 class Part(NamedTuple):
@@ -52,10 +51,7 @@ _INTEGERS = {
 }
 _SAME = {"transport": "quic", "roles_from": "initial", "hello_complete": True, "version_known": True}
 _TOLD_OTHERWISE = frozenset(
-    (
-        *("client", "server", "rows", "request_rows", "counters", "hello", "sni", "alpn", "is_attempt"),
-        *("hello_bytes", "names", "client_dcid", "client_scid", "server_scid", "left_closed"),
-    )
+    ("counters", "hello_bytes", "names", "client_dcid", "client_scid", "server_scid", "left_closed")
 )
 
 
@@ -93,9 +89,12 @@ class PlainConnections:
             return self.table[:, WENT_ON_ROW] >= 0
         if name == "server_crypto":
             return self.table[:, REPLY_ROW] >= 0
-        if name in _TOLD_OTHERWISE:
+        if name in _SAME:
+            return _SAME[name]
+        default = Connection.__dataclass_fields__[name].default
+        if name in _TOLD_OTHERWISE or default is MISSING:
             raise KeyError(name)
-        return _SAME[name] if name in _SAME else Connection.__dataclass_fields__[name].default
+        return default
 
     def spans(self, name: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
         """Of ``rows`` or ``request_rows``: where they begin in the order of the flows, and how many there are."""

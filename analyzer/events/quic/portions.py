@@ -19,8 +19,8 @@ from analyzer.wire.quic.split import HANDSHAKE, INITIAL, Datagrams, quic_packets
 #: Rows of ``narrow`` (``events.connection.Flows``).
 DIRECTION, QUIC, LENGTH, CHUNK, BEGIN, STOP = range(6)
 
-#: Words of a CID, of seven bytes each.
-CID_WORDS = 3
+#: Words of a CID, of so many bytes each.
+CID_WORDS, WORD_BYTES = 3, 7
 #: Columns of ``heads``. OPENABLE: the only Initial of its datagram, whole, of a version with keys. A CID is its length
 #: and its words; the last columns are offsets in the chunk, and the version.
 KIND, OPENABLE, DCID, SCID = 0, 1, 2, 3 + CID_WORDS
@@ -71,7 +71,7 @@ def write_cids(b: NDArray[np.uint8], offsets: Matrix, heads: Matrix) -> int:
             heads[row, to] = length
             for word in range(CID_WORDS):
                 value = 0
-                for i in range(7 * word, min(7 * word + 7, length)):
+                for i in range(WORD_BYTES * word, min(WORD_BYTES * (word + 1), length)):
                     value = value << 8 | (int(b[at + i]) & 0xFF)
                 heads[row, to + 1 + word] = value
     return len(offsets)

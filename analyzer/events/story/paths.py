@@ -17,6 +17,7 @@ from analyzer.events import flows as fl
 from analyzer.events.connection import Connection, Counters, Flows, Socket
 from analyzer.events.connections import Connections
 from analyzer.events.quic import plain_columns as pc
+from analyzer.events.quic.portions import WORD_BYTES
 from analyzer.events.story.endings import TAIL_REPEATS, UNANSWERED, UNANSWERED_SINCE
 from analyzer.wire.packets import UDP
 
@@ -108,7 +109,7 @@ def _look_at_issuers(flows: Flows, connections: Connections, others: Sequence[Co
     split = connections.split()
     table = connections.columns.table[split.held]
     length = table[:, pc.SERVER_SCID_LENGTH]
-    surplus = np.clip(length, _LEAST_CID, pc.WORD_BYTES) - _LEAST_CID
+    surplus = np.clip(length, _LEAST_CID, WORD_BYTES) - _LEAST_CID
     head = np.where(length >= _LEAST_CID, table[:, pc.SERVER_SCID_WORD] >> 8 * surplus, -1)
     connections.take(split.places[np.isin(head, [int.from_bytes(each, "big") for each in heads if each])])
 

@@ -20,7 +20,7 @@ _SOCKETS_OF_ROW: Schema = (
     _c("server_port", "int", "", "port that the client addressed", "UDP or TCP header"),
 )
 
-# What ``events.tcp.facts`` reads of a TCP connection in which something may be amiss; sides: client, server or empty.
+# What ``events.tcp.facts`` reads of a TCP connection; sides: client, server or empty.
 _TCP_FACTS: Schema = (
     _c("protocol", "text", "", "of the client's first bytes: tls, http, ocsp, dns or empty", public=False),
     _c("client_acked", "text", "", "client data acknowledged: all, some, none; empty: unknown", public=False),

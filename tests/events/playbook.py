@@ -7,10 +7,13 @@ from collections.abc import Iterable
 from dataclasses import fields
 from unittest import mock
 
+from analyzer.columns import Words
 from analyzer.events.connection import Connection
 from analyzer.events.conversations import Conversations, conversations
 from analyzer.events.quic import plain
 from analyzer.events.scan import settle
+from analyzer.events.tcp.facts import TcpFacts, tcp_facts
+from analyzer.events.tcp.ordinary import ordinary_facts
 from tests.crafted import MS, START, Captured, ip, scan_of, tcp, udp
 
 CLIENT, SERVER = ("192.0.2.10", 50660), ("198.51.100.80", 443)
@@ -31,9 +34,10 @@ class Play:
         self.captured: list[Captured] = []
         self.now = START
         self.isn = 0  # of the client's last SYN
+        self.ttl = 64
 
     def say(self, sender: Socket, receiver: Socket, protocol: int, body: bytes) -> Play:
-        raw = ip(sender[0], receiver[0], protocol, body, ident=len(self.captured) + 1)
+        raw = ip(sender[0], receiver[0], protocol, body, ident=len(self.captured) + 1, ttl=self.ttl)
         self.captured.append(Captured(raw, self.now))
         self.now += int(self.step * MS)
         return self
@@ -59,6 +63,11 @@ class Play:
         sender = sender or self.server
         return self.say(sender, self.client, 17, udp((sender[1], self.client[1]), payload))
 
+    def hops(self, ttl: int) -> Play:
+        """What follows arrives with another TTL."""
+        self.ttl = ttl
+        return self
+
     def wait(self, ms: float) -> Play:
         self.now += int(ms * MS)
         return self
@@ -74,7 +83,7 @@ class Play:
 
 
 def found_in(captured: Iterable[Captured]) -> Conversations:
-    """What the events room finds in some packets; fails where it is another with plain QUIC flows as columns."""
+    """What the events room finds in some packets; fails where it is another by columns."""
     scan = settle(scan_of(list(captured)))
     found = conversations(scan)
     with mock.patch.object(plain, "WORTH_KERNELS", 0):
@@ -83,7 +92,21 @@ def found_in(captured: Iterable[Captured]) -> Conversations:
         for name in _COMPARED:
             a, b = getattr(one, name), getattr(other, name)
             assert a == b or _shown(a) == _shown(b), name
+    ordinary_places(found)
     return found
+
+
+def ordinary_places(found: Conversations) -> list[int]:
+    """The places of the ordinary TCP connections; fails where columns tell other facts of them."""
+    told, each = ordinary_facts(found.flows, found.connections), tcp_facts(found.flows, found.connections)
+    places: list[int] = told.places.tolist()
+    for field in fields(TcpFacts):
+        column = told.columns.get(field.name, [field.default] * len(places))
+        values = column.texts() if isinstance(column, Words) else column
+        if field.name == "rows":
+            values = [tuple(sorted({*rows} - {-1})) for rows in told.rows.tolist()]
+        assert list(values) == [getattr(each[place], field.name) for place in places], field.name
+    return places
 
 
 def _shown(value: object) -> str:

@@ -5,6 +5,7 @@ How it works
 Numbers are counted from each side's initial sequence number, or from its first segment where that was not seen. What
 one side has sent is compared with the highest acknowledgment of the other: data beyond it is not acknowledged. The last
 connection of a flow also has what the flow remembers of its last segments (``segments``), which selection passes by.
+Most connections are told by columns, all at once (``ordinary``).
 
 * *stuck*: the segment that the other side waits for was sent again; the selection shows repeats a second apart. *Small
   passed* says whether smaller segments of that side got through, by acknowledgment or SACK (RFC 2018 §3).
@@ -15,25 +16,20 @@ connection of a flow also has what the flow remembers of its last segments (``se
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import NamedTuple
-
-import numpy as np
 
 from analyzer.events.connection import Connection, Flows
 from analyzer.events.tcp.options import NO_OPTIONS, Options, read_options
 from analyzer.events.tcp.runs import Sent, round_trip_of, runs_of, sent_of
-from analyzer.events.tcp.segments import DATA_TIME, JUMPS, last_segment
-from analyzer.events.tcp.sides import Segment, Side, distance, sides_of
+from analyzer.events.tcp.segments import JUMPS
+from analyzer.events.tcp.sides import Segment, Side, sides_of
 from analyzer.events.tcp.states import ACK, FIN, RST, SYN
 from analyzer.events.tcp.words import CLIENT, SERVER, Words
-from analyzer.wire.packets import TCP
 
 #: A SYN/ACK that comes again sooner is a copy: servers wait 1 s or more (RFC 6298 §2.1).
 SYN_ACK_AGAIN_NS = 500_000_000
-_MUCH = 20_000  # bytes of a server: more than its side of a TLS handshake, which alerts in clear end
-_AT_ONCE_NS = 1_000_000_000  # a connection that ends so soon after its last data was not left waiting
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,27 +74,24 @@ class TcpFacts:
 NO_FACTS = TcpFacts()
 
 
-def tcp_facts(flows: Flows, connections: Sequence[Connection]) -> list[TcpFacts]:
-    """The facts of each connection; little for plain ones, none for other transports and silent attempts."""
-    jumps, rows = flows.scan.table.state[:, JUMPS].reshape(-1, 2).sum(axis=1).tolist(), flows.scan.rows
-    zero_windows = set(np.flatnonzero((rows.kind == TCP) & (rows.tcp_flags & RST == 0) & (rows.window <= 0)).tolist())
+def tcp_facts(flows: Flows, connections: Sequence[Connection], *, known: Container[int] = ()) -> list[TcpFacts]:
+    """The facts of each connection; none for other transports, silent attempts and the places that are ``known``."""
+    jumps = flows.scan.table.state[:, JUMPS].reshape(-1, 2).sum(axis=1).tolist()
     followed: dict[int, Connection] = {}
     facts = []
-    for c in reversed(connections):
+    for place in reversed(range(len(connections))):
+        c = connections[place]
         if c.transport != "tcp" or not _is_two_way(c):
             facts.append(NO_FACTS)
             continue
         following = followed.get(c.flow)
-        sides = None
-        if following is None and zero_windows.isdisjoint(c.rows) and _is_plain(flows, c):
-            told = _plain_facts(flows, c)
-        else:
-            sides = sides_of(flows, c, is_last=following is None)
-            told = _facts(flows, c, *sides)
-        if jumps[c.flow]:
-            told = _with_runs(told, *sent_by_both(flows, c, following, sides))
-        facts.append(told)
         followed[c.flow] = c
+        if place in known:
+            facts.append(NO_FACTS)
+            continue
+        sides = sides_of(flows, c, is_last=following is None)
+        told = _facts(flows, c, *sides)
+        facts.append(_with_runs(told, *sent_by_both(flows, c, following, sides)) if jumps[c.flow] else told)
     return facts[::-1]
 
 
@@ -126,42 +119,8 @@ def _with_runs(facts: TcpFacts, client: Sent, server: Sent) -> TcpFacts:
     )
 
 
-def _plain_facts(flows: Flows, connection: Connection) -> TcpFacts:
-    """Of a connection in which nothing is amiss: in how many segments its ClientHello came."""
-    if not connection.hello_bytes:
-        return NO_FACTS
-    rows, hello = flows.scan.rows, 0
-    begin, begins = int(rows.sequence[connection.request_rows[0]]), set()
-    for row in connection.rows:
-        if rows.direction[row] == connection.client_direction and rows.payload_length[row] > 0:
-            at = distance(int(rows.sequence[row]), begin)
-            hello = hello or 6 + int.from_bytes(flows.payload(row)[3:5], "big")
-            if at >= hello:
-                break
-            begins.add(at)
-    return TcpFacts(protocol="tls", hello_segments=len(begins))
-
-
 def _is_two_way(connection: Connection) -> bool:
     return connection.reply_row >= 0 or not connection.request_rows
-
-
-def _is_plain(flows: Flows, connection: Connection) -> bool:
-    """Whether the last connection of a flow went well: the client took ``_MUCH`` and closed at once, with no reset.
-
-    No side may have said that it takes nothing.
-    """
-    c, rows = connection, flows.scan.rows
-    if len(c.request_rows) != 1 or len(c.syn_ack_rows) != 1 or c.counters.server_bytes < _MUCH:
-        return False
-    if any(int(rows.direction[row]) != c.client_direction for row in c.reset_rows):
-        return False
-    state, closing = flows.scan.table.state, (*c.fin_rows, *c.reset_rows)
-    heard = int(state[2 * c.flow + (1 - c.client_direction), DATA_TIME])
-    if not closing or int(rows.time[min(closing)]) - heard > _AT_ONCE_NS:
-        return False
-    client = last_segment(state, 2 * c.flow + c.client_direction)
-    return distance(client.acknowledgment, int(rows.sequence[c.syn_ack_rows[0]])) > _MUCH
 
 
 def _facts(flows: Flows, connection: Connection, client: Side, server: Side) -> TcpFacts:

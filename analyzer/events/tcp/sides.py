@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
+from numpy.typing import NDArray
 
 from analyzer.events.connection import Connection, Flows
 from analyzer.events.tcp.segments import LastSegment, last_segment
@@ -65,6 +66,12 @@ class Side:
 def distance(number: int, isn: int) -> int:
     """How far a sequence number is behind the initial one; numbers before it are negative."""
     return (number - isn + _HALF & _ALL) - _HALF
+
+
+def distances(numbers: NDArray[np.int64], isns: NDArray[np.int64]) -> NDArray[np.int64]:
+    """``distance`` of many."""
+    behind: NDArray[np.int64] = (numbers - isns + _HALF & _ALL) - _HALF
+    return behind
 
 
 class _Raw(NamedTuple):

@@ -10,16 +10,13 @@ from analyzer.wire.tls import ALERT, FATAL, is_record, read_records
 from analyzer.wire.web.openings import is_http_request
 
 CLIENT, SERVER = "client", "server"
-_ALERT_BYTES = 7  # a TLS record with one alert
+ALERT_BYTES = 7  # a TLS record with one alert
+_ALERT = bytes((ALERT,))
 _LENGTH = b"\ncontent-length:"
 
 
 class Words:
-    """The words of one connection; ``rows`` are those that tell of an alert.
-
-    ``owed`` is how many bytes of the body that the server announced did not come (RFC 9112 §6.2), 0 where nothing was
-    announced, and -1 where it cannot be known, since there were several requests.
-    """
+    """The words of one connection; ``rows`` are those that tell of an alert, ``owed`` is that of ``owed_of``."""
 
     def __init__(self, flows: Flows, connection: Connection, client: Side, server: Side) -> None:
         self.rows: list[int] = []
@@ -32,28 +29,37 @@ class Words:
         if connection.proxy is not None:  # what comes behind its header may lie in another segment
             self.protocol = connection.opening
             return
-        self.protocol = _protocol(sent, connection) if first.begin == 1 else ""
+        self.protocol = protocol_of(sent, connection) if first.begin == 1 else ""
         if self.protocol == "tls":
-            hello = 1 + 5 + int.from_bytes(sent[3:5], "big")
-            self.hello_segments = len({s.begin for s in client.data if 1 <= s.begin < hello})
+            self.hello_segments = len({s.begin for s in client.data if s.begin < hello_end(sent)})
             self._find_alert(flows, SERVER, server)
             self._find_alert(flows, CLIENT, client)
-        elif self.protocol in ("http", "ocsp") and server.data and not sent.startswith((b"HEAD ", b"CONNECT ")):
-            is_only = client.end == first.end or sent.startswith(b"POST ")
-            self.owed = _owed(flows.payload(server.data[0].row), server) if is_only else -1
+        elif self.protocol in ("http", "ocsp") and server.data:
+            came, is_all = flows.payload(server.data[0].row), client.end == first.end
+            self.owed = owed_of(sent, came, is_all=is_all, server_end=server.end)
 
     def _find_alert(self, flows: Flows, name: str, side: Side) -> None:
-        """An alert in clear that is no close_notify: after it a side sends nothing more, so it is in its last bytes."""
+        """An alert of a side: after it nothing more is sent, so it is in the last bytes."""
         last = max(side.data, key=lambda segment: segment.end, default=None)
         if last is None or last.end < side.end or self.rows:
             return
-        tail = flows.payload(last.row)[-_ALERT_BYTES:]
-        alerts = read_records(tail).alerts if tail[:1] == bytes((ALERT,)) and is_record(tail) else ()
-        if alerts and alerts[0].level == FATAL and alerts[0].description > 0:
-            self.alert, self.rows = (name, alerts[0].description), [last.row]
+        description = alert_of(flows.payload(last.row)[-ALERT_BYTES:])
+        if description >= 0:
+            self.alert, self.rows = (name, description), [last.row]
 
 
-def _protocol(sent: bytes, connection: Connection) -> str:
+def hello_end(sent: bytes) -> int:
+    """The number behind the first TLS record of a client whose first bytes are these."""
+    return 1 + 5 + int.from_bytes(sent[3:5], "big")
+
+
+def alert_of(tail: bytes) -> int:
+    """The description of the alert in clear that the last ``ALERT_BYTES`` of a side are; -1: none, or close_notify."""
+    alerts = read_records(tail).alerts if tail[:1] == _ALERT and is_record(tail) else ()
+    return alerts[0].description if alerts and alerts[0].level == FATAL and alerts[0].description > 0 else -1
+
+
+def protocol_of(sent: bytes, connection: Connection) -> str:
     """What a client's first bytes are."""
     if is_http_request(sent):
         is_status = b"application/ocsp-request" in sent.lower() or is_status_target(_target(sent))
@@ -69,8 +75,16 @@ def _target(sent: bytes) -> str:
     return target.decode("ascii", "backslashreplace") if method == b"GET" else ""
 
 
-def _owed(came: bytes, server: Side) -> int:
-    """How many announced bytes of a body the server did not send."""
+def owed_of(sent: bytes, came: bytes, *, is_all: bool, server_end: int) -> int:
+    """How many bytes of the body that a server announced it did not send (RFC 9112 §6.2), 0 where it announced none.
+
+    ``sent`` are the client's first bytes and ``is_all`` says whether it sent no more; where there were several requests
+    it cannot be known: -1. ``came`` are the server's first bytes.
+    """
+    if sent.startswith((b"HEAD ", b"CONNECT ")):
+        return 0
+    if not is_all and not sent.startswith(b"POST "):
+        return -1
     head, found, _ = came.partition(b"\r\n\r\n")
     if not found or not head.startswith((b"HTTP/1.1 200", b"HTTP/1.0 200", b"HTTP/1.1 206")):
         return 0
@@ -79,4 +93,4 @@ def _owed(came: bytes, server: Side) -> int:
     announced = lower[at + len(_LENGTH) :].split(b"\r\n", 1)[0].strip() if at >= 0 else b""
     if not announced.isdigit() or len(announced) > 15:
         return 0
-    return max(len(head) + 4 + int(announced) - (server.end - 1), 0)
+    return max(len(head) + 4 + int(announced) - (server_end - 1), 0)

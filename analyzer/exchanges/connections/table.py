@@ -17,6 +17,7 @@ from analyzer.events.connection import Connection, Counters
 from analyzer.events.connections import Integers
 from analyzer.events.quic.attempt import server_hello_of
 from analyzer.events.tcp.facts import NO_FACTS, TcpFacts, tcp_facts
+from analyzer.events.tcp.ordinary import Ordinary, ordinary_facts
 from analyzer.events.tcp.states import STATE_WORDS
 from analyzer.exchanges.attributes import EVIDENCE, Attributes
 from analyzer.exchanges.connections.judged import MOST_RECORDS, Judge
@@ -53,40 +54,58 @@ def connections_table(judge: Judge) -> Table:
     return Table.from_columns("connections", CONNECTIONS, columns, lazy, flat)
 
 
-def _of_facts(judge: Judge) -> dict[str, Maker]:
-    """Columns that say what the segments of TCP connections tell."""
-    count = len(judge.connections)
+class _Facts:
+    """What the segments of TCP connections tell, made when it is first asked for."""
 
-    @functools.cache
-    def told() -> tuple[list[int], list[TcpFacts]]:
-        """The connections that have facts, and these."""
+    def __init__(self, judge: Judge) -> None:
+        self._judge = judge
+
+    @functools.cached_property
+    def _told(self) -> tuple[Ordinary, Integers, list[TcpFacts]]:
+        """The facts of ordinary connections; the rows of the others that have some, and these."""
+        judge = self._judge
         rows = np.flatnonzero(judge.attributes.words("transport").equal("tcp"))
-        facts = zip(rows.tolist(), tcp_facts(judge.flows, judge.connections.take(rows)), strict=True)
-        known = [(row, each) for row, each in facts if each is not NO_FACTS]
-        return [row for row, _ in known], [each for _, each in known]
+        connections = judge.connections.take(rows)
+        ordinary = ordinary_facts(judge.flows, connections)
+        facts = tcp_facts(judge.flows, connections, known={*ordinary.places.tolist()})
+        known = [k for k, each in enumerate(facts) if each is not NO_FACTS]
+        return ordinary._replace(places=rows[ordinary.places]), rows[known], [facts[k] for k in known]
 
-    def column(name: str) -> NDArray[Any] | Words:
-        index, facts = told()
+    def column(self, name: str) -> NDArray[Any] | Words:
+        """A column of all connections."""
+        ordinary, rows, facts = self._told
         none, values = getattr(NO_FACTS, name), list(map(attrgetter(name), facts))
+        of_ordinary = ordinary.columns.get(name)
         if none == "":
-            words = Words.of(["", *values])
-            codes = np.zeros(count, np.int64)
-            codes[index] = words.codes[1:]
-            return Words(codes, words.words)
-        filled = np.full(count, none)
-        filled[index] = values
+            parts = [Words.of(["", *values])] + ([of_ordinary] if isinstance(of_ordinary, Words) else [])
+            joined, codes = Words.joined(parts), np.zeros(len(self._judge.connections), np.int64)
+            codes[rows] = joined.codes[1 : len(values) + 1]
+            if isinstance(of_ordinary, Words):
+                codes[ordinary.places] = joined.codes[len(values) + 1 :]
+            return Words(codes, joined.words)
+        filled = np.full(len(self._judge.connections), none)
+        filled[rows] = values
+        if of_ordinary is not None:
+            filled[ordinary.places] = of_ordinary
         return filled
 
-    def records(name: str) -> list[tuple[tuple[int, int], ...]]:
-        index, facts = told()
-        rows = dict(zip(index, map(attrgetter(name), facts), strict=True))
-        return judge.records_of([rows.get(k, ()) for k in range(count)])
+    def records(self, name: str) -> list[tuple[tuple[int, int], ...]]:
+        """A column of records of all connections."""
+        ordinary, rows, facts = self._told
+        lists = dict(zip(rows.tolist(), map(attrgetter(name), facts), strict=True))
+        if name == "rows":
+            telling = (sorted({*each} - {-1}) for each in ordinary.rows.tolist())
+            lists |= dict(zip(ordinary.places.tolist(), telling, strict=True))
+        return self._judge.records_of([lists.get(row, ()) for row in range(len(self._judge.connections))])
 
-    lists = {"rows": "tcp_records", "unseen_rows": "unseen_records"}
+
+def _of_facts(judge: Judge) -> dict[str, Maker]:
+    """Columns that say what the segments of TCP connections tell."""
+    facts, lists = _Facts(judge), {"rows": "tcp_records", "unseen_rows": "unseen_records"}
     columns: dict[str, Maker] = {
-        field.name: functools.partial(column, field.name) for field in fields(TcpFacts) if field.name not in lists
+        field.name: functools.partial(facts.column, field.name) for field in fields(TcpFacts) if field.name not in lists
     }
-    return columns | {column: functools.partial(records, name) for name, column in lists.items()}
+    return columns | {column: functools.partial(facts.records, name) for name, column in lists.items()}
 
 
 def _state(judge: Judge, row: int) -> str:

@@ -13,7 +13,7 @@ import functools
 import itertools
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Container, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -293,6 +293,20 @@ def grouped(columns: Sequence[NDArray[Any]]) -> list[NDArray[np.int64]]:
         begins[1:] |= column[order[1:]] != column[order[:-1]]
     groups = np.split(order, np.flatnonzero(begins)) if len(order) else []
     return sorted(groups, key=lambda rows: int(rows[0]))
+
+
+def distinct(numbers: NDArray[np.int64]) -> NDArray[np.int64]:
+    """The different ones of some numbers, in order: ``np.unique``, which loads numpy's masked arrays for it."""
+    ordered = np.sort(numbers)
+    found: NDArray[np.int64] = ordered[np.diff(ordered, prepend=ordered[:1] - 1) != 0]
+    return found
+
+
+def median(values: Iterable[float]) -> float:
+    """The middle one of some values, half way between two of them; the module ``statistics`` is long in loading."""
+    ordered = sorted(values)
+    half = len(ordered) // 2
+    return ordered[half] if len(ordered) % 2 else (ordered[half - 1] + ordered[half]) / 2
 
 
 def array_of(column: Column, values: list[Any] | NDArray[Any] | Words) -> NDArray[Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from analyzer.columns import Column, Table, Words, array_of, grouped
+from analyzer.columns import Column, Table, Words, array_of, distinct, grouped, median
 
 NUMBER, TEXT, CITED = (
     Column("number", "int", "", ""),
@@ -147,3 +148,13 @@ def test_rows_with_equal_numbers_are_grouped(rows: list[tuple[int, int]]) -> Non
         expected.setdefault(row, []).append(number)
     columns = [np.array([row[column] for row in rows], np.int64) for column in (0, 1)]
     assert [group.tolist() for group in grouped(columns)] == list(expected.values())
+
+
+@given(st.lists(st.integers(-3, 3) | st.integers(-(1 << 62), 1 << 62)))
+def test_distinct_numbers(numbers: list[int]) -> None:
+    assert distinct(np.array(numbers, np.int64)).tolist() == sorted(set(numbers))
+
+
+@given(st.lists(st.integers(-(1 << 62), 1 << 62), min_size=1) | st.lists(st.floats(-1e9, 1e9), min_size=1))
+def test_the_middle_of_some_values(values: list[int] | list[float]) -> None:
+    assert median(values) == statistics.median(values)

@@ -20,7 +20,7 @@ from analyzer.events.tcp.states import State
 from analyzer.wire.addresses import address_text
 from analyzer.wire.packets import LATER_FRAGMENT
 from analyzer.wire.quic.gquic import Chlo
-from analyzer.wire.tls_hello import ClientHello, ServerHello, read_client_hello
+from analyzer.wire.tls_hello import ClientHello, ServerHello, offered_names, read_client_hello, read_server_hello
 from analyzer.wire.web.proxy import ProxyHeader
 
 if TYPE_CHECKING:
@@ -92,7 +92,8 @@ class Connection:
     names: tuple[str, tuple[bytes, ...]] | None = field(default=None, compare=False)  # server name and ALPN of it
     _hello: ClientHello | None = field(default=None, init=False, repr=False, compare=False)
     chlo: Chlo | None = None  # of gQUIC, in place of a ClientHello
-    server_hello: ServerHello | None = None
+    server_hello_bytes: bytes = b""  # of a ServerHello that can be read
+    _server_hello: ServerHello | None = field(default=None, init=False, repr=False, compare=False)
     close_side: str = ""
     # TCP
     syn_ack_rows: tuple[int, ...] = ()
@@ -137,6 +138,13 @@ class Connection:
         return self._hello
 
     @property
+    def server_hello(self) -> ServerHello | None:
+        """The ServerHello, read when first asked for."""
+        if self._server_hello is None and self.server_hello_bytes:
+            self._server_hello = read_server_hello(self.server_hello_bytes)
+        return self._server_hello
+
+    @property
     def sni(self) -> str:
         """The server name that the client offered."""
         if not self.hello_bytes:
@@ -150,8 +158,7 @@ class Connection:
 
     def _names(self) -> tuple[str, tuple[bytes, ...]]:
         if self.names is None:
-            hello = self.hello
-            self.names = (hello.server_name, hello.alpn) if hello is not None else ("", ())
+            self.names = offered_names(self.hello_bytes)
         return self.names
 
     @property

@@ -18,7 +18,7 @@ from typing import NamedTuple, TypeVar, overload
 import numpy as np
 from numpy.typing import NDArray
 
-from analyzer.columns import Words
+from analyzer.columns import Words, distinct
 from analyzer.events.connection import Connection
 from analyzer.events.quic.plain_columns import NAMES, PlainConnections
 
@@ -117,7 +117,7 @@ class Connections(Sequence[Connection]):
     def take(self, places: Integers) -> list[Connection]:
         """The connections at some places, as objects."""
         with self._making:
-            new = np.unique(places[self.held[places] >= 0])
+            new = distinct(places[self.held[places] >= 0])
             for place, made in zip(new.tolist(), self.columns.objects(self.held[new]), strict=True):
                 self._objects[place] = made
             if len(new):

@@ -11,13 +11,13 @@ from __future__ import annotations
 import functools
 import heapq
 import itertools
-import statistics
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 import numpy as np
 
+from analyzer.columns import median
 from analyzer.events.connection import Connection
 from analyzer.events.selected import Selected
 from analyzer.exchanges.attributes import Attributes
@@ -103,8 +103,8 @@ def _ways(connection: Connection, rows: Selected) -> tuple[int, int] | None:
 
 
 def _judge(ways: list[tuple[int, int]], name: str) -> Vantage:
-    to_server = statistics.median(way[0] for way in ways)
-    to_client = statistics.median(way[1] for way in ways)
+    to_server = median(way[0] for way in ways)
+    to_client = median(way[1] for way in ways)
     words = (
         f"the {name} follows the request after {to_server / 1e6:.3g} ms and the client goes on {to_client / 1e6:.3g} ms"
         f" later, median of {len(ways)}"

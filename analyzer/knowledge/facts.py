@@ -6,13 +6,13 @@ A fact is about the finding, the connections that it cites, or the rest of the s
 from __future__ import annotations
 
 import ipaddress
-import statistics
 from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
 import numpy as np
 
+from analyzer.columns import median
 from analyzer.exchanges.ends.sightings import AT_THE_SERVER, BEYOND, ON_THE_WAY, ON_THE_WAY_BACK, UNSEEN
 from analyzer.exchanges.view import View
 from analyzer.patterns.finding import Finding
@@ -49,7 +49,7 @@ class Facts:
     def median(self, name: str) -> float:
         """Median of a numeric column over the cited connections, -1 for none."""
         values = [value for value in self.column(name) if value == value and value >= 0]
-        return float(statistics.median(values)) if values else -1.0
+        return float(median(values)) if values else -1.0
 
     def of_host(self, *, transport: str, family: str, port: int = -1) -> str:
         """Whether attempts on the finding's host were answered over a transport and family."""

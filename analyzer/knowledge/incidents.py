@@ -16,7 +16,7 @@ import functools
 import os
 import textwrap
 import tomllib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -71,13 +71,16 @@ class Incident:
 
 def with_causes(findings: Sequence[Finding], view: View) -> tuple[Finding, ...]:
     """The findings with the known incidents that fit each, best first, at most ``MOST_CAUSES``."""
-    return tuple(replace(finding, causes=_causes(Facts(finding, view))) for finding in findings)
+    if not findings:
+        return ()
+    fitting = incidents_naming(frozenset(finding.pattern for finding in findings))
+    return tuple(replace(finding, causes=_causes(Facts(finding, view), fitting)) for finding in findings)
 
 
-def _causes(facts: Facts) -> tuple[Mapping[str, object], ...]:
+def _causes(facts: Facts, incidents: Sequence[Incident]) -> tuple[Mapping[str, object], ...]:
     pattern = facts.finding.pattern
     scored = []
-    for place, incident in enumerate(incidents()):
+    for place, incident in enumerate(incidents):
         if pattern in incident.patterns and all(need.holds(facts) for need in incident.needs):
             pro = [sign for sign in incident.signs_for if sign.condition.holds(facts)]
             contra = [sign for sign in incident.signs_against if sign.condition.holds(facts)]
@@ -86,16 +89,17 @@ def _causes(facts: Facts) -> tuple[Mapping[str, object], ...]:
             if pro and score >= 0:
                 scored.append((-score, rank, place, _cause(incident, score, (pro, contra)) | _told(incident, facts)))
     scored.sort(key=lambda each: each[:3])
-    return tuple(_side_by_side([cause for *_, cause in scored])[:MOST_CAUSES])
+    together = {incident.id: incident.together for incident in incidents}
+    return tuple(_side_by_side([cause for *_, cause in scored], together)[:MOST_CAUSES])
 
 
-def _side_by_side(causes: list[dict[str, object]]) -> list[dict[str, object]]:
+def _side_by_side(causes: list[dict[str, object]], together: Mapping[str, tuple[str, ...]]) -> list[dict[str, object]]:
     """Those that fit, and after each the ones that ask for opposite remedies, even where they fit less."""
     waiting = {str(cause["incident"]): cause for cause in causes}
     ordered: list[dict[str, object]] = []
     for cause in causes:
         if cause["fit"] != _LESS_LIKELY:
-            names = (str(cause["incident"]), *known(str(cause["incident"])).together)
+            names = (str(cause["incident"]), *together[str(cause["incident"])])
             ordered += [waiting.pop(name) for name in names if name in waiting]
     return ordered
 
@@ -125,11 +129,20 @@ def _told(incident: Incident, facts: Facts) -> dict[str, object]:
     return {**told, "url": incident.url}
 
 
-@functools.cache
 def incidents() -> tuple[Incident, ...]:
     """All known incidents in the order of their ids, those of the user's folder included."""
-    folders = [FOLDER, *([Path(own)] if (own := os.environ.get(OWN_FOLDER)) else [])]
-    found = {incident.id: incident for folder in folders for incident in read_folder(folder)}
+    return incidents_naming(frozenset())
+
+
+@functools.cache
+def incidents_naming(patterns: frozenset[str]) -> tuple[Incident, ...]:
+    """The incidents that may fit one of some patterns, or all for none; the texts of our others are not parsed.
+
+    All of the user's are read, so that mistakes in them are told.
+    """
+    found = {incident.id: incident for incident in read_folder(FOLDER, patterns)}
+    if own := os.environ.get(OWN_FOLDER):
+        found |= {incident.id: incident for incident in read_folder(Path(own))}
     return tuple(found[name] for name in sorted(found))
 
 
@@ -168,15 +181,20 @@ def page(name: str) -> str:
     return "\n".join(lines)
 
 
-def read_folder(folder: Path) -> Iterator[Incident]:
-    """The incidents of a folder; raises UsageError that names the file that cannot be understood."""
+def read_folder(folder: Path, naming: Collection[str] = ()) -> Iterator[Incident]:
+    """The incidents of a folder, or those whose text names one of some patterns.
+
+    Raises UsageError that names the file that cannot be understood.
+    """
     try:
         paths = sorted(path for path in folder.iterdir() if path.suffix == ".toml")
     except OSError as error:
         raise UsageError(f"cannot read the folder of incidents {folder}: {error.strerror}") from error
     for path in paths:
         try:
-            yield read_incident(tomllib.loads(path.read_text(encoding="utf-8")))
+            text = path.read_text(encoding="utf-8")
+            if not naming or any(name in text for name in naming):
+                yield read_incident(tomllib.loads(text))
         except (UsageError, OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
             raise UsageError(f"{path}: {error}") from error
 

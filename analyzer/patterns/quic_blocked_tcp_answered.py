@@ -32,10 +32,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import pairwise
-from statistics import median
 
 import numpy as np
 
+from analyzer.columns import median
 from analyzer.exchanges.view import View
 from analyzer.patterns import advice, doubts
 from analyzer.patterns.evidence import (

@@ -152,8 +152,34 @@ def client_hello_bytes(stream: bytes) -> bytes:
     return stream[: 4 + int.from_bytes(stream[1:4], "big")]
 
 
+def is_whole(message: bytes) -> bool:
+    """Whether a handshake message that begins here is here to its end."""
+    return len(message) >= 4 and len(message) >= 4 + int.from_bytes(message[1:4], "big")
+
+
 #: A server name, "" for none, and application protocols.
 Names = tuple[str, tuple[bytes, ...]]
+
+
+def offered_names(hello: bytes) -> Names:
+    """Those of a ClientHello, as ``read_client_hello`` finds them: the one thing that is asked of all."""
+    at, _ = _vector(hello, 38, 1)
+    at, _ = _vector(hello, at, 2)
+    at, _ = _vector(hello, at, 1)
+    kept: dict[int, bytes] = {}
+    end = len(hello)
+    at = at + 2 if at >= 0 else end
+    while at + 4 <= end:
+        kind, length = _TYPE_AND_LENGTH(hello, at)
+        behind = at + 4 + length
+        if behind > end:
+            break
+        if (kind == SERVER_NAME or kind == ALPN) and kind not in kept:
+            kept[kind] = hello[at + 4 : behind]
+            if len(kept) == 2:
+                break
+        at = behind
+    return names_of(kept.get(SERVER_NAME, b""), kept.get(ALPN, b""))
 
 
 def names_of(server_name: bytes, protocols: bytes) -> Names:
@@ -164,13 +190,11 @@ def names_of(server_name: bytes, protocols: bytes) -> Names:
 def read_server_hello(stream: bytes) -> ServerHello | None:
     """The ServerHello that a handshake stream begins with; None if it begins with something else, or is cut before
     its cipher suite."""
-    if len(stream) < 4 or stream[0] != SERVER_HELLO:
+    body = server_hello_bytes(stream)
+    if not body:
         return None
-    end = 4 + int.from_bytes(stream[1:4], "big")
-    body = stream[:end]
+    end = 4 + int.from_bytes(body[1:4], "big")
     at, _ = _vector(body, 38, 1)
-    if at < 0 or at + 2 > len(body):
-        return None
     extensions, kept, whole = _extensions(body, at + 3)
     missing = end - len(body)
     share = kept.get(KEY_SHARE, b"")
@@ -186,6 +210,15 @@ def read_server_hello(stream: bytes) -> ServerHello | None:
         extensions=extensions,
         is_hello_retry_request=body[6:38] == HELLO_RETRY_RANDOM,
     )
+
+
+def server_hello_bytes(stream: bytes) -> bytes:
+    """The bytes of the ServerHello that ``read_server_hello`` reads, as far as they are there; b"" if there is none."""
+    if len(stream) < 4 or stream[0] != SERVER_HELLO:
+        return b""
+    body = stream[: 4 + int.from_bytes(stream[1:4], "big")]
+    at, _ = _vector(body, 38, 1)
+    return body if 0 <= at <= len(body) - 2 else b""
 
 
 def _vector(b: bytes, at: int, size: int) -> tuple[int, bytes]:

@@ -167,15 +167,24 @@ def test_what_is_wrong_with_a_file_is_said(wrong: dict[str, object], message: st
         knowledge.read_incident(LEAST | wrong)
 
 
+def test_those_that_name_a_pattern_are_all_that_fit_it() -> None:
+    every = knowledge.incidents()
+    for pattern in {pattern for incident in every for pattern in incident.patterns}:
+        naming = knowledge.incidents_naming(frozenset({pattern}))
+        assert {each.id for each in every if pattern in each.patterns} <= {each.id for each in naming}
+        assert [each for each in every if each in naming] == list(naming)
+    assert 0 < len(knowledge.incidents_naming(frozenset({"dns-no-reply"}))) < len(every)
+
+
 def test_a_folder_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     lines = [f"{key} = {value!r}".replace("'", '"') for key, value in LEAST.items()]
     (tmp_path / "mine.toml").write_text("\n".join(lines), encoding="utf-8")
     monkeypatch.setenv(knowledge.OWN_FOLDER, str(tmp_path))
-    knowledge.incidents.cache_clear()
+    knowledge.incidents_naming.cache_clear()
     try:
         assert knowledge.known("mine").title == "t"
         (tmp_path / "mine.toml").write_text("id = ", encoding="utf-8")
-        knowledge.incidents.cache_clear()
+        knowledge.incidents_naming.cache_clear()
         with pytest.raises(UsageError, match=r"mine\.toml"):
             knowledge.incidents()
         monkeypatch.setenv(knowledge.OWN_FOLDER, str(tmp_path / "none"))
@@ -183,7 +192,7 @@ def test_a_folder_of_ones_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
             knowledge.incidents()
     finally:
         monkeypatch.delenv(knowledge.OWN_FOLDER)
-        knowledge.incidents.cache_clear()
+        knowledge.incidents_naming.cache_clear()
 
 
 def test_explain_prints_the_page_of_an_incident() -> None:

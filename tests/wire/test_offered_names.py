@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from analyzer.wire.offered_names import first_with_names, places_of_names
-from analyzer.wire.tls_hello import names_of, read_client_hello
+from analyzer.wire.tls_hello import names_of, offered_names, read_client_hello
 from tests.wire.hellos import alpn, client_hello, extension, server_name, versions
 from tests.wire.quic.vectors import CLIENT_FRAMES
 
@@ -41,6 +41,7 @@ def found(messages: list[bytes], *, compiled: bool, margin: int = 0) -> list[tup
 def wanted(message: bytes) -> tuple[str, tuple[bytes, ...]]:
     hello = read_client_hello(message)
     assert hello is not None
+    assert offered_names(message) == (hello.server_name, hello.alpn)
     return hello.server_name, hello.alpn
 
 

@@ -11,8 +11,10 @@ from analyzer.wire.tls_hello import (
     ClientHello,
     HelloFlaw,
     is_grease,
+    is_whole,
     read_client_hello,
     read_server_hello,
+    server_hello_bytes,
 )
 from tests.wire import hellos
 from tests.wire.quic import vectors
@@ -175,3 +177,19 @@ def test_a_length_of_all_extensions_that_is_not_theirs(stated: int) -> None:
     hello = read(whole[:start] + (length + stated).to_bytes(2, "big") + whole[start + 2 :])
     assert (hello.flaw, hello.server_name) == (HelloFlaw.MALFORMED, "a")
     assert (read(whole).flaw, hello.random) == (HelloFlaw.NONE, bytes(range(32)))
+
+
+@given(st.sampled_from([RFC_CLIENT_HELLO, RFC_SERVER_HELLO]), st.integers(0, 300), st.binary(max_size=8))
+def test_what_is_kept_of_a_server_hello_is_what_can_be_read(message: bytes, end: int, more: bytes) -> None:
+    stream = message[:end] + more
+    kept = server_hello_bytes(stream)
+    assert (read_server_hello(stream) is None) == (not kept)
+    assert stream.startswith(kept)
+    assert read_server_hello(kept) == read_server_hello(stream)
+
+
+def test_a_message_is_whole_with_its_last_byte() -> None:
+    for end in range(len(RFC_CLIENT_HELLO)):
+        assert not is_whole(RFC_CLIENT_HELLO[:end])
+    assert is_whole(RFC_CLIENT_HELLO)
+    assert is_whole(RFC_CLIENT_HELLO + b"more")

@@ -16,7 +16,7 @@ from analyzer.wire.quic.gquic import GQUIC_FRAMES, find_chlo, initial_frames
 from analyzer.wire.quic.header import QuicPacket, read_datagram
 from analyzer.wire.quic.protection import InitialKeys, initial_keys, is_retry_intact, open_packet
 from analyzer.wire.quic.split import HANDSHAKE, INITIAL, Flaw
-from analyzer.wire.tls_hello import ServerHello, client_hello_bytes, read_server_hello
+from analyzer.wire.tls_hello import ServerHello, client_hello_bytes, read_server_hello, server_hello_bytes
 
 _INITIAL_BIT, _HANDSHAKE_BIT = 1 << INITIAL, 1 << HANDSHAKE
 
@@ -144,7 +144,7 @@ class Attempt:
             if type(frame) is Crypto:
                 stream.add(frame.offset, frame.piece)
                 connection.server_crypto = True
-                connection.server_hello = read_server_hello(stream.prefix())
+                connection.server_hello_bytes = server_hello_bytes(stream.prefix())
             elif type(frame) is ConnectionClose and not connection.close_side:
                 connection.close_side, connection.close_code = "server", frame.code
                 connection.close_reason = close_words(frame.by_application, frame.code, frame.reason)
@@ -160,7 +160,7 @@ class Attempt:
 
 def server_hello_of(flows: Flows, connection: Connection) -> ServerHello | None:
     """The ServerHello of any connection; of a QUIC connection whose verdict does not need it, it is opened now."""
-    if connection.server_hello is not None or not connection.left_closed:
+    if connection.server_hello_bytes or not connection.left_closed:
         return connection.server_hello
     rows, stream = flows.scan.rows, CryptoStream()
     for row in connection.rows:

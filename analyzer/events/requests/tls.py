@@ -33,7 +33,7 @@ from analyzer.wire.tls import (
     read_records,
     record_headers,
 )
-from analyzer.wire.tls_hello import ClientHello, HelloFlaw, read_client_hello, read_server_hello
+from analyzer.wire.tls_hello import ClientHello, HelloFlaw, is_whole, read_client_hello, read_server_hello
 from analyzer.wire.web.openings import is_http_message
 
 if TYPE_CHECKING:
@@ -45,8 +45,7 @@ _SHAPE = "record of an alert's size before the end"
 
 def plain_tls_request(flows: Flows, connection: Connection) -> Request | None:
     """The exchange of a connection whose hellos were both read, told only so far; None of any other."""
-    hello, server_hello = connection.hello, connection.server_hello
-    if hello is None or hello.missing or server_hello is None or connection.proxy is not None:
+    if not is_whole(connection.hello_bytes) or not connection.server_hello_bytes or connection.proxy is not None:
         return None
     if not connection.request_rows or not connection.syn_ack_rows:
         return None
@@ -63,7 +62,7 @@ def plain_tls_request(flows: Flows, connection: Connection) -> Request | None:
                 first[side].append(row)
     if not first[0] or not first[1] or first[1][0] < first[0][0]:
         return None
-    request = Request(connection, TLS, _of_one_capture(flows, first[0]), hello.server_name, reply_row=first[1][0])
+    request = Request(connection, TLS, _of_one_capture(flows, first[0]), connection.sni, reply_row=first[1][0])
     request.read = functools.partial(_details, flows, connection)
     return request
 

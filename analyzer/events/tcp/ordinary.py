@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from analyzer.columns import Words
+from analyzer.columns import Words, distinct
 from analyzer.events.connection import Connection, Flows
 from analyzer.events.tcp.facts import SYN_ACK_AGAIN_NS
 from analyzer.events.tcp.segments import ACKED, DATA_END, DATA_TIME, JUMPS
@@ -237,8 +237,8 @@ def _payloads(sides: _Sides, segments: Integers, last: int = _PAYLOAD_BYTES) -> 
 def _hello_segments(sides: _Sides, hellos: Integers) -> Integers:
     """In how many segments each ClientHello came."""
     is_part = sides.is_data & (sides.side & 1 == 0) & (sides.data_begin < hellos[sides.owner])
-    distinct = np.unique(sides.owner[is_part] << 32 | sides.data_begin[is_part]) >> 32
-    return np.bincount(distinct, minlength=sides.count)
+    parts = distinct(sides.owner[is_part] << 32 | sides.data_begin[is_part]) >> 32
+    return np.bincount(parts, minlength=sides.count)
 
 
 def _alerts(sides: _Sides, places: Integers) -> tuple[Integers, Integers, Integers]:

@@ -15,11 +15,13 @@ got is told by the table in ``tcp.states``.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from analyzer.events.connection import Connection, Flows, client_by_port
 from analyzer.events.tcp.states import ACK, FIN, RST, SYN, code_of, first_step
 from analyzer.events.tcp.streams import MOST_BYTES, ROWS, beginning
 from analyzer.wire.tls import RECORD_HEADER, read_records, whole_message
-from analyzer.wire.tls_hello import client_hello_bytes, read_server_hello
+from analyzer.wire.tls_hello import client_hello_bytes, server_hello_bytes
 from analyzer.wire.web.openings import TLS, opening_of
 
 #: Bytes that may come with a SYN and be acknowledged by its SYN/ACK (RFC 7413), and that a RST may lie behind what was
@@ -155,12 +157,12 @@ class _FlowReader:
 
     def _read_hellos(self, connection: Connection, places: range) -> None:
         """The TLS hellos among the first bytes of each direction; ``places`` are those of the connection's rows."""
-        pieces = self._pieces(connection, places, connection.client_direction)
-        begun = self._whole_message(pieces)
+        client = connection.client_direction
+        begun = self._first_message(connection, places, client)
         if begun:
             connection.opening = TLS
         else:
-            stream = self._joined(pieces)
+            stream = self._joined(self._pieces(connection, places, client))
             connection.opening, connection.proxy = opening_of(stream)
             if connection.opening != TLS:
                 return
@@ -169,28 +171,46 @@ class _FlowReader:
             begun = read_records(stream).handshake
         connection.hello_bytes = client_hello_bytes(begun)
         if connection.hello_bytes:
-            pieces = self._pieces(connection, places, 1 - connection.client_direction)
-            answer = self._whole_message(pieces) or read_records(self._joined(pieces)).handshake
-            connection.server_hello = read_server_hello(answer)
+            answer = self._first_message(connection, places, 1 - client)
+            if not answer:
+                answer = read_records(self._joined(self._pieces(connection, places, 1 - client))).handshake
+            connection.server_hello_bytes = server_hello_bytes(answer)
 
-    def _whole_message(self, pieces: list[tuple[int, int]]) -> bytes:
+    def _first_message(self, connection: Connection, places: range, direction: int) -> bytes:
         """The handshake messages of the first record if the first of them is whole, as most hellos are, or b""."""
+        at = next(self._with_payload(places, direction), -1)
+        if at < 0:
+            return b""
+        begin, listed = beginning(self.flows, connection, direction), self.listed
+        if begin < 0 or begin == self._number(at) & 0xFFFFFFFF:
+            # What comes first begins the stream, so that nothing else is needed where the message is whole in it.
+            first = self.flows.scan.chunks[listed.chunk[at]][listed.begin[at] : listed.end[at]]
+            if message := whole_message(first):
+                return message
+        pieces = self._pieces(connection, places, direction)
         stream = self._joined(pieces, RECORD_HEADER)
         need = RECORD_HEADER + int.from_bytes(stream[3:RECORD_HEADER], "big")
         return whole_message(stream if len(stream) >= need else self._joined(pieces, need))
 
+    def _with_payload(self, places: range, direction: int) -> Iterator[int]:
+        """The places of a direction's rows with payload."""
+        lengths, directions = self.listed.payload_length, self.listed.direction
+        return (at for at in places if lengths[at] > 0 and directions[at] == direction and self._has_header(at))
+
+    def _number(self, at: int) -> int:
+        """The sequence number of a row's first byte: data in a SYN stands behind it (RFC 7413)."""
+        number: int = self.numbers[at] + (self.flags[at] & SYN > 0)
+        return number
+
     def _pieces(self, connection: Connection, places: range, direction: int) -> list[tuple[int, int]]:
         """The first rows with payload of a direction: (offset, place), for ``_joined``."""
-        lengths, directions = self.listed.payload_length, self.listed.direction
         begin = beginning(self.flows, connection, direction)
         pieces: dict[int, int] = {}
-        for at in places:
-            if lengths[at] > 0 and directions[at] == direction and self._has_header(at):
-                number = self.numbers[at] + (self.flags[at] & SYN > 0)  # RFC 7413: data in the SYN stands behind it
-                begin = begin if begin >= 0 else number
-                pieces.setdefault((number - begin) & 0xFFFFFFFF, at)
-                if len(pieces) == ROWS:
-                    break
+        for at in self._with_payload(places, direction):
+            begin = begin if begin >= 0 else self._number(at)
+            pieces.setdefault((self._number(at) - begin) & 0xFFFFFFFF, at)
+            if len(pieces) == ROWS:
+                break
         return sorted(pieces.items())
 
     def _joined(self, pieces: list[tuple[int, int]], most: int = MOST_BYTES) -> bytes:

@@ -15,7 +15,6 @@ sign of that round trip.
 
 from __future__ import annotations
 
-import statistics
 from collections.abc import Iterator
 from enum import IntEnum
 from typing import NamedTuple
@@ -23,6 +22,7 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from analyzer.columns import median
 from analyzer.events.connection import Socket, client_by_port
 from analyzer.events.flows import DUPLICATE_WITHIN_NS, KEY_WORDS
 from analyzer.events.scan import Scan
@@ -154,7 +154,7 @@ def compare(a: dict[Content, Seen], b: dict[Content, Seen]) -> Clock | None:
     pairs = list(_pairs(a, b))
     if not pairs:
         return None
-    middle = statistics.median(y.time - x.time for x, y in pairs)
+    middle = median(y.time - x.time for x, y in pairs)
     pairs = [(x, y) for x, y in pairs if abs(y.time - x.time - middle) <= LONGEST_WAY_NS]
     if not pairs:
         return None
@@ -164,9 +164,9 @@ def compare(a: dict[Content, Seen], b: dict[Content, Seen]) -> Clock | None:
     proofs = [x.proof for x, _ in pairs]
     sure = sum(proof >= Proof.CERTAIN for proof in proofs), sum(proof >= Proof.UNREPEATABLE for proof in proofs)
     if not to_server or not to_client:
-        ahead = round(statistics.median(to_server or to_client))
+        ahead = round(median(to_server or to_client))
         return Clock(ahead if abs(ahead) > LONGEST_WAY_NS else 0, -1, len(pairs), *sure, int(np.sign(hops)))
-    apart = statistics.median(to_server) - statistics.median(to_client)
+    apart = median(to_server) - median(to_client)
     low, high = (min(to_server), max(to_client)) if apart >= 0 else (max(to_server), min(to_client))
     ahead, within = (low + high) // 2, abs(low - high) // 2
     nearer = int(np.sign(hops)) or (int(np.sign(apart)) if abs(apart) >= LEAST_WAY_NS else 0)

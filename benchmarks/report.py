@@ -17,6 +17,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
+from benchmarks.measuring import keep_bytecode
 from benchmarks.workloads import MIX, WORK, make_workload
 from tests.running import COMMAND
 
@@ -106,6 +107,7 @@ def main() -> None:
     if sys.argv[1:2] == ["--once"]:
         print(*write_once(Path(sys.argv[2]), Path(sys.argv[3])))
         return
+    keep_bytecode()
     mix, many = WORK / "mix.pcap", WORK / "many.pcap"
     if mix.exists():
         told = shares(mix)

@@ -12,7 +12,7 @@ import functools
 from analyzer.events.connection import Connection, Flows
 from analyzer.events.connections import Connections
 from analyzer.events.requests.request import Request
-from analyzer.events.requests.tls import plain_tls_request, server_handshake, tls_request
+from analyzer.events.requests.tls import plain_tls_requests, server_handshake, tls_request
 from analyzer.events.tcp.streams import Stream, streams_of
 from analyzer.wire.tls import CERTIFICATE, handshake_messages
 from analyzer.wire.web import openings
@@ -38,11 +38,12 @@ class Requests:
         speaking = [c for c in connections.objects()[1] if c.transport == "tcp" and (c.opening or c.flow in headed)]
         self._tls = [c for c in speaking if c.opening == openings.TLS]
         self.unread = 0  # connections that were left out
+        plain = iter(plain_tls_requests(flows, self._tls[:MOST_REQUESTS]))
         for connection in [*self._tls, *(c for c in speaking if c.opening != openings.TLS)]:
             if len(self.found) >= MOST_REQUESTS:
                 self.unread += 1
             elif connection.opening == openings.TLS:
-                self._read_tls(connection)
+                self._read_tls(connection, next(plain, None))
             else:
                 self._read_http(connection)
 
@@ -72,8 +73,8 @@ class Requests:
                 break
         return hosts
 
-    def _read_tls(self, connection: Connection) -> None:
-        request = plain_tls_request(self._flows, connection)
+    def _read_tls(self, connection: Connection, request: Request | None) -> None:
+        """The exchange of a TLS connection, unless it is known already."""
         if request is None:
             client, server = streams_of(self._flows, connection)
             request = tls_request(self._flows, connection, client, server)

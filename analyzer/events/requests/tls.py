@@ -15,7 +15,11 @@ Of a connection whose hellos were read already all this is put off until somebod
 from __future__ import annotations
 
 import functools
+import itertools
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
+
+import numpy as np
 
 from analyzer.events.connection import Connection, Flows
 from analyzer.events.requests.request import TLS, Details, Request
@@ -43,31 +47,45 @@ _ALERT_BYTES = 19  # a protected alert of TLS 1.3: level, description, content t
 _SHAPE = "record of an alert's size before the end"
 
 
-def plain_tls_request(flows: Flows, connection: Connection) -> Request | None:
-    """The exchange of a connection whose hellos were both read, told only so far; None of any other."""
-    if not is_whole(connection.hello_bytes) or not connection.server_hello_bytes or connection.proxy is not None:
-        return None
-    if not connection.request_rows or not connection.syn_ack_rows:
-        return None
-    rows, client = flows.scan.rows, connection.client_direction
-    begins = [
-        (int(rows.sequence[opening[0]]) + 1) & 0xFFFFFFFF
-        for opening in (connection.request_rows, connection.syn_ack_rows)
-    ]
-    first: tuple[list[int], list[int]] = ([], [])
-    for row in connection.rows:
-        if rows.payload_length[row] > 0:
-            side = int(rows.direction[row]) != client
-            if rows.sequence[row] == begins[side]:
-                first[side].append(row)
-    if not first[0] or not first[1] or first[1][0] < first[0][0]:
-        return None
-    request = Request(connection, TLS, _of_one_capture(flows, first[0]), connection.sni, reply_row=first[1][0])
-    request.read = functools.partial(_details, flows, connection)
-    return request
+def plain_tls_requests(flows: Flows, connections: Sequence[Connection]) -> list[Request | None]:
+    """Of each connection the exchange if its hellos were both read, told only so far; None of any other."""
+    found: list[Request | None] = [None] * len(connections)
+    chosen = [k for k, connection in enumerate(connections) if _has_both_hellos(connection)]
+    for k, (asked, replied) in zip(chosen, _first_rows(flows, [connections[k] for k in chosen]), strict=True):
+        if asked and replied >= asked[0]:
+            connection = connections[k]
+            request = Request(connection, TLS, _of_one_capture(flows, asked), connection.sni, reply_row=replied)
+            request.read = functools.partial(_read_details, flows, connection)
+            found[k] = request
+    return found
 
 
-def _details(flows: Flows, connection: Connection) -> Details:
+def _has_both_hellos(connection: Connection) -> bool:
+    c = connection
+    is_opened = c.proxy is None and c.request_rows and c.syn_ack_rows
+    return bool(is_opened and c.server_hello_bytes and is_whole(c.hello_bytes))
+
+
+def _first_rows(flows: Flows, connections: Sequence[Connection]) -> Iterator[tuple[list[int], int]]:
+    """Of each connection the rows with the client's first byte, and the first one with the server's, -1 for none."""
+    rows, count = flows.scan.rows, len(connections)
+    openings = np.array([(c.request_rows[0], c.syn_ack_rows[0]) for c in connections], np.int64).reshape(-1, 2)
+    begins = (rows.sequence[openings].astype(np.int64) + 1) & 0xFFFFFFFF
+    clients = np.array([c.client_direction for c in connections], np.int64)
+    owner = np.repeat(np.arange(count), [len(c.rows) for c in connections])
+    row = np.fromiter(itertools.chain.from_iterable(c.rows for c in connections), np.int64, len(owner))
+    side = (rows.direction[row] != clients[owner]).astype(np.int64)
+    is_first = (rows.payload_length[row] > 0) & (rows.sequence[row] == begins[owner, side])
+    asked, replied = is_first & (side == 0), is_first & (side == 1)
+    bounds = np.searchsorted(owner[asked], np.arange(count + 1)).tolist()
+    rows_asked: list[int] = row[asked].tolist()
+    first_replied = np.full(count, -1)
+    first_replied[owner[replied][::-1]] = row[replied][::-1]  # the first of each is written last
+    for (low, high), reply in zip(itertools.pairwise(bounds), first_replied.tolist(), strict=True):
+        yield rows_asked[low:high], reply
+
+
+def _read_details(flows: Flows, connection: Connection) -> Details:
     request = tls_request(flows, connection, *streams_of(flows, connection))
     return request.details if request is not None else Details()
 

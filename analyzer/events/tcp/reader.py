@@ -15,6 +15,7 @@ got is told by the table in ``tcp.states``.
 
 from __future__ import annotations
 
+from bisect import bisect_left
 from collections.abc import Iterator
 
 from analyzer.events.connection import Connection, Flows, client_by_port
@@ -46,9 +47,17 @@ class _FlowReader:
 
     def read(self) -> list[Connection]:
         """The connections of the flow, in order."""
-        listed, connections, current, step = self.listed, self.connections, None, first_step()
-        rows = zip(listed.row, listed.direction, listed.payload_length, self.flags, strict=True)
-        for at, (row, direction, length, flags) in enumerate(rows):
+        listed, connections, step = self.listed, self.connections, first_step()
+        turns = [at for at, flags in enumerate(self.flags) if flags & (SYN | FIN | RST)]
+        current: Connection | None = None
+        at, count, turn = 0, len(self.flags), 0
+        while at < count:
+            row, direction, length, flags = (
+                listed.row[at],
+                listed.direction[at],
+                listed.payload_length[at],
+                self.flags[at],
+            )
             if flags & SYN and not flags & RST:
                 self._syn(row, direction, is_reply=bool(flags & ACK))
             else:
@@ -59,6 +68,12 @@ class _FlowReader:
             if self.passed_over != row:
                 step = step.next[code_of(flags, length, direction != current.client_direction)]
                 current.tcp_state = step.state
+            at += 1
+            if current.handshake_acked and step.is_settled:  # so that only a SYN, FIN or RST changes anything
+                turn = bisect_left(turns, at, turn)
+                until = turns[turn] if turn < len(turns) else count
+                current.rows += listed.row[at:until]
+                at = until
         self.flows.count(connections)
         for connection, begin, end in zip(connections, self.begins, [*self.begins[1:], len(self.flags)], strict=True):
             self._read_hellos(connection, range(begin, end))

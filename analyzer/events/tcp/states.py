@@ -124,13 +124,17 @@ def next_state(state: State, *, by_server: bool, kind: Kind) -> State:
 
 
 class Step:
-    """A state, and for each segment by its ``code_of`` the step behind it: ``next_state`` for those who read many."""
+    """A state, and for each segment by its ``code_of`` the step behind it: ``next_state`` for those who read many.
 
-    __slots__ = ("next", "state")
+    In a settled one, segments without SYN, FIN and RST change nothing.
+    """
+
+    __slots__ = ("is_settled", "next", "state")
 
     def __init__(self, state: State) -> None:
         self.state = state
         self.next: list[Step] = []
+        self.is_settled = TRANSITIONS[state].keys() <= _ENDS.keys()
 
 
 def code_of(flags: int, length: int, by_server: bool) -> int:

@@ -6,13 +6,15 @@ import compileall
 import functools
 import os
 import subprocess
+import threading
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import median
 from typing import NamedTuple
 
-SAMPLE_S = 0.005
+#: What looks takes time from what it looks at, which may use all processors: it looks seldom.
+SAMPLE_S = 0.02
 PAGE = os.sysconf("SC_PAGE_SIZE")
 PACKAGE = Path(__file__).resolve().parent.parent / "analyzer"
 
@@ -37,33 +39,37 @@ def measure(command: Sequence[str | Path], environment: Mapping[str, str] | None
         stderr=null,
         env={**os.environ, **(environment or {})},
     )
-    peak = 0
-    while True:
-        done, status, usage = os.wait4(process.pid, os.WNOHANG)
-        if done:
-            break
-        peak = max(peak, _tree_bytes(process.pid))
-        time.sleep(SAMPLE_S)
+    peaks, ended = [0], threading.Event()
+
+    def look() -> None:
+        while not ended.wait(SAMPLE_S):
+            peaks.append(_tree_bytes(process.pid))
+
+    looking = threading.Thread(target=look)
+    looking.start()
+    os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOWAIT)  # still there to be looked at
     wall = time.perf_counter() - began
+    ended.set()
+    looking.join()
+    _, status, usage = os.wait4(process.pid, 0)
     process.returncode = os.waitstatus_to_exitcode(status)
-    return Measured(wall, usage.ru_utime + usage.ru_stime, peak / 1e6, process.returncode)
+    return Measured(wall, usage.ru_utime + usage.ru_stime, max(peaks) / 1e6, process.returncode)
 
 
 def _tree_bytes(process: int) -> int:
     """Resident bytes of a process and all its descendants; of a single process, the most that it ever had."""
     family = _family(process)
-    if len(family) == 1:
-        return max(resident_bytes(process), peak_bytes(process))
-    return sum(map(resident_bytes, family))
+    return sum(map(resident_bytes, family)) if len(family) > 1 else peak_bytes(process)
 
 
 def _family(process: int) -> list[int]:
     found, at = [process], 0
     while at < len(found):
-        tasks = Path(f"/proc/{found[at]}/task")
+        tasks = f"/proc/{found[at]}/task"
         try:
-            for task in tasks.iterdir():
-                found += [int(child) for child in (task / "children").read_text().split()]
+            for task in os.listdir(tasks):
+                with open(f"{tasks}/{task}/children", "rb", buffering=0) as file:
+                    found += map(int, file.read().split())
         except OSError:
             pass  # it ended meanwhile
         at += 1

@@ -108,6 +108,7 @@ class Connection:
     # QUIC
     hello_complete: bool = False
     hello_cut: bool = False  # bytes that the hello needs were not captured
+    sealed: bool = False  # of the client's Initials none could be opened, those after a reply not looked at
     version: int = -1
     server_version: int = -1
     version_known: bool = False

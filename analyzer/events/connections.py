@@ -162,11 +162,9 @@ class Connections(Sequence[Connection]):
 
     def words(self, name: str) -> Words:
         """An attribute that is a text, or None for none, by number."""
-        split = self.split()
-        words = Words.of([self.columns.values(name), *map(attrgetter(name), split.objects)])
-        codes = np.full(len(self), words.codes[0])
-        codes[split.mine] = words.codes[1:]
-        return Words(codes, words.words).by_appearance()
+        split, told = self.split(), self.columns.values(name)
+        held = told.take(split.held) if isinstance(told, Words) else Words.same(told, len(split.held))
+        return self._in_order(split, Words.of(list(map(attrgetter(name), split.objects))), held)
 
     def lists(self, name: str) -> Lists:
         """An attribute that is a list or tuple of rows."""
@@ -204,9 +202,7 @@ class Connections(Sequence[Connection]):
         # most have it at hand, and need not be asked for it
         of_objects = Words.of([c.sni if c.names is None else c.names[0] for c in split.objects])
         of_columns = Words.of([name for name, _ in self.columns.names]).take(self.columns.table[split.held, NAMES])
-        joined, codes = Words.joined([of_objects, of_columns]), np.empty(len(self), np.int64)
-        codes[split.mine], codes[split.places] = joined.codes[: len(split.mine)], joined.codes[len(split.mine) :]
-        return Words(codes, joined.words).by_appearance()
+        return self._in_order(split, of_objects, of_columns)
 
     def client_dcids(self, places: Integers) -> list[bytes]:
         """The DCID of the client's first Initial of the connections at some places."""
@@ -218,6 +214,13 @@ class Connections(Sequence[Connection]):
             next(of_columns) if row >= 0 else self[place].client_dcid
             for place, row in zip(places.tolist(), held.tolist(), strict=True)
         ]
+
+    def _in_order(self, split: Split, of_objects: Words, of_columns: Words) -> Words:
+        """The texts of the objects and of the columns at their places."""
+        joined = Words.joined([of_objects, of_columns])
+        codes = np.empty(len(self), np.int64)
+        codes[split.mine], codes[split.places] = joined.codes[: len(split.mine)], joined.codes[len(split.mine) :]
+        return Words(codes, joined.words).by_appearance()
 
     def _merged(self, name: str, dtype: type[_Scalar]) -> NDArray[_Scalar]:
         """An attribute of the objects and of the columns."""

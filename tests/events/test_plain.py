@@ -172,6 +172,12 @@ def first_packet(one: Datagram) -> bytes:
     return one.payload[: read_datagram(one.payload, 0, len(one.payload), len(one.payload))[0].end]
 
 
+def cids_end(one: Datagram) -> int:
+    """The offset behind the connection IDs of the first packet."""
+    first = read_datagram(one.payload, 0, len(one.payload), len(one.payload))[0]
+    return 7 + len(first.dcid) + len(first.scid)
+
+
 def last_of_first(one: Datagram) -> int:
     """The offset of the last byte of the tag of the first packet."""
     return len(first_packet(one)) - 1
@@ -205,6 +211,8 @@ PLAIN: dict[str, Play] = {
     "and sends Initials to it again": [*LARGE[: MOVED_AT + 1], LARGE[MOVED_AT]],
     "the server's Initial damaged": [SMALL[0], damaged(SMALL[1], last_of_first(SMALL[1])), *SMALL[2:]],
     "Handshake packets to a CID not seen, from the client's": [SMALL[0], *SMALL[3:4]],
+    "the server's Initial cut": [SMALL[0], cut(SMALL[1], 60), *SMALL[2:]],
+    "the server's Initial cut, and nothing behind it": [SMALL[0], cut(SMALL[1], 60)],
 }
 NEARLY: dict[str, Play] = {
     "a datagram of the server too short for a packet": [*SMALL[:6], SMALL[2]._replace(payload=SHORTEST[:-1])],
@@ -230,10 +238,7 @@ NEARLY: dict[str, Play] = {
     "the first of a hello in two is missing": LARGE[1:],
     "the second of a hello in two is missing": [LARGE[0], *LARGE[2:]],
     "the second of a hello in two comes behind a reply": [LARGE[0], LARGE[2], LARGE[1], *LARGE[3:]],
-    "the first Initial cut": [cut(SMALL[0], 300), *SMALL[1:]],
     "the second Initial of a hello cut": [LARGE[0], cut(LARGE[1], 300), *LARGE[2:]],
-    "every datagram cut": [cut(one, 60) for one in SMALL],
-    "the server's Initial cut": [SMALL[0], cut(SMALL[1], 60), *SMALL[2:]],
     "no Handshake packet of the client": SMALL[:2],
     "0-RTT before": [Datagram(True, EARLY_PLAY[0].payload[710:]), *EARLY_PLAY],
     "0-RTT between the first and its repeat": [EARLY_PLAY[0], Datagram(True, EARLY_PLAY[0].payload[710:])] * 2,
@@ -252,6 +257,86 @@ NEARLY: dict[str, Play] = {
     "Handshake packets before the server's first": [SMALL[0], SMALL[3], SMALL[1], *SMALL[4:]],
     "an empty datagram first": [Datagram(True, b""), *SMALL],
 }
+
+
+def all_cut(play: Play, kept: int) -> Play:
+    """A play in a capture with a snap length that leaves so many bytes of each datagram."""
+    return [cut(one, kept) for one in play]
+
+
+#: Flows without a ClientHello that could be read: ports tell the client.
+SEALED: dict[str, Play] = {
+    "answered": all_cut(SMALL, 100),
+    "answered, a hello in two datagrams": all_cut(LARGE[:MOVED_AT], 30),
+    "silent": all_cut(QUIET, 100),
+    "one Initial": all_cut(QUIET[:1], 60),
+    "cut behind the connection IDs": all_cut(QUIET, cids_end(QUIET[0])),
+    "nine repeats": all_cut(QUIET[:1] * 9, 200),
+    "the Initials of the client alone": [cut(one, 100) if one.from_client else one for one in SMALL],
+    "the first alone, and a reply": [cut(SMALL[0], 300), *SMALL[1:]],
+    "no Handshake packet of the client": all_cut(SMALL[:2], 100),
+    "a client that moves to another CID of the server": [*all_cut(LARGE[:MOVED_AT], 30), LARGE[MOVED_AT]],
+    "and whose Initial to it is cut": all_cut(LARGE[: MOVED_AT + 1], 30),
+}
+NEARLY_SEALED: dict[str, Play] = {
+    "the first of two hellos": [cut(LARGE[0], 300), *LARGE[1:]],
+    "a repeat that is whole": [cut(QUIET[0], 100), QUIET[1]],
+    "another connection's Initial": all_cut([QUIET[0], play_of(SILENT, 1)[0]], 100),
+    "Retry": all_cut(play_of(RETRIED), 200),
+    "no Handshake packet of the client, and the server's Initial whole": [cut(SMALL[0], 100), SMALL[1]],
+    "a moved Initial that is another connection's": [*all_cut(LARGE[:MOVED_AT], 30), OTHER_LARGE[0]],
+    "a DCID that a client may not choose": [
+        cut(Datagram(True, initial((b"seven-7", b"client"), crypto(0, HELLO), key=b"seven-7")), 60)
+    ],
+    "a length that lies": [Datagram(True, SMALL[0].payload[:300])],
+    "the server alone": all_cut([one for one in SMALL if not one.from_client], 100),
+}
+
+
+@pytest.mark.parametrize("what", SEALED)
+def test_sealed(what: str) -> None:
+    assert is_plain(SEALED[what])
+    is_plain(SEALED[what], chunks=3)
+    is_plain(SEALED[what], chunks=len(SEALED[what]))
+
+
+@pytest.mark.parametrize("what", NEARLY_SEALED)
+def test_nearly_sealed(what: str) -> None:
+    assert not is_plain(NEARLY_SEALED[what])
+
+
+@pytest.mark.parametrize(
+    ("client", "server", "expected"),
+    [
+        (("192.0.2.10", 20000), ("198.51.100.80", 443), "port"),
+        (("203.0.113.9", 20000), ("198.51.100.80", 443), "port"),
+        (("192.0.2.10", 300), ("198.51.100.80", 443), "first-seen"),
+        (("203.0.113.9", 20000), ("198.51.100.80", 4433), "first-seen"),
+        (("192.0.2.10", 300), ("198.51.100.80", 4433), ""),
+        (("203.0.113.9", 300), ("198.51.100.80", 4433), ""),
+    ],
+)
+def test_ports_tell_the_client_of_a_sealed_flow(
+    client: tuple[str, int], server: tuple[str, int], expected: str
+) -> None:
+    found = scanned(captured([SEALED["silent"]], ends=(client, server)))
+    columns, others = plain.plain_connections(Flows(found), [0], compiled=True)
+    assert [each.roles_from for each in columns.objects(np.arange(len(columns)))] == ([expected] if expected else [])
+    assert (plain_flows(found) == (set(), {0})) is (not expected)
+    assert bool(others) is (not expected)
+
+
+def test_a_short_dcid_ties_an_initial_that_is_cut() -> None:
+    """A server may choose a CID that is too short for a client's first (RFC 9000 §7.2)."""
+    first = b"first--1"
+    hello = Datagram(True, initial((first, b""), crypto(0, HELLO), key=first))
+    greeting = Datagram(False, initial((b"", b"serv"), crypto(0, b"\x02\0\0\0"), key=first, server=True))
+    moved = [cut(Datagram(True, initial((dcid, b""), ACK, key=first)), 40) for dcid in (b"next", b"far-away")]
+    for play, count in (([hello, greeting, moved[0]], 1), ([hello, greeting, moved[1]], 2)):
+        flows = Flows(scanned(captured([all_cut(play, 40)])))
+        assert len(quic_connections(flows, 0)) == count
+    assert is_plain(all_cut([hello, greeting, moved[0]], 40))
+    assert not is_plain(all_cut([hello, greeting, moved[1]], 40))
 
 
 @pytest.mark.parametrize("what", PLAIN)
@@ -398,6 +483,16 @@ def test_disturbed_recorded_flows_are_what_the_reader_makes_of_them(chance: Rand
     others = chance.choice(plays)
     packets = captured([disturbed(chance, play, others=others, times=times)])
     plain_flows(scanned(packets, chunks=chance.choice((1, 1, 1, 2, 5))))
+
+
+@given(st.randoms(use_true_random=False), st.integers(20, 1300), st.booleans())
+@settings(max_examples=300)
+def test_flows_that_are_cut_are_what_the_reader_makes_of_them(chance: Random, kept: int, is_made: bool) -> None:
+    plays = recorded_plays(RECORDED)
+    play = made_play(chance) if is_made else disturbed(chance, list(chance.choice(plays))[:24], others=(), times=0)
+    every = chance.choice((1, 1, 1, 2, 3))
+    cut_there = [cut(one, kept) if i % every == 0 else one for i, one in enumerate(play)]
+    plain_flows(scanned(captured([cut_there]), chunks=chance.choice((1, 1, 1, 2, 5))))
 
 
 def test_enough_flows_by_chance_are_plain() -> None:

@@ -89,6 +89,12 @@ class Attempt:
         return not (connection.client_dcid or connection.client_scid or connection.server_scid)
 
     @property
+    def is_beyond_its_hello(self) -> bool:
+        """Whether the server replied to Initials that are all cut: what its client sends now acknowledges that."""
+        connection = self.connection
+        return connection.hello_cut and connection.version < 0 and connection.reply_row >= 0
+
+    @property
     def wants_server(self) -> bool:
         """Whether a server's Initial can still change a verdict."""
         known = len(self.server_initials) + len(self.unread)

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from analyzer.columns import Words
 from analyzer.events.connection import Connection, Counters, Flows
 from analyzer.wire.tls_hello import Names
 
@@ -24,7 +25,14 @@ FLOW, CLIENT, REQUESTS, FIRST_REPEAT, REPLY_ROW, WENT_ON_ROW, LARGEST, CLIENT_KI
 VERSION, CHUNK, DCID_AT, DCID_LENGTH, SCID_AT, SCID_LENGTH = range(9, 15)
 SERVER_VERSION, SERVER_CHUNK, SERVER_SCID_AT, SERVER_SCID_LENGTH, SERVER_SCID_WORD = range(15, 20)
 PART, HELLO_BEGIN, HELLO_END, NAMES = range(20, 24)
-COLUMNS = 24
+HAS_CRYPTO, SEALED, ROLES, COLUMNS = 24, 25, 26, 27
+
+#: What told client from server, by column ROLES.
+_TOLD_BY = ("initial", "port", "first-seen")
+BY_PORT, FIRST_SEEN = 1, 2
+
+#: Of a hello that was not read.
+NO_NAMES: Names = ("", ())
 
 
 class Part(NamedTuple):
@@ -49,7 +57,7 @@ _INTEGERS = {
     "version": VERSION,
     "server_version": SERVER_VERSION,
 }
-_SAME = {"transport": "quic", "roles_from": "initial", "hello_complete": True, "version_known": True}
+_SAME = {"transport": "quic", "version_known": True}
 _TOLD_OTHERWISE = frozenset(
     ("counters", "hello_bytes", "names", "client_dcid", "client_scid", "server_scid", "left_closed")
 )
@@ -77,7 +85,7 @@ class PlainConnections:
         return len(self.table)
 
     def values(self, name: str) -> Any:
-        """An attribute of all connections: a column, or what each of them holds.
+        """An attribute of all connections: a column, of texts by number, or what each of them holds.
 
         Raises KeyError for one that is told by a method, or only of objects.
         """
@@ -88,7 +96,13 @@ class PlainConnections:
         if name == "client_went_on":
             return self.table[:, WENT_ON_ROW] >= 0
         if name == "server_crypto":
-            return self.table[:, REPLY_ROW] >= 0
+            return self.table[:, HAS_CRYPTO] > 0
+        if name == "hello_complete":
+            return self.table[:, SEALED] == 0
+        if name in ("sealed", "hello_cut"):
+            return self.table[:, SEALED] > 0
+        if name == "roles_from":
+            return Words(self.table[:, ROLES], _TOLD_BY)
         if name in _SAME:
             return _SAME[name]
         default = Connection.__dataclass_fields__[name].default
@@ -138,11 +152,12 @@ class PlainConnections:
         for told, ends, (a, b, from_a, from_b, last_time), (low, high) in each:
             flow, client, requests, first_repeat, reply_row, went_on_row, largest, client_kinds, server_kinds = told[:9]
             listed, dcid = flows.order[low:high].tolist(), self._bytes(told[CHUNK], told[DCID_AT], told[DCID_LENGTH])
+            is_sealed, has_crypto = told[SEALED] > 0, told[HAS_CRYPTO] > 0
             yield Connection(
                 "quic",
                 flow,
                 client,
-                "initial",
+                _TOLD_BY[told[ROLES]],
                 ends[client],
                 ends[1 - client],
                 listed,
@@ -155,7 +170,9 @@ class PlainConnections:
                 went_on_row=went_on_row,
                 hello_bytes=self._hellos[told[PART]][told[HELLO_BEGIN] : told[HELLO_END]].tobytes(),
                 names=self.names[told[NAMES]],
-                hello_complete=True,
+                hello_complete=not is_sealed,
+                hello_cut=is_sealed,
+                sealed=is_sealed,
                 version=told[VERSION],
                 server_version=told[SERVER_VERSION],
                 version_known=True,
@@ -163,8 +180,8 @@ class PlainConnections:
                 client_scid=self._bytes(told[CHUNK], told[SCID_AT], told[SCID_LENGTH]),
                 server_scid=self._bytes(told[SERVER_CHUNK], told[SERVER_SCID_AT], told[SERVER_SCID_LENGTH]),
                 largest_request=largest,
-                server_crypto=reply_row >= 0,
-                left_closed=dcid if reply_row >= 0 else b"",
+                server_crypto=has_crypto,
+                left_closed=dcid if has_crypto else b"",
                 client_kinds=client_kinds,
                 server_kinds=server_kinds,
             )

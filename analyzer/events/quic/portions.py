@@ -14,16 +14,17 @@ from numpy.typing import NDArray
 from analyzer.kernels import Matrix, kernel, runner
 from analyzer.wire.quic.gquic import GQUIC_FRAMES
 from analyzer.wire.quic.key_schedule import can_derive
-from analyzer.wire.quic.split import HANDSHAKE, INITIAL, Datagrams, quic_packets
+from analyzer.wire.quic.split import FLAW_CUT, FLAW_CUT_HEADER, HANDSHAKE, INITIAL, Datagrams, quic_packets
 
 #: Rows of ``narrow`` (``events.connection.Flows``).
 DIRECTION, QUIC, LENGTH, CHUNK, BEGIN, STOP = range(6)
 
 #: Words of a CID, of so many bytes each.
 CID_WORDS, WORD_BYTES = 3, 7
-#: Columns of ``heads``. OPENABLE: the only Initial of its datagram, whole, of a version with keys. A CID is its length
-#: and its words; the last columns are offsets in the chunk, and the version.
-KIND, OPENABLE, DCID, SCID = 0, 1, 2, 3 + CID_WORDS
+#: Columns of ``heads``. OPENABLE: the only Initial of its datagram, whole, of a version with keys; CUT: an Initial of
+#: such a version of which bytes were not captured. A CID is its length and its words; the last columns are offsets in
+#: the chunk, and the version.
+KIND, OPENABLE, CUT, DCID, SCID = 0, 1, 2, 3, 4 + CID_WORDS
 START, DCID_AT, SCID_AT, NUMBER_AT, END, VERSION = range(SCID + 1 + CID_WORDS, SCID + CID_WORDS + 7)
 HEAD_COLUMNS = VERSION + 1
 
@@ -102,7 +103,8 @@ def _read_heads(
     for column, name in columns.items():
         read[:, column] = getattr(packets, name)[first]
     versions = [v for v in set(read[:, VERSION].tolist()) if can_derive(v) and v not in GQUIC_FRAMES]
-    openable = (read[:, KIND] == INITIAL) & (packets.flaw[first] == 0) & np.isin(read[:, VERSION], versions)
-    read[:, OPENABLE] = openable & (initials[packets.datagram[first]] == 1)
+    has_keys, flaw = (read[:, KIND] == INITIAL) & np.isin(read[:, VERSION], versions), packets.flaw[first]
+    read[:, OPENABLE] = has_keys & (flaw == 0) & (initials[packets.datagram[first]] == 1)
+    read[:, CUT] = has_keys & ((flaw == FLAW_CUT) | (flaw == FLAW_CUT_HEADER))
     heads[at] = read
     return at

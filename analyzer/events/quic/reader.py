@@ -30,6 +30,9 @@ _NEAR = 32
 #: Attempts whose keys are tried on an Initial that no CID ties to one: each try costs a decryption.
 _TRIED = 4
 
+#: A client's first DCID is no shorter (RFC 9000 §7.2).
+LEAST_DCID = 8
+
 _NO_PACKET = QuicPacket(REST, -1, 0, b"", b"", b"", 0, 0, -1, Flaw.CUT_HEADER)
 
 
@@ -160,12 +163,16 @@ class _FlowReader:
         return None
 
     def _belongs_to_last(self, packet: QuicPacket, direction: int) -> bool:
-        """Whether an unknown packet continues the latest attempt: of a client without SCID, its replies not seen."""
+        """Whether an unknown packet continues the latest attempt: of a client without SCID, its replies not seen.
+
+        So does an Initial that is cut, if its DCID is too short for that of a new connection: the server gave it.
+        """
         if not self.attempts:
             return False
         connection = self.attempts[-1].connection
         is_client = direction == connection.client_direction
-        return is_client and packet.kind != INITIAL and packet.scid == connection.client_scid
+        may = packet.kind != INITIAL or (packet.flaw != Flaw.NONE and len(packet.dcid) < LEAST_DCID)
+        return is_client and may and packet.scid == connection.client_scid
 
     def _begin(self, direction: int, payload: bytes, packet: QuicPacket, *, early: Attempt | None) -> Attempt | None:
         """An attempt if the Initial is a client's: authentic by its own DCID, or not to be opened at all.
@@ -182,9 +189,13 @@ class _FlowReader:
                 return self._continued(payload, packet, direction)
             attempt.opened = packet, clear.payload
         else:
-            # Not to be opened: a cut record or a version without known keys. A client's first DCID is 8 bytes or more.
+            # Not to be opened: a cut record or a version without known keys.
             client, how = client_by_port(*self.flows.ends(self.flow), direction)
-            if client != direction or len(packet.dcid) < 8 or (self.attempts and keys is not None and early is None):
+            if (
+                client != direction
+                or len(packet.dcid) < LEAST_DCID
+                or (self.attempts and keys is not None and early is None)
+            ):
                 return None
             connection.hello_cut = keys is not None
         connection.roles_from, connection.server_scid = how, b""
@@ -235,7 +246,7 @@ class _FlowReader:
             if connection.reply_row < 0:
                 connection.request_rows.append(row)
             connection.largest_request = max(connection.largest_request, self.listed.payload_length[i])
-            if not connection.hello_complete:
+            if not connection.hello_complete and not attempt.is_beyond_its_hello:
                 self._read_client(attempt, i)
         elif bits == 0 or bits & (_HANDSHAKE_BIT | SHORT_BIT):
             connection.client_went_on = True
@@ -309,6 +320,7 @@ class _FlowReader:
             prefix = attempt.client_stream.prefix() if attempt.client_stream is not None else b""
             connection.hello_bytes = client_hello_bytes(prefix)
         if connection.version < 0 and connection.request_rows:
+            connection.sealed = True
             i = self.listed.row.index(connection.request_rows[0])
             connection.version = self.packets(i)[1][0].version
 

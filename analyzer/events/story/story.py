@@ -77,8 +77,8 @@ def needs_story(flows: Flows, connection: Connection, restless: NDArray[np.bool_
         return False
     if c.other_paths:
         return True
-    if c.reply_row < 0:
-        return not c.hello_complete
+    if c.reply_row < 0:  # of Initials that are cut, and of which none could be opened, there is nothing to tell
+        return not c.hello_complete and not (c.hello_cut and c.sealed)
     if not c.client_kinds & SHORT_BIT or not c.server_kinds & SHORT_BIT or c.went_on_row < 0:
         return True
     time = flows.scan.rows.time
@@ -200,9 +200,9 @@ def _may_need_story(flows: Flows, columns: PlainConnections, restless: NDArray[n
     """What ``needs_story`` says of plain connections, but for the ends of restless flows, which it must look at."""
     table, time = columns.table, flows.scan.rows.time
     both = table[:, pc.CLIENT_KINDS] & table[:, pc.SERVER_KINDS] & SHORT_BIT
-    # the client of one that was answered went on: else it is not plain
+    # Of those that were not answered the hello is whole, or sealed: else they are not plain.
     late = time[table[:, pc.WENT_ON_ROW]] - time[columns.first_rows] > _SLOW_NS
-    told = (both == 0) | late | restless[table[:, pc.FLOW]]
+    told = (both == 0) | (table[:, pc.WENT_ON_ROW] < 0) | late | restless[table[:, pc.FLOW]]
     return np.asarray(told & (table[:, pc.REPLY_ROW] >= 0), np.bool_)
 
 

@@ -5,13 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import fields
+from pathlib import Path
 from unittest import mock
 
+from analyzer.capture.source import open_captures
 from analyzer.columns import Words
 from analyzer.events.connection import Connection
 from analyzer.events.conversations import Conversations, conversations
 from analyzer.events.quic import plain
-from analyzer.events.scan import settle
+from analyzer.events.scan import scan, settle
 from analyzer.events.tcp.facts import TcpFacts, tcp_facts
 from analyzer.events.tcp.ordinary import ordinary_facts
 from tests.crafted import MS, START, Captured, ip, scan_of, tcp, udp
@@ -94,6 +96,12 @@ def found_in(captured: Iterable[Captured]) -> Conversations:
             assert a == b or _shown(a) == _shown(b), name
     ordinary_places(found)
     return found
+
+
+def recorded(path: Path) -> Conversations:
+    """What the events room finds in a capture."""
+    captures = open_captures([str(path)])
+    return conversations(settle(scan(captures.batches(compiled=False), 1, compiled=False)))
 
 
 def ordinary_places(found: Conversations) -> list[int]:

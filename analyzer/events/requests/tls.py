@@ -48,13 +48,14 @@ _SHAPE = "record of an alert's size before the end"
 
 
 def plain_tls_requests(flows: Flows, connections: Sequence[Connection]) -> list[Request | None]:
-    """Of each connection the exchange if its hellos were both read, told only so far; None of any other."""
+    """Of each connection the exchange if its hellos were both read, cut or whole, told so far; None of any other."""
     found: list[Request | None] = [None] * len(connections)
     chosen = [k for k, connection in enumerate(connections) if _has_both_hellos(connection)]
     for k, (asked, replied) in zip(chosen, _first_rows(flows, [connections[k] for k in chosen]), strict=True):
         if asked and replied >= asked[0]:
             connection = connections[k]
             request = Request(connection, TLS, _of_one_capture(flows, asked), connection.sni, reply_row=replied)
+            request.is_whole = is_whole(connection.hello_bytes)
             request.read = functools.partial(_read_details, flows, connection)
             found[k] = request
     return found
@@ -63,7 +64,7 @@ def plain_tls_requests(flows: Flows, connections: Sequence[Connection]) -> list[
 def _has_both_hellos(connection: Connection) -> bool:
     c = connection
     is_opened = c.proxy is None and c.request_rows and c.syn_ack_rows
-    return bool(is_opened and c.server_hello_bytes and is_whole(c.hello_bytes))
+    return bool(is_opened and c.server_hello_bytes and c.hello_bytes)
 
 
 def _first_rows(flows: Flows, connections: Sequence[Connection]) -> Iterator[tuple[list[int], int]]:

@@ -7,6 +7,8 @@ from typing import NamedTuple
 from analyzer.events.conversations import Conversations
 from analyzer.events.requests.reader import Requests
 from analyzer.events.requests.request import Request
+from analyzer.events.requests.tls import plain_tls_requests, tls_request
+from analyzer.events.tcp.streams import streams_of
 from tests.events.playbook import A, P, Play, S, found_in
 
 
@@ -46,8 +48,24 @@ class Asking:
 
 
 def read(found: Conversations) -> list[Request]:
-    """The requests in what was found."""
+    """The requests in what was found; fails where those of TLS that are told together differ from what each tells."""
+    plain_places(found)
     return Requests(found.flows, found.connections).found
+
+
+def plain_places(found: Conversations) -> list[int]:
+    """The places of the TLS connections that are told together; fails where each alone tells else."""
+    flows, connections = found.flows, list(found.connections)
+    places = []
+    for place, request in enumerate(plain_tls_requests(flows, connections)):
+        if request is not None:
+            connection = connections[place]
+            alone = tls_request(flows, connection, *streams_of(flows, connection))
+            assert alone is not None
+            for name in ("kind", "rows", "name", "reply_row", "refusal", "is_whole", "came", "details"):
+                assert getattr(request, name) == getattr(alone, name), name
+            places.append(place)
+    return places
 
 
 class Told(NamedTuple):

@@ -12,12 +12,14 @@ from analyzer.events.conversations import conversations
 from analyzer.events.requests.reader import Requests
 from analyzer.events.scan import scan, settle
 from analyzer.wire.tls_hello import HELLO_RETRY_RANDOM
+from tests.conftest import ROOT
 from tests.crafted import batches_of
-from tests.events.playbook import A, F, P, Play, S
-from tests.events.requests.asking import Asking, told
+from tests.events.playbook import A, F, P, Play, S, found_in, recorded
+from tests.events.requests.asking import Asking, plain_places, read, told
 from tests.wire import hellos
 from tests.wire.web.test_ocsp import response_bytes
 
+CAPTURES = sorted((ROOT / "captures").rglob("*.pcap*"))
 NAME = b"www.example.com"
 HELLO = hellos.client_hello(
     [0x1301, 0xC02F], hellos.server_name(NAME), hellos.versions(0x0304), hellos.alpn(b"h2", b"http/1.1")
@@ -51,6 +53,23 @@ def test_a_server_hello_answers() -> None:
     assert told(request) == ("tls-client-hello", "www.example.com", WORDS, "ServerHello, TLS 1.3", [3], 4)
     assert request.details.notes == [(3, "ClientHello for www.example.com"), (4, "ServerHello, TLS 1.3")]
     assert request.refusal == ""
+
+
+@pytest.mark.parametrize("kept", [40, 100, 130, 400])
+def test_hellos_that_are_cut(kept: int) -> None:
+    """What was captured of both tells that one answers the other, and whether the first is whole."""
+    large = hellos.client_hello([0x1301] * 90, hellos.server_name(NAME), hellos.versions(0x0304))
+    asking = Asking().c(record(22, large)).s(record(22, server_hello(TLS_1_3)) + record(23, bytes(900)))
+    cut = [one._replace(raw=one.raw[: 40 + kept], wire=len(one.raw)) for one in asking.play.captured]
+    found = found_in(cut)
+    assert plain_places(found) == ([0] if kept > 40 else [])
+    (request,) = read(found)
+    assert (request.is_whole, request.rows, request.reply_row) == (kept == 400, [3], 4)
+
+
+def test_recorded_hellos_told_together() -> None:
+    paths = [path for path in CAPTURES if path.stat().st_size < 1 << 20]
+    assert sum(len(plain_places(recorded(path))) for path in paths) > 50
 
 
 def test_a_hello_retry_request() -> None:

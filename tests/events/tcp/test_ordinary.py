@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from analyzer.capture.source import open_captures
-from analyzer.events.conversations import Conversations, conversations
-from analyzer.events.scan import scan, settle
 from tests.conftest import ROOT
-from tests.events.playbook import A, F, P, Play, R, S, found_in, ordinary_places
+from tests.events.playbook import A, F, P, Play, R, S, found_in, ordinary_places, recorded
 from tests.events.tcp.test_facts import CLIENT_ISN, HTTP, SERVER_ISN, opened, reply, send
 
 HELLO = bytes.fromhex("16030100050100000100")
@@ -67,11 +62,6 @@ def test_ordinary_connections(name: str) -> None:
 @pytest.mark.parametrize("name", OTHER)
 def test_what_is_left_to_be_read_alone(name: str) -> None:
     assert ordinary_places(found_in(OTHER[name].captured)) == []
-
-
-def recorded(path: Path) -> Conversations:
-    captures = open_captures([str(path)])
-    return conversations(settle(scan(captures.batches(compiled=False), 1, compiled=False)))
 
 
 def test_a_window_of_zero_is_not_ordinary() -> None:

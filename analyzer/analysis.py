@@ -13,13 +13,14 @@ from analyzer.capture.records import CaptureFacts
 from analyzer.capture.source import CaptureSet, open_captures
 from analyzer.columns import Table
 from analyzer.errors import CaptureError, UsageError
-from analyzer.events.scan import Scan, scan, settle
+from analyzer.events.scan import Scan, settle
 from analyzer.exchanges.build import Exchanges, Found, Given, exchanges, exchanges_of_places
 from analyzer.exchanges.ends.places import Place
 from analyzer.exchanges.filters.apply import Left, filtered
 from analyzer.exchanges.filters.expression import Filter
 from analyzer.exchanges.schemas import FINDINGS
 from analyzer.exchanges.view import View
+from analyzer.fleet.limit import scan_bounded
 from analyzer.fleet.work import PARALLEL_FROM_BYTES, PREPARE, Work, helpers_worth
 from analyzer.kernels import worth_compiling
 from analyzer.knowledge.incidents import with_causes
@@ -256,7 +257,7 @@ def _scan_place(captures: CaptureSet, place: Place, *, with_secrets: bool) -> Sc
     compiled = worth_compiling(captures.size_hint)
     with_secrets |= any(facts.format.startswith("pcapng") for facts in captures.captures)
     batches = captures.again(place.captures, compiled, ahead=place.ahead)
-    return scan(batches, len(captures.captures), compiled=compiled, with_secrets=with_secrets)
+    return scan_bounded(batches, len(captures.captures), compiled=compiled, with_secrets=with_secrets).scan
 
 
 def scan_captures(captures: CaptureSet, *, with_secrets: bool = False, work: Work = WITHOUT_HELP) -> Scan:
@@ -287,11 +288,11 @@ def scan_captures(captures: CaptureSet, *, with_secrets: bool = False, work: Wor
         from analyzer.fleet.local import jobs_that_pay, scan_in_parallel
 
         jobs = jobs_that_pay(captures, work.jobs)
-        if jobs > 1:
-            return scan_in_parallel(captures, jobs=jobs, with_secrets=with_secrets)
+        found = scan_in_parallel(captures, jobs=jobs, with_secrets=with_secrets) if jobs > 1 else None
+        if found is not None:
+            return found
     batches = captures.batches(compiled)
-    facts = captures.captures
-    return scan(batches, len(facts), compiled=compiled, with_secrets=with_secrets, facts=facts)
+    return scan_bounded(batches, len(captures.captures), compiled=compiled, with_secrets=with_secrets).scan
 
 
 def _key_log(path: Path) -> KeyLog:

@@ -23,6 +23,7 @@ from analyzer.analysis import Analysis, analyse
 from analyzer.capture.records import Batch
 from analyzer.events import flows as fl
 from analyzer.events.scan import Scan, merge, scan, settle
+from analyzer.fleet.limit import Bounded
 from analyzer.reports.export import document_json, write_table
 from tests.conftest import ROOT
 from tests.crafted import (
@@ -69,12 +70,14 @@ class Whole:
     def cut(self, cuts: Sequence[int], join: Callable[[list[Scan]], Scan]) -> Analysis:
         """The analysis of the capture, scanned in pieces."""
 
-        def scan_pieces(batches: Iterable[Batch], captures: int, **how: Any) -> Scan:
+        def scan_pieces(batches: Iterable[Batch], captures: int, **how: Any) -> Bounded:
             for _ in batches:
                 pass  # the facts of a capture are complete once all of it was read
-            return join([scan([piece], captures, **how) for piece in pieces_of(self.batch, cuts)])
+            return Bounded(
+                join([scan([piece], captures, **how) for piece in pieces_of(self.batch, cuts)]), (0, 0, 0, 0)
+            )
 
-        with mock.patch("analyzer.analysis.scan", scan_pieces):
+        with mock.patch("analyzer.analysis.scan_bounded", scan_pieces):
             return analyse([str(self.path)])
 
     def scanned(self, batch: Batch) -> Scan:

@@ -15,9 +15,6 @@ from numpy.typing import NDArray
 #: Records of one batch at most; a block with more of them makes several batches.
 BATCH_RECORDS = 32_768
 
-#: In the sentence of a cut: the file goes on, and its reader did not.
-STOPPED = "reading stopped"
-
 
 class Records(NamedTuple):
     """Columns of equal length, one entry per record, in the order of the file."""
@@ -82,12 +79,6 @@ class CaptureFacts:
     untimed: int = 0  # records without a time
     cut: str = ""  # one sentence: where and why reading stopped before the end
     warnings: list[str] = field(default_factory=list)
-
-    def stop(self, records: int, time: int, reason: str) -> None:
-        """Note that reading stopped behind ``records`` records and the time (ns) of the last of all captures."""
-        self.records = records
-        self.last_time = min(self.last_time, max(time, self.first_time))
-        self.cut = f"{self.name}: {STOPPED} after record {records:,}: {reason}"
 
     def saw(self, records: Records) -> None:
         """Count the records of a batch, and keep the earliest and the latest time."""

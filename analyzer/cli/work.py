@@ -28,7 +28,7 @@ WORK_OPTIONS = (
         "--max-memory",
         metavar="SIZE",
         callback=_bytes,
-        help="Stay within 512M, 2G, ...: the oldest connections that ended are then only counted.",
+        help="Stay within 512M, 2G, ... (else about 4G): the oldest connections that ended are then only counted.",
     ),
     click.option(
         "--cluster",

@@ -15,14 +15,14 @@ same ``Scan`` after ``settle`` as the whole. That holds because
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from analyzer.capture.records import Batch, CaptureFacts
+from analyzer.capture.records import Batch
 from analyzer.events import flows as fl
 from analyzer.events import selected as sel
 from analyzer.events.flows import (
@@ -49,21 +49,10 @@ LEDGER = (
     *("summarized_connections", "summarized_records"),  # counted by fleet.limit
 )
 
-#: What one scan remembers at most: flows, QUIC connection IDs of Initials, selected packets, bytes of them. About 4 GB
-#: together with what is made of it; a gigabyte of ordinary traffic has a tenth of that.
-MOST_FLOWS, MOST_CIDS, MOST_ROWS, MOST_KEPT = 1 << 19, 1 << 19, 1 << 22, 1 << 30
-
 #: Columns that go on where the earlier piece ended.
 _JOINED = (
     *("reason", "gap", "head", "jump", "syn_at", "tail_repeat", "ordinal", "payload_ordinal", "duplicate_ordinal"),
     *("bytes_so_far", "other_records", "other_duplicates", "other_bytes"),
-)
-
-_REMEMBERED = (
-    "flows",
-    "QUIC connection IDs",
-    "packets of handshakes and questions",
-    "bytes of handshakes and questions",
 )
 
 
@@ -128,34 +117,14 @@ class Scanner:
         return _assemble(_trim(self._table), self._collector, self._ledger)
 
 
-def too_much(remembered: Sequence[int]) -> str:
-    """Why no more than this (as of ``Scanner.remembered``) can be remembered, "" while it can."""
-    mosts = (MOST_FLOWS, MOST_CIDS, MOST_ROWS, MOST_KEPT)
-    for number, most, what in zip(remembered, mosts, _REMEMBERED, strict=True):
-        if number >= most:
-            return f"no more than {most:,} {what} are remembered; cut the capture with editcap or filter it"
-    return ""
-
-
-def scan(
-    batches: Iterable[Batch],
-    captures: int,
-    *,
-    compiled: bool,
-    with_secrets: bool = False,
-    facts: Sequence[CaptureFacts] = (),
-) -> Scan:
+def scan(batches: Iterable[Batch], captures: int, *, compiled: bool, with_secrets: bool = False) -> Scan:
     """Scan batches of ``captures`` captures; ``with_secrets`` keeps the Handshake packets that a key log may open.
 
-    With the ``facts`` of the captures reading stops where too much would have to be remembered, and they say so.
+    What it remembers is not bounded: ``fleet.limit`` does that.
     """
     scanner = Scanner(captures, compiled=compiled, with_secrets=with_secrets)
     for batch in batches:
         scanner.add(batch)
-        if facts and (reason := too_much(scanner.remembered)):
-            for index, of in enumerate(facts):
-                of.stop(scanner.read(index), int(batch.records.time.max()), reason)
-            break
     return scanner.result()
 
 

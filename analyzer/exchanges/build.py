@@ -172,7 +172,8 @@ def _capture_view(flows: Flows, index: int, facts: CaptureFacts, vantage: Vantag
     if ledger["summarized_connections"]:
         warnings.append(
             f"{facts.name}: {ledger['summarized_connections']:,} connections with {ledger['summarized_records']:,} "
-            "records are in no table: they were the oldest when --max-memory was reached, and are only counted"
+            "records are in no table: they were the oldest when no more was to be remembered, and are only counted "
+            "(--max-memory says how much that is)"
         )
     capture_of = flows.scan.rows.capture
     pieces = Counter(word for row, word in flows.fragments.flaw.items() if capture_of[row] == index)

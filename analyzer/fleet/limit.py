@@ -1,20 +1,23 @@
-"""A scan that holds ``--max-memory``: connections that ended long ago make room for new ones, and are counted.
+"""Scans that hold a limit: connections that ended long ago make room for new ones, and are counted.
 
 How it works
 ------------
-The capture is scanned piece by piece. When what the pieces hold, and what later rooms will make of it, would fill more
-than the limit, they are merged and flows are summarized: their packets leave the scan, and the ledger says how many
-connections and records that were. First go flows that ended (FIN, RST, or nothing for ``IDLE_NS``), the oldest first;
-of each socket the first ``KEPT`` answered and the first ``KEPT`` unanswered ones stay, so that what is said about a
-socket rests on both kinds. Only where that does not suffice go others, oldest first.
+When what was scanned would fill more than the limit it is *summarized*: the packets of some flows leave the scan, and
+the ledger says how many connections and records that were. First go flows that ended (FIN, RST, or nothing for
+``IDLE_NS``), the oldest first; of each socket the first ``KEPT`` answered and the first ``KEPT`` unanswered ones stay,
+so that what is said about a socket rests on both kinds. Only where that does not suffice go others, oldest first. Of
+packets without a flow (ARP) the latest stay.
 
-The numbers below were measured with the benchmark's captures and a flood of SYNs: the whole process stays within them.
+``scan_bounded`` is for every capture: it counts what is remembered, and summarizes where that is as much as ``MOST``.
+``scan_within`` holds ``--max-memory``: the capture is scanned piece by piece, and what the pieces hold, and what later
+rooms will make of it, stays below the limit. The numbers for it were measured with the benchmark's captures and a flood
+of SYNs: the whole process stays within them.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from typing import Any
+from collections.abc import Iterable, Iterator, Sequence
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,10 +26,26 @@ from analyzer.capture.records import Batch, part
 from analyzer.errors import UsageError
 from analyzer.events import flows as fl
 from analyzer.events.flows import KEY_WORDS
-from analyzer.events.scan import LEDGER, Scan, merge, scan, settle
+from analyzer.events.scan import LEDGER, Scan, Scanner, merge, scan, settle
 from analyzer.events.selected import each_column
 from analyzer.fleet.combine import flows_of, times_of
-from analyzer.fleet.pieces import How
+from analyzer.wire.quic.split import INITIAL
+
+if TYPE_CHECKING:
+    from analyzer.fleet.pieces import How
+
+#: Flows, QUIC connection IDs, rows and bytes.
+Counts = tuple[int, int, int, int]
+
+#: What one scan remembers at most: flows, QUIC connection IDs of Initials, selected packets, bytes of them. About 4 GB
+#: together with what is made of it; a gigabyte of ordinary traffic has a tenth of that.
+MOST = (1 << 19, 1 << 19, 1 << 22, 1 << 30)
+
+#: The share of it that is left where it was reached.
+LEFT = 0.5
+
+#: Of the packets that may stay, so many may be without a flow.
+LOOSE = 0.25
 
 #: Of the process with nothing in it and what its allocator holds besides, which varies by 20 MB from run to run; per
 #: byte of a scan; per flow (bytes).
@@ -50,6 +69,66 @@ IDLE_NS = 60_000_000_000
 KEPT = 16
 
 _FIN_RST = 5
+_INITIAL_BIT = 1 << INITIAL
+
+
+class Bounded(NamedTuple):
+    """A scan, and what was remembered for it, gone or not, as of ``Scanner.remembered``."""
+
+    scan: Scan
+    remembered: Counts
+
+
+def is_too_much(remembered: Sequence[int], share: float = 1) -> bool:
+    """Whether so much (as of ``Scanner.remembered``) is a share of ``MOST``, or more."""
+    return any(number >= share * most for number, most in zip(remembered, MOST, strict=True))
+
+
+def scan_bounded(batches: Iterable[Batch], captures: int, *, compiled: bool, with_secrets: bool = False) -> Bounded:
+    """``scan``, which never remembers more than ``MOST``; the same where all fits."""
+    before: Counts = (0, 0, 0, 0)
+    found: Scan | None = None
+    scanner = Scanner(captures, compiled=compiled, with_secrets=with_secrets)
+    for batch in batches:
+        scanner.add(batch)
+        if is_too_much(scanner.remembered, 1 if found is None else 1 - LEFT):
+            before = _sum(before, scanner.remembered)
+            found = _shrunk(_followed(found, scanner.result()))
+            scanner = Scanner(captures, compiled=compiled, with_secrets=with_secrets)
+    return Bounded(_followed(found, scanner.result()), _sum(before, scanner.remembered))
+
+
+def _followed(found: Scan | None, last: Scan) -> Scan:
+    return last if found is None else merge(found, last)
+
+
+def _sum(one: Counts, other: Counts) -> Counts:
+    flows, cids, rows, kept = (a + b for a, b in zip(one, other, strict=True))
+    return flows, cids, rows, kept
+
+
+def _shrunk(found: Scan) -> Scan:
+    """The scan with so few flows that it holds the share ``LEFT`` of ``MOST`` at most."""
+    most = [LEFT * each for each in MOST]
+    found = _without_loose(settle(found), int(LOOSE * most[2]))
+    costs = _remembered_of_each(found)
+    held = int(found.table.size[0]), int(costs[:, 1].sum()), len(found.rows.time), int(found.rows.kept.sum())
+    return _without_oldest(found, costs, [a - b for a, b in zip(held, most, strict=True)])
+
+
+def _remembered_of_each(found: Scan) -> NDArray[np.int64]:
+    """What is remembered of each flow, in the order of ``MOST``: shape (n, 4)."""
+    rows, flows = found.rows, int(found.table.size[0])
+    tracked = rows.flow >= 0
+    initials = np.flatnonzero(tracked & (rows.quic & _INITIAL_BIT > 0))
+    # Two pairs with one number are taken for one: a matter of cost alone.
+    pairs = rows.cid_digest[initials] ^ rows.flow[initials].astype(np.int64) * 0x9E3779B97F4A7C1
+    first = initials[np.unique(pairs, return_index=True)[1]]
+    costs = np.ones((flows, 4), np.int64)
+    costs[:, 1] = np.bincount(rows.flow[first], minlength=flows)
+    costs[:, 2] = np.bincount(rows.flow[tracked], minlength=flows)
+    costs[:, 3] = np.bincount(rows.flow[tracked], rows.kept[tracked], flows)
+    return costs
 
 
 def scan_within(batches: Iterable[Batch], captures: int, how: How, limit: int) -> Scan:
@@ -111,18 +190,27 @@ def summarized(found: Scan, target: float) -> Scan:
     """The scan without so many flows that it costs ``target`` at most; the ledger counts them."""
     if _cost(found) <= target:
         return found
-    order = np.lexsort((times_of(found.table)[1], _stays(found)))
+    per_row = sum(column.itemsize for column in found.rows) + 4
+    found = _without_loose(found, int(LOOSE * target / (MERGING_ROWS * per_row)))
     rows = found.rows
     tracked = rows.flow >= 0
     flows = int(found.table.size[0])
-    per_row = sum(column.itemsize for column in rows) + 4
     own = np.bincount(rows.flow[tracked], rows.kept[tracked] + per_row, flows)
     per_flow = 8 * 2 * fl.STATE_COLUMNS + 4 * KEY_WORDS
     # As in ``_cost``, with the share of either sum that is surely freed.
     costs = np.minimum(PER_BYTE * (own + per_flow) + PER_FLOW, MERGING_BYTES * own + MERGING_FLOWS * per_flow)
-    enough = int(np.searchsorted(np.cumsum(costs[order]), _cost(found) - target)) + 1
-    gone = np.zeros(flows, np.bool_)
-    gone[order[:enough]] = True
+    return _without_oldest(found, costs[:, None], [_cost(found) - target])
+
+
+def _without_oldest(found: Scan, costs: NDArray[Any], excess: Sequence[float]) -> Scan:
+    """The scan without as many flows as free the ``excess`` of each kind; ``costs``: what each frees, shape (n, k)."""
+    order = np.lexsort((times_of(found.table)[1], _stays(found)))
+    freed = np.cumsum(costs[order], axis=0)
+    enough = [int(np.searchsorted(freed[:, k], more)) + 1 for k, more in enumerate(excess) if more > 0]
+    if not enough:
+        return found
+    gone = np.zeros(len(order), np.bool_)
+    gone[order[: max(enough)]] = True
     return _without(found, gone)
 
 
@@ -165,6 +253,20 @@ def _nth_of(group: NDArray[np.int64]) -> NDArray[np.int64]:
     sizes = np.diff(begins, append=len(group))
     nth[order] = np.arange(len(group)) - np.repeat(begins, sizes)
     return nth
+
+
+def _without_loose(found: Scan, most: int) -> Scan:
+    """The scan with the last ``most`` of its packets without a flow."""
+    loose = np.flatnonzero(found.rows.flow < 0)
+    if len(loose) <= most:
+        return found
+    rows, ledger = found.rows, found.ledger.copy()
+    leaving = loose[: len(loose) - most]
+    np.add.at(ledger[:, LEDGER.index("summarized_records")], rows.capture[leaving], 1)
+    left = np.delete(np.arange(len(rows.time)), leaving)
+    start, chunk, chunks = _repacked(found, left)
+    kept = each_column(lambda column: column[left], rows)._replace(start=start)
+    return Scan(found.table, kept, chunk, chunks, ledger)
 
 
 def _without(found: Scan, gone: NDArray[np.bool_]) -> Scan:

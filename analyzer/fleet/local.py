@@ -43,10 +43,11 @@ def jobs_that_pay(captures: CaptureSet, jobs: int | None) -> int:
     return 1 if most > 1 and _seem_to_overlap(captures.files[:MOST_LOOKED_AT]) else most
 
 
-def scan_in_parallel(captures: CaptureSet, *, jobs: int, with_secrets: bool) -> Scan:
+def scan_in_parallel(captures: CaptureSet, *, jobs: int, with_secrets: bool) -> Scan | None:
     """The scan of opened captures, the same as one process makes; their facts are filled in.
 
-    A file that no process could read ends up in ``captures.failures``.
+    A file that no process could read ends up in ``captures.failures``. None where one process must read several files,
+    since together they hold too much to be remembered; nothing is changed then.
     """
     compiled = worth_compiling(captures.size_hint)
     if compiled:
@@ -63,7 +64,10 @@ def scan_in_parallel(captures: CaptureSet, *, jobs: int, with_secrets: bool) -> 
         else:
             tasks += [RangeJob(path, begin, end, how) for begin, end in plan.ranges()]
     with Pool(min(jobs, len(tasks))) as pool:
-        results = _all(pool, tasks, captures.told)
+        try:
+            results = _all(pool, tasks, captures.told, together=len(captures.files) > 1)
+        except Crowded:
+            return None
         pieces: list[Piece] = []
         lost: list[tuple[CaptureFile, AnalyzerError]] = []
         for file, plan in zip(list(captures.files), plans, strict=True):
@@ -135,10 +139,16 @@ def _together(pool: Pool, paths: Sequence[str], how: How) -> Scan:
     return found  # type: ignore[no-any-return]
 
 
-def _all(pool: Pool, tasks: Sequence[Job], progress: Callable[[int], None]) -> list[Any]:
+def _all(pool: Pool, tasks: Sequence[Job], progress: Callable[[int], None], *, together: bool) -> list[Any]:
+    """The results of all tasks. Raises ``Crowded`` where they are not to be remembered ``together``."""
     results: list[Any] = [None] * len(tasks)
+    remembered = []
     for index, result in pool.run(tasks, progress):
         results[index] = result
+        if isinstance(result, Piece):
+            remembered.append(result.remembered)
+        if together and (isinstance(result, Crowded) or is_crowded(remembered)):
+            raise Crowded
     return results
 
 

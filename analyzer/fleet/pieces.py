@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from analyzer.capture.records import Batch, CaptureFacts
 from analyzer.capture.source import CaptureFile, CaptureSet
 from analyzer.errors import CaptureError
-from analyzer.events.scan import Scan, scan
+from analyzer.events.scan import Scan
+from analyzer.fleet.limit import scan_bounded
 from analyzer.kernels import worth_compiling
 
 #: Called with the bytes of a job read so far.
@@ -44,7 +45,7 @@ class Piece:
     number: int = 0  # of the last record of a range
     end: int = 0  # position in the file that was read up to
     with_secrets: bool = False  # whether what secrets may open was kept
-    remembered: tuple[int, int, int, int] = (0, 0, 0, 0)  # of a range, as in ``Scanner``
+    remembered: tuple[int, int, int, int] = (0, 0, 0, 0)  # as in ``Scanner``
     counts: NDArray[np.int64] | None = None  # of a pcapng range: records and drops per interface
 
 
@@ -90,9 +91,9 @@ class FileJob:
         else:
             file.disk_bytes, file.first_time = self.disk_bytes, self.first_time
         batches = InOrder(_told(file, file.read(index=0, compiled=compiled, block_bytes=BLOCK_BYTES), told))
-        found = scan(batches, 1, compiled=compiled, with_secrets=with_secrets, facts=[file.facts])
+        found, remembered = scan_bounded(batches, 1, compiled=compiled, with_secrets=with_secrets)
         piece = Piece(file.facts, found, file.first_time, batches.holds, end=file.taken)
-        piece.with_secrets = with_secrets
+        piece.with_secrets, piece.remembered = with_secrets, remembered
         return piece
 
 
@@ -121,5 +122,5 @@ class TogetherJob:
         captures = CaptureSet(files, block_bytes=BLOCK_BYTES, progress=lambda done, _: told(done))
         compiled = self.how.compiled if self.how.compiled is not None else worth_compiling(captures.size_hint)
         facts, with_secrets = captures.captures, self.how.with_secrets
-        found = scan(captures.batches(compiled), len(files), compiled=compiled, with_secrets=with_secrets, facts=facts)
-        return facts, found
+        batches = captures.batches(compiled)
+        return facts, scan_bounded(batches, len(files), compiled=compiled, with_secrets=with_secrets).scan

@@ -26,8 +26,9 @@ from analyzer.capture.pcapng_reader import PcapngReader
 from analyzer.capture.records import Batch, CaptureFacts
 from analyzer.capture.source import CaptureFile, blocks_of, open_raw, reader_of
 from analyzer.errors import AnalyzerError, CaptureError
-from analyzer.events.scan import Scan, Scanner, merge, too_much
+from analyzer.events.scan import Scan, Scanner, merge
 from analyzer.fleet.combine import numbered_on, tree
+from analyzer.fleet.limit import is_too_much
 from analyzer.fleet.pieces import BLOCK_BYTES, How, InOrder, Piece, Told
 
 #: Records that must lead from one to the next where a range is to begin, and bytes in which they are looked for.
@@ -66,13 +67,13 @@ class Window(RawStream):
 
 
 class Crowded(AnalyzerError):
-    """One process that reads the whole file may have to stop before its end: it is to read it."""
+    """One process that reads all may have to leave out what is oldest: it is to read it."""
 
 
 def is_crowded(remembered: Sequence[tuple[int, int, int, int]]) -> bool:
-    """Whether one process may have to stop where ranges hold so much, each as in ``Scanner.remembered``."""
+    """Whether one process may have to summarize where ranges hold so much, each as in ``Scanner.remembered``."""
     flows, cids, rows, kept = (sum(counts) for counts in zip(*remembered, strict=True))
-    return bool(too_much((flows, COUNTED_AGAIN * cids, rows, kept)))
+    return is_too_much((flows, COUNTED_AGAIN * cids, rows, kept))
 
 
 class Plan(NamedTuple):

@@ -1,8 +1,7 @@
 """A capture file ends in the middle of a record.
 
 What it sees
-    The last record is cut, claims more bytes than the file holds, or is followed by bytes that are no record; or the
-    file holds more flows than are remembered, and reading stopped.
+    The last record is cut, claims more bytes than the file holds, or is followed by bytes that are no record.
 
 Why it matters
     What came after the cut is not in the file. An attempt shortly before it is undetermined, not silent.
@@ -28,7 +27,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from analyzer.capture.records import STOPPED
 from analyzer.exchanges.view import CaptureView, View
 from analyzer.patterns.capture_findings import finding_about
 from analyzer.patterns.finding import CERTAIN, INFO, Argument, Finding, Pattern
@@ -55,9 +53,7 @@ def _cut(capture: CaptureView) -> Argument:
     return Argument(
         severity=INFO,
         confidence=CERTAIN,
-        title=f"{capture.name} was not read to its end"
-        if STOPPED in capture.cut
-        else f"{capture.name} is cut: it ends in the middle of a record",
+        title=f"{capture.name} is cut: it ends in the middle of a record",
         because=f"After {counted(capture.records, 'whole record')} of {capture.name}: {capture.cut.rstrip('.')}.",
         limitations=("What the missing part held; attempts just before the cut are undetermined.",),
         remedies=("Let tcpdump end by itself or stop it with SIGTERM, then copy the file; compare the sizes.",),

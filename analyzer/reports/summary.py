@@ -33,7 +33,7 @@ LEDGER = {
     "truncated": "cut by the snapshot length",
     "flawed": "damaged",
     "unread_link_type": "of a link type that is not read",
-    "summarized_records": "of connections that were only counted, for --max-memory",
+    "summarized_records": "of the oldest connections, which were only counted",
 }
 
 

@@ -13,6 +13,7 @@ from analyzer.capture.records import CaptureFacts
 from analyzer.capture.source import open_captures
 from analyzer.events import flows as fl
 from analyzer.events.scan import Scan, settle
+from analyzer.fleet import limit
 from analyzer.fleet.pieces import Told
 from analyzer.fleet.work import Work
 from analyzer.reports.export import document_json
@@ -33,6 +34,11 @@ def scanned(*names: object, jobs: int = 1) -> tuple[dict[str, Any], list[Capture
     captures = open_captures([str(name) for name in names])
     found = scan_captures(captures, work=Work(jobs=jobs))
     return plain(found), captures.captures
+
+
+def at_most(place: int, most: int) -> tuple[int, ...]:
+    """``limit.MOST`` with another number at a place."""
+    return (*limit.MOST[:place], most, *limit.MOST[place + 1 :])
 
 
 def written(analysis: Analysis) -> str:

@@ -17,12 +17,13 @@ from analyzer.analysis import analyse, scan_captures
 from analyzer.capture.source import open_captures
 from analyzer.errors import UsageError
 from analyzer.events.scan import LEDGER, Scan, merge, scan
-from analyzer.fleet import limit
+from analyzer.fleet import limit, local
 from analyzer.fleet.pieces import How
 from analyzer.fleet.work import Work
+from benchmarks.hostile.flows import arp_questions
 from tests.conftest import ROOT
 from tests.crafted import MS, SECOND, START, Captured, batch_of, ip, pieces_of, scan_of, tcp, udp, write_pcap
-from tests.fleet.same import plain
+from tests.fleet.same import Here, at_most, plain, written
 from tests.running import call
 from tests.test_cuts import traffic
 
@@ -112,10 +113,59 @@ def test_a_limit_says_so_in_the_report(tmp_path: Path) -> None:
     path = write_pcap(tmp_path / "many.pcap", many(400, answered=100))
     with mock.patch.multiple(limit, BASE_BYTES=0, LEAST_BYTES=0, PIECE_RECORDS=50, IDLE_NS=20 * SECOND):
         analysis = analyse([str(path)], work=Work(max_memory=600_000))
-    (warning,) = (sentence for sentence in analysis.warnings if "max-memory" in sentence)
+    (warning,) = (sentence for sentence in analysis.warnings if "only counted" in sentence)
     ledger = analysis.document["captures"][0]["ledger"]
     assert f"{ledger['summarized_connections']} connections" in warning
     assert ledger["summarized_connections"] + len(analysis.connections) == 400
+
+
+@settings(max_examples=40)
+@given(captured=traffic(), data=st.data())
+def test_a_bounded_scan_is_the_same_where_all_fits(captured: list[Captured], data: st.DataObject) -> None:
+    batch = batch_of(captured)
+    cuts = sorted(data.draw(st.lists(st.integers(0, len(captured)), max_size=5)))
+    found, remembered = limit.scan_bounded(pieces_of(batch, cuts), 1, compiled=False)
+    assert plain(found) == plain(scan_of(captured))
+    assert remembered[0] == int(found.table.size[0])
+
+
+def test_a_bounded_scan_counts_what_it_leaves_out() -> None:
+    """Witnesses of both kinds stay, and the newest; all that was remembered is told."""
+    captured = many(390, answered=100)
+    batch = batch_of(captured)
+    with mock.patch.multiple(limit, MOST=at_most(0, 200), IDLE_NS=20 * SECOND):
+        found, remembered = limit.scan_bounded(pieces_of(batch, range(10, len(captured), 10)), 1, compiled=False)
+        gone = ledger_of(found, "summarized_connections")
+        assert gone + int(found.table.size[0]) == 390 <= remembered[0]
+        assert 100 <= int(found.table.size[0]) <= 200
+        state = found.table.state.reshape(-1, 2, found.table.state.shape[1])
+        both = (state[:, :, 0] > 0).all(axis=1)
+        assert np.count_nonzero(both) >= limit.KEPT
+        assert state[:, :, 4].max() == captured[-1].time
+
+
+def test_questions_about_link_addresses_do_not_break_the_limit(tmp_path: Path) -> None:
+    arp_questions(tmp_path / "arp.pcap", 3_000)
+    captures = open_captures([str(tmp_path / "arp.pcap")])
+    patched = {"BASE_BYTES": 0, "LEAST_BYTES": 0, "PIECE_RECORDS": 50}
+    with mock.patch.multiple(limit, **patched):
+        found = limit.scan_within(captures.batches(False), 1, HOW, 200_000)
+        assert limit._cost(found) <= 200_000
+    assert found.rows.record[-1] == 3_000
+    assert ledger_of(found, "summarized_records") == 3_000 - len(found.rows.time)
+
+
+def test_files_that_are_too_much_together_are_read_by_one_process(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """So that the same is left out, however many read."""
+    captured = many(450, answered=40)
+    paths = [write_pcap(tmp_path / f"{first}.pcap", captured[first : first + 180]) for first in (0, 180, 360)]
+    monkeypatch.setattr(limit, "MOST", at_most(0, 200))
+    monkeypatch.setattr(local, "Pool", Here)
+    alone, together = (analyse([*map(str, paths)], work=Work(jobs=jobs)) for jobs in (1, 2))
+    assert written(alone) == written(together)
+    assert len(alone.connections) < 250
 
 
 def test_usage(tmp_path: Path) -> None:

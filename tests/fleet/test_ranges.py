@@ -12,15 +12,14 @@ from hypothesis import strategies as st
 
 from analyzer.analysis import analyse
 from analyzer.capture.source import CaptureFile
-from analyzer.events import scan
-from analyzer.fleet import local
+from analyzer.fleet import limit, local
 from analyzer.fleet.pieces import How
 from analyzer.fleet.ranges import Plan, RangeJob, cuts_of, join
 from analyzer.fleet.work import Work
 from benchmarks.hostile.flows import distinct_flows
 from tests.conftest import ROOT
 from tests.crafted import batches_of
-from tests.fleet.same import Here, plain, scanned, written
+from tests.fleet.same import Here, at_most, plain, scanned, written
 
 CAPTURES = ROOT / "captures"
 FILES = (
@@ -134,17 +133,14 @@ def test_the_command_says_the_same_whatever_the_number_of_processes(jobs: int, t
         assert written(analyse([str(path)], work=Work(jobs=jobs))) == written(analyse([str(path)]))
 
 
-@pytest.mark.parametrize(
-    ("limit", "most"), [("MOST_FLOWS", 500), ("MOST_ROWS", 700), ("MOST_KEPT", 30_000), ("MOST_CIDS", 1), ("", 0)]
-)
-def test_reading_stops_where_one_process_would_stop(
-    limit: str, most: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize(("place", "most"), [(0, 500), (2, 700), (3, 30_000), (1, 1), (0, 1_000)])
+def test_what_is_too_much_is_left_out_as_by_one_process(
+    place: int, most: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Each range alone may hold less than what is too much, or more."""
     path = tmp_path / "flood.pcap"
     distinct_flows(path, 900)
-    if limit:
-        monkeypatch.setattr(scan, limit, most)
+    monkeypatch.setattr(limit, "MOST", at_most(place, most))
     monkeypatch.setattr(local, "RANGE_BYTES", 1000)
     monkeypatch.setattr(local, "Pool", Here)
     for jobs in (2, 5):

@@ -13,12 +13,12 @@ import pytest
 from analyzer.analysis import analyse
 from analyzer.capture.source import CaptureFile, CaptureSet, open_captures
 from analyzer.events import scan as scans
-from analyzer.fleet import threads
+from analyzer.fleet import limit, threads
 from analyzer.fleet.ranges import cuts_of
 from analyzer.fleet.threads import scan_by_threads
 from analyzer.fleet.work import Work
 from tests.conftest import ROOT
-from tests.fleet.same import plain, scanned, written
+from tests.fleet.same import at_most, plain, scanned, written
 
 CAPTURES = ROOT / "captures"
 PCAP = CAPTURES / "02-caddy-ipv4-silent/nft-output-drop/server.pcap"
@@ -67,9 +67,9 @@ def test_the_bytes_read_are_told_by_the_thread_that_asked() -> None:
     assert told[-1] == PCAP.stat().st_size
 
 
-@pytest.mark.parametrize("limit", ["MOST_FLOWS", "MOST_CIDS", "MOST_ROWS", "MOST_KEPT"])
-def test_reading_that_might_have_to_stop_is_left_to_one_thread(limit: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scans, limit, 1)
+@pytest.mark.parametrize("place", range(4))
+def test_what_may_be_too_much_is_left_to_one_thread(place: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limit, "MOST", at_most(place, 1))
     captures = open_captures([str(PCAP)])
     before = list(captures.captures)
     assert by_threads(captures) is None

@@ -14,12 +14,14 @@ import pytest
 from analyzer.analysis import Analysis, analyse, given_by_user
 from analyzer.capture import formats
 from analyzer.capture.source import open_captures
-from analyzer.events import scan
+from analyzer.events.scan import LEDGER, settle
 from analyzer.exchanges.build import exchanges
+from analyzer.fleet import limit
 from benchmarks.hostile import files, flows, streams
 from benchmarks.hostile.cases import CASES, Case
 from benchmarks.limits import bound_mb, bound_s
 from benchmarks.measuring import peak_bytes, resident_bytes
+from tests.fleet.same import at_most
 
 SMALL = {
     "giant-lengths": 100,
@@ -67,8 +69,8 @@ def analysed(path: Path) -> Analysis:
 def in_small_batches(*paths: Path) -> Analysis:
     """The same by one process, from blocks of a few hundred records: limits are looked at between batches."""
     captures = open_captures([str(path) for path in paths], block_bytes=1 << 14)
-    scanned = scan.scan(captures.batches(False), len(paths), compiled=False, facts=captures.captures)
-    return Analysis(exchanges(scan.settle(scanned), captures.captures, given_by_user(None, None)), captures.captures)
+    found = limit.scan_bounded(captures.batches(False), len(paths), compiled=False).scan
+    return Analysis(exchanges(settle(found), captures.captures, given_by_user(None, None)), captures.captures)
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -89,36 +91,32 @@ def test_every_case_has_a_small_size() -> None:
     assert list(SMALL) == [case.name for case in CASES]
 
 
-@pytest.mark.parametrize(
-    ("limit", "most", "what", "records"),
-    [("MOST_FLOWS", 500, "flows", 500), ("MOST_ROWS", 700, "packets", 700), ("MOST_KEPT", 30_000, "bytes", 750)],
-)
-def test_reading_stops_where_too_much_would_be_remembered(
-    limit: str, most: int, what: str, records: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """And says so: what was read is judged as a capture that ends there, where nothing is called silent."""
-    monkeypatch.setattr(scan, limit, most)
+@pytest.mark.parametrize(("place", "most"), [(0, 500), (2, 700), (3, 30_000)])
+def test_what_is_too_much_is_counted(place: int, most: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """And the report says so: nothing that was left out is judged."""
+    monkeypatch.setattr(limit, "MOST", at_most(place, most))
     path = tmp_path / "flood.pcap"
     flows.distinct_flows(path, 3_000)
-    document = in_small_batches(path).document
-    (facts,) = document["captures"]
-    (warning,) = [each for each in facts["warnings"] if "reading stopped" in each]
-    assert f"no more than {most:,} {what}" in warning
-    assert facts["ledger"]["cut"] == 1
-    assert records <= facts["ledger"]["records"] <= records + 300
-    (cut,) = [each for each in document["findings"] if each["pattern"] == "capture-cut"]
-    assert cut["title"] == "flood.pcap was not read to its end"
-    assert not [each for each in document["findings"] if each["severity"] != "info"]
+    analysis = in_small_batches(path)
+    (facts,) = analysis.document["captures"]
+    ledger = facts["ledger"]
+    (warning,) = facts["warnings"]
+    assert f"{ledger['summarized_connections']:,} connections with" in warning
+    assert ledger["summarized_connections"] + len(analysis.connections) == 3_000
+    assert ledger["summarized_records"] == ledger["summarized_connections"]
+    assert (ledger["records"], ledger["cut"]) == (3_000, 0)
+    assert 200 < len(analysis.connections) < 1_000
 
 
 def test_quic_connection_ids_are_counted_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(scan, "MOST_CIDS", 200)
+    """Those of one flow, and the flow then goes on as one that began before the capture."""
+    monkeypatch.setattr(limit, "MOST", at_most(1, 200))
     path = tmp_path / "flood.pcap"
     streams.distinct_dcids(path, 1_000)
     analysis = in_small_batches(path)
     (facts,) = analysis.document["captures"]
-    assert "QUIC connection IDs" in facts["warnings"][0]
-    assert len(analysis.connections) < 400
+    assert facts["ledger"]["summarized_records"] > 700
+    assert len(analysis.connections) < 300
 
 
 def test_keys_are_kept_for_the_latest_attempts_alone(tmp_path: Path) -> None:
@@ -130,18 +128,30 @@ def test_keys_are_kept_for_the_latest_attempts_alone(tmp_path: Path) -> None:
     assert peak_bytes() - before < 120e6
 
 
-def test_captures_that_are_read_together_stop_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """The end of a capture whose next records were looked at already is the time at which reading stopped."""
-    monkeypatch.setattr(scan, "MOST_FLOWS", 500)
+def test_captures_that_are_read_together_are_bounded_together(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(limit, "MOST", at_most(0, 500))
     paths = [tmp_path / name for name in ("one.pcap", "two.pcap")]
     for path in paths:
         flows.distinct_flows(path, 3_000)
-    captures = in_small_batches(*paths).document["captures"]
-    assert all("reading stopped" in facts["warnings"][0] for facts in captures)
-    ends = [facts["last_time"] for facts in captures]
-    records = [facts["ledger"]["records"] for facts in captures]
-    assert max(records) < 800
-    assert max(ends) <= "2023-11-14T22:13:20.8"
+    analysis = in_small_batches(*paths)
+    ledgers = [facts["ledger"] for facts in analysis.document["captures"]]
+    assert len(analysis.connections) < 800
+    assert sum(each["records"] for each in ledgers) == 6_000
+    assert sum(each["summarized_records"] for each in ledgers) + len(analysis.connections) >= 3_000
+
+
+def test_questions_about_link_addresses_are_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They have no flow: the latest stay, and the others are counted as records."""
+    path = tmp_path / "arp.pcap"
+    flows.arp_questions(path, 3_000)
+    monkeypatch.setattr(limit, "MOST", at_most(2, 800))
+    captures = open_captures([str(path)], block_bytes=1 << 14)
+    found = limit.scan_bounded(captures.batches(False), 1, compiled=False).scan
+    left = int((found.rows.flow < 0).sum())
+    assert 0 < left < 800
+    assert int(found.ledger[0, LEDGER.index("summarized_records")]) == 3_000 - left
+    assert found.rows.record[-1] == 3_000
+    assert len(found.row_bytes(left - 1)) == 28
 
 
 @pytest.mark.parametrize("make", [files.bomb_gz, files.bomb_gz_gz, files.bomb_zst, files.bomb_xz])

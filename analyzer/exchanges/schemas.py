@@ -151,7 +151,7 @@ SOCKETS: Schema = (
     _c("p99_reply_s", "float", "s", "99th percentile of that latency"),
     _c("first_attempt", "time", "ns", "time of the first attempt"),
     _c("last_answer", "time", "ns", "time of the last reply to an attempt"),
-    _c("onset", "time", "ns", "first of two or more silent attempts that last to the end, where answers came before"),
+    _c("onset", "time", "ns", "first of the silent attempts that last to the end and are no chance, behind answers"),
 )
 
 EXCHANGES: Schema = (

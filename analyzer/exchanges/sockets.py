@@ -23,6 +23,8 @@ _NUMBERS = ("server_port", "request_time", "reply_time", "reply_latency_s")
 
 #: Silent attempts behind the last answer that are called a silence since then.
 LEAST_SILENCE = 2
+#: Probability that the last attempts are all silent where each is as likely so as those before.
+BY_CHANCE = 0.01
 
 
 def is_attempt(connections: Table) -> Any:
@@ -85,8 +87,11 @@ def _onset(answered: NDArray[np.int64], silent: NDArray[np.int64]) -> int:
     """Time of the first attempt of the silence that lasts to the end; of when answered and silent ones were made.
 
     -1 if answers did not come before it, or fewer than ``LEAST_SILENCE`` attempts make it: one alone may be a lost one.
+    So may several be where others were silent before: then there must be more than ``BY_CHANCE`` allows.
     """
     if not len(answered) or not len(silent):
         return -1
     after = silent[silent > answered.max()]
-    return int(after.min()) if len(after) >= LEAST_SILENCE else -1
+    before = len(silent) - len(after)
+    by_chance = (before / (before + len(answered))) ** len(after)
+    return int(after.min()) if len(after) >= LEAST_SILENCE and by_chance <= BY_CHANCE else -1

@@ -338,7 +338,12 @@ def cannot_show(analysis: Analysed) -> list[str]:
     pairs = zip(*(analysis.connections[name].tolist() for name in names), strict=True)
     reasons = Counter(reason or "no reason" for outcome, reason in pairs if outcome == "undetermined")
     open_ = [f"{counted(n, 'attempt')} without a judgement: {reason}" for reason, n in sorted(reasons.items())]
-    return list(dict.fromkeys([*notes, *open_, *limits]))
+    oldest = sum(capture["ledger"].get("summarized_connections", 0) for capture in analysis.document["captures"])
+    gone = (
+        f"{counted(oldest, 'connection')}, the oldest, were only counted: whether they were answered, and whether a "
+        "fault began among them"
+    )
+    return list(dict.fromkeys([*([gone] if oldest else []), *notes, *open_, *limits]))
 
 
 def share_text(line: SocketLine) -> str:

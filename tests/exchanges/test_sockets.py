@@ -68,10 +68,19 @@ def test_no_share_where_nothing_is_decided(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("kinds", "onset"),
-    [("aass", 2), ("asas", None), ("ss", None), ("aa", None), ("sa", None), ("aasas.s", 4), ("assr", 1)],
+    [
+        ("aass", 2),
+        ("asas", None),
+        ("ss", None),
+        ("aa", None),
+        ("sa", None),
+        ("aasas.s", None),
+        ("aasas.sss", 4),
+        ("assr", 1),
+    ],
 )
 def test_since_when_a_socket_is_silent(tmp_path: Path, kinds: str, onset: int | None) -> None:
-    """From the first silent attempt that no answered one followed, if it was not the only one; else never."""
+    """From the first silent attempt that no answered one followed, if it was not the only one, nor one of many."""
     expected = -1 if onset is None else START + onset * 10 * SECOND
     assert socket_of(tmp_path, kinds)["onset"] == expected
 

@@ -20,6 +20,7 @@ from analyzer.events.scan import LEDGER, Scan, merge, scan
 from analyzer.fleet import limit, local
 from analyzer.fleet.pieces import How
 from analyzer.fleet.work import Work
+from analyzer.reports.summary import cannot_show
 from benchmarks.hostile.flows import arp_questions
 from tests.conftest import ROOT
 from tests.crafted import MS, SECOND, START, Captured, batch_of, ip, pieces_of, scan_of, tcp, udp, write_pcap
@@ -116,6 +117,7 @@ def test_a_limit_says_so_in_the_report(tmp_path: Path) -> None:
     (warning,) = (sentence for sentence in analysis.warnings if "only counted" in sentence)
     ledger = analysis.document["captures"][0]["ledger"]
     assert f"{ledger['summarized_connections']} connections" in warning
+    assert cannot_show(analysis)[0].startswith(f"{ledger['summarized_connections']} connections, the oldest, were only")
     assert ledger["summarized_connections"] + len(analysis.connections) == 400
 
 

@@ -88,8 +88,7 @@ def _files(analysis: Analysed, *, full: bool, artist: Artist | None) -> Iterator
     yield "report.json", document_json(analysis.document).encode()
     yield "report.sarif", sarif_json(analysis).encode()
     yield "report.md", markdown_of(analysis, full=full).encode()
-    compiled = artist.compiled_template if artist is not None else b""
-    page = page_without_plots(analysis, connection_rows(analysis), compiled)
+    page = page_without_plots(analysis, connection_rows(analysis))
     figures = []
     for picture in pictures_of(analysis) if artist is None else artist.pictures(analysis):
         figures.append(figure_of(picture.name, picture.svg))

@@ -8,12 +8,14 @@ forbidden by the page's Content-Security-Policy, so it holds no style attribute 
 from __future__ import annotations
 
 import base64
+import contextlib
 import functools
 import hashlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from analyzer.kernels import cache_folder
 from analyzer.patterns.words import FAMILIES
 from analyzer.reports.connection_rows import Rows
 from analyzer.reports.ladder import telling_connections
@@ -53,13 +55,9 @@ _PLOT_TITLES = {
 }
 
 
-def page_without_plots(analysis: Analysed, rows: Rows, compiled: bytes = b"") -> str:
-    """The page with these rows of its table of connections and ``_PLOTS`` where the plots belong.
-
-    ``compiled`` is what ``compiled_template`` gave, in this process or another.
-    """
-    template, _ = _template(compiled)
-    return template.render(_content(analysis, rows)).rstrip() + "\n"
+def page_without_plots(analysis: Analysed, rows: Rows) -> str:
+    """The page with these rows of its table of connections and ``_PLOTS`` where the plots belong."""
+    return _template().render(_content(analysis, rows)).rstrip() + "\n"
 
 
 def with_plots(page: str, figures: Sequence[str]) -> str:
@@ -73,31 +71,27 @@ def figure_of(name: str, svg: str) -> str:
     return f'  <figure class="plot" tabindex="0" aria-label="{title}">{inline_svg(svg, title)}</figure>'
 
 
-def compiled_template() -> bytes:
-    """The template of the page as code, for ``page_without_plots`` of the same version of halfshake."""
-    return _template(b"")[1]
-
-
 @functools.cache
-def _template(compiled: bytes) -> tuple[Template, bytes]:
-    """The template of the page and its code, which is ``compiled`` where that fits."""
-    from jinja2 import BytecodeCache, Environment, FileSystemLoader, StrictUndefined
+def _template() -> Template:
+    """The template of the page; as code it lies beside the compiled kernels, where that can be written."""
+    from jinja2 import Environment, FileSystemBytecodeCache, FileSystemLoader, StrictUndefined
     from jinja2.bccache import Bucket
 
-    class Code(BytecodeCache):
-        content = compiled
-
+    class Cache(FileSystemBytecodeCache):
         def load_bytecode(self, bucket: Bucket) -> None:
-            if self.content:
-                bucket.bytecode_from_string(self.content)
+            try:
+                super().load_bytecode(bucket)
+            except Exception:  # pickle raises any where a file is damaged
+                bucket.reset()
 
         def dump_bytecode(self, bucket: Bucket) -> None:
-            self.content = bucket.bytecode_to_string()
+            with contextlib.suppress(OSError):
+                Path(self.directory).mkdir(parents=True, exist_ok=True)
+                super().dump_bytecode(bucket)
 
-    code = Code()
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
-        bytecode_cache=code,
+        bytecode_cache=Cache(str(cache_folder())),
         autoescape=True,
         finalize=_printable,
         undefined=StrictUndefined,
@@ -111,7 +105,7 @@ def _template(compiled: bytes) -> tuple[Template, bytes]:
         "count": lambda number: f"{number:,}",
     }
     environment.filters |= {"since": since, "share": share_text, "link": web_address, "bars": _bars}
-    return environment.get_template("report.html"), code.content
+    return environment.get_template("report.html")
 
 
 def _printable(value: Any) -> Any:

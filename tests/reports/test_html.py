@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from analyzer.reports import html
 from tests.reports import example
 from tests.reports.browser import Page
 from tests.reports.page import html_of
@@ -90,6 +91,27 @@ def test_hostile_text_stays_text(pages: dict[str, str]) -> None:
 
 def test_same_analysis_same_page(pages: dict[str, str]) -> None:
     assert html_of(example.silent()) == pages["silent"]
+
+
+def test_the_compiled_template_is_kept_and_a_damaged_one_is_made_again(
+    pages: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def again() -> str:
+        html._template.cache_clear()
+        return html_of(example.silent())
+
+    monkeypatch.setattr(html, "cache_folder", lambda: tmp_path / "cache")
+    assert again() == pages["silent"]
+    (kept,) = (tmp_path / "cache").iterdir()
+    whole = kept.read_bytes()
+    for damage in (b"", whole[:40], whole[:-100], b"\0" * 500):
+        kept.write_bytes(damage)
+        assert again() == pages["silent"]
+        assert kept.read_bytes() == whole
+    (tmp_path / "file").write_text("no folder")
+    monkeypatch.setattr(html, "cache_folder", lambda: tmp_path / "file" / "cache")
+    assert again() == pages["silent"]
+    html._template.cache_clear()
 
 
 def test_a_flood_stays_a_page() -> None:

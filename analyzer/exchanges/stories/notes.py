@@ -12,6 +12,7 @@ from analyzer.events.connection import Connection, Flows
 from analyzer.events.tcp.facts import options_of, sent_by_both
 from analyzer.events.tcp.options import Options
 from analyzer.events.tcp.runs import Sent, round_trip_of
+from analyzer.events.tcp.segments import JUMPS
 from analyzer.events.tcp.states import ACK, SYN, State
 
 MOST_NAMES = 4  # of a certificate
@@ -87,7 +88,9 @@ def _options(options: Options) -> str:
 
 
 def _transfer(flows: Flows, connection: Connection, following: Connection | None) -> Iterator[str]:
-    """What came again, late or never, for each side."""
+    """What came again, late or never, for each side: nothing where all data followed the data before it."""
+    if not flows.scan.table.state[2 * connection.flow : 2 * connection.flow + 2, JUMPS].any():
+        return
     for side, sent in zip(("client", "server"), sent_by_both(flows, connection, following), strict=True):
         if words := _sent(sent):
             yield f"of the {side}: {', '.join(words)}"

@@ -105,7 +105,7 @@ class _Packets:
             return
         table = analysis.packets
         is_cited = np.isin(table["capture"] << NUMBER_BITS | table["record"], [c << NUMBER_BITS | n for c, n in cited])
-        is_named = np.array([name in named for name in table["connection"].tolist()], np.bool_)
+        is_named = table.equal("connection", *named)
         for row in table.rows(np.flatnonzero(is_cited | is_named), schema=_PACKETS):
             record = row["capture"], row["record"]
             self._rows.setdefault(record, row)
@@ -147,7 +147,7 @@ def _roles(analysis: Analysed, findings: Sequence[Finding], named: Set[str]) -> 
         _exchange(roles, f"{name} {transport} ", requests, (capture, reply))
     cited = {(capture, number) for finding in findings for capture, number in finding.get("records") or []}
     questions = analysis.exchanges
-    rows = np.flatnonzero(np.isin(questions["kind"].astype(str), _QUESTIONS)).tolist()
+    rows = np.flatnonzero(questions.equal("kind", *_QUESTIONS)).tolist()
     columns = ("kind", "capture", "request_record", "reply_record", "request_records")
     for kind, capture, first, reply, requests in zip(*(questions.at(column, rows) for column in columns), strict=True):
         if (capture, first) in cited or (capture, reply) in cited:

@@ -1,16 +1,15 @@
 """The plots drawn by a second Python while this one reads the captures and writes the other reports.
 
 Loading matplotlib and drawing take as long as reading a hundred megabytes. The second process is started as soon as the
-captures are read, which takes all processors; while this one finds out what they show, it loads matplotlib and compiles
-the template of the page for this one. It is given the tables that plots look at as soon as these are there, and paints
-what needs no finding; then the findings, and sends back SVG and PNG. What it does not return, because it could not
-start or died, is made here. The bytes are the same either way.
+captures are read, which takes all processors; while this one finds out what they show, it loads matplotlib. It is given
+the tables that plots look at as soon as these are there, and paints what needs no finding; then the findings, and sends
+back SVG and PNG. What it does not return, because it could not start or died, is made here. The bytes are the same
+either way.
 """
 
 from __future__ import annotations
 
 import contextlib
-import functools
 import gc
 import os
 import pickle
@@ -28,7 +27,6 @@ from analyzer.columns import Table
 from analyzer.exchanges.schemas import PACKETS
 from analyzer.exchanges.view import View
 from analyzer.processes import PIPE_BYTES, python_beside, send
-from analyzer.reports.html import compiled_template
 from analyzer.reports.plots.amplification import first_connection
 from analyzer.reports.plots.drawn import PLOTS, drawn
 from analyzer.reports.plots.style import Painted, png_of, style, svg_of
@@ -127,15 +125,9 @@ class Artist:
         if self._process is not None:
             self._threads.submit(send, cast(BinaryIO, self._process.stdin), message)
 
-    @functools.cached_property
-    def compiled_template(self) -> bytes:
-        """For ``page_without_plots``: the first that it sends; empty where it has to be compiled here."""
-        return self._received() or b""
-
     def pictures(self, analysis: Analysed) -> Iterator[Picture]:
         """Every plot of the report, each as soon as it is drawn; what does not come is drawn here."""
         drawn: list[str] = []
-        self.compiled_template  # noqa: B018, it comes first
         while self._is_asked and (message := self._received()) is not None:
             if not message:
                 return
@@ -187,7 +179,6 @@ def serve() -> None:
     """The work of the second process: load, draw what can be drawn, wait for the findings, draw all, answer."""
     gc.disable()  # it ends before there is much to collect
     _load()
-    send(sys.stdout.buffer, compiled_template())
     with contextlib.suppress(EOFError):
         tables = pickle.load(sys.stdin.buffer)
         begun = _Begun(tables)
@@ -225,6 +216,7 @@ def _load() -> None:
         warnings.simplefilter("ignore")  # that it has no third dimension
         import matplotlib.backends.backend_agg
         import matplotlib.backends.backend_svg
+        import matplotlib.figure
 
 
 def _nothing(artist: object) -> str:  # noqa: ARG001

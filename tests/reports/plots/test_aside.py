@@ -10,8 +10,6 @@ import pytest
 
 from analyzer.analysis import Analysis, analyse
 from analyzer.reports.bundle import write_reports
-from analyzer.reports.connection_rows import connection_rows
-from analyzer.reports.html import page_without_plots
 from analyzer.reports.plots import aside
 from analyzer.reports.plots.aside import Artist, artist_for, pictures_of
 from tests.running import call
@@ -39,16 +37,7 @@ def test_the_second_process_makes_the_same(captures: Path, name: str, artist: Ar
     analysis = analysed(captures, name)
     artist.expect(analysis)
     artist.begin(analysis)
-    rows = connection_rows(analysis)
-    assert artist.compiled_template
-    assert page_without_plots(analysis, rows, artist.compiled_template) == page_without_plots(analysis, rows)
     assert list(artist.pictures(analysis)) == list(pictures_of(analysis))
-
-
-def test_a_template_of_another_version_is_compiled_again(captures: Path) -> None:
-    analysis = analysed(captures, CAPTURES[0])
-    rows = connection_rows(analysis)
-    assert page_without_plots(analysis, rows, b"of another version") == page_without_plots(analysis, rows)
 
 
 def test_what_it_does_not_return_is_made_here(
@@ -81,7 +70,6 @@ def test_where_no_process_can_be_started_all_is_made_here(captures: Path, monkey
     artist = Artist()
     analysis = analysed(captures, CAPTURES[0])
     artist.begin(analysis)
-    assert artist.compiled_template == b""
     assert list(artist.pictures(analysis)) == list(pictures_of(analysis))
     artist.close()
 

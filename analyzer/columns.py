@@ -227,7 +227,8 @@ class Table:
             return []
         if name in self.lazy:
             return self.lazy[name](np.asarray(rows, np.int64).tolist())
-        values: list[Any] = self.arrays[name][np.asarray(rows, np.int64)].tolist()
+        taken = self.taken(name, np.asarray(rows, np.int64))
+        values: list[Any] = (taken.texts() if isinstance(taken, Words) else taken).tolist()
         return values
 
     def records(self, name: str, rows: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]:
@@ -254,6 +255,10 @@ class Table:
 
     def rows_with(self, name: str, wanted: Container[Any]) -> list[int]:
         """The indices of the rows whose value in a column is one of those wanted."""
+        if self._column(name).kind == "text":
+            words = self.words(name)
+            fits = np.array([word in wanted for word in words.words], np.bool_)
+            return list(np.flatnonzero(fits[words.codes]).tolist()) if len(fits) else []
         return [row for row, value in enumerate(self[name].tolist()) if value in wanted]
 
     def taken(self, name: str, rows: NDArray[np.int64]) -> NDArray[Any] | Words:

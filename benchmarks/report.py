@@ -6,7 +6,6 @@ large is the page of a capture with 100,000 connections, and how long does a bro
 
 from __future__ import annotations
 
-import gc
 import shutil
 import subprocess
 import sys
@@ -21,6 +20,7 @@ from benchmarks.measuring import keep_bytecode
 from benchmarks.workloads import MIX, WORK, make_workload
 from tests.running import COMMAND
 
+ROOT = Path(__file__).resolve().parent.parent
 RUNS = 5
 #: 100,000 connections of all kinds without bulk, a fifth of them unanswered.
 MANY = replace(
@@ -36,35 +36,42 @@ MANY = replace(
 WANTED_SHARE, WANTED_BYTES, WANTED_OPEN_S = 0.3, 8_000_000, 2.0
 
 
+#: A process of its own: seconds from its start to the verdict, as in ``halfshake analyze``, and of writing the report.
+ONCE = """
+import gc, sys, time
+from pathlib import Path
+gc.disable()
+from analyzer.reports.plots.aside import artist_for
+_, capture, folder, began = sys.argv
+with artist_for([capture]) as artist:
+    from analyzer.analysis import analyse
+    from analyzer.reports.bundle import write_reports
+    from analyzer.reports.terminal import verdict
+    analysis = analyse([capture], progress=None if artist is None else artist.progress)
+    if artist is not None:
+        artist.expect(analysis)
+    verdict(analysis, color=False, width=100, full=False)
+    analysed = time.perf_counter()
+    write_reports(analysis, Path(folder), force=True, full=False, artist=artist)
+    print(analysed - float(began), time.perf_counter() - analysed)
+"""
+
+
 def write_once(capture: Path, folder: Path) -> tuple[float, float]:
-    """Seconds of the analysis with its verdict, and of writing the report, in this process."""
-    gc.disable()
-    began = time.perf_counter()
-    from analyzer.reports.plots.aside import artist_for
-
-    with artist_for([str(capture)]) as artist:
-        from analyzer.analysis import analyse
-        from analyzer.reports.bundle import write_reports
-        from analyzer.reports.terminal import verdict
-
-        analysis = analyse([str(capture)], progress=None if artist is None else artist.progress)
-        if artist is not None:
-            artist.expect(analysis)
-        verdict(analysis, color=False, width=100, full=False)
-        analysed = time.perf_counter()
-        write_reports(analysis, folder, force=True, full=False, artist=artist)
-    return analysed - began, time.perf_counter() - analysed
+    """What ``ONCE`` says of one run."""
+    began = time.perf_counter()  # of the system: the other process subtracts it
+    command = [sys.executable, "-c", ONCE, str(capture), str(folder), str(began)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT)
+    analysed, written = map(float, done.stdout.split())
+    return analysed, written
 
 
 def shares(capture: Path) -> list[tuple[float, float]]:
-    """Several runs, each in a process of its own."""
+    """Several runs."""
     told = []
     for _ in range(RUNS):
         with tempfile.TemporaryDirectory() as folder:
-            command = [sys.executable, __file__, "--once", str(capture), str(Path(folder) / "report")]
-            done = subprocess.run(command, capture_output=True, text=True, check=True)
-        analysed, written = map(float, done.stdout.split())
-        told.append((analysed, written))
+            told.append(write_once(capture, Path(folder) / "report"))
     return told
 
 
@@ -75,12 +82,11 @@ def walls(capture: Path) -> tuple[float, float]:
     """
     command = [*COMMAND, "analyze", "--quiet", str(capture)]
     told: tuple[list[float], list[float]] = [], []
-    root = Path(__file__).resolve().parent.parent
     for _ in range(RUNS):
         with tempfile.TemporaryDirectory() as folder:
             for times, more in zip(told, ([], ["-o", str(Path(folder) / "report")]), strict=True):
                 began = time.perf_counter()
-                subprocess.run([*command, *more], stdout=subprocess.DEVNULL, check=True, cwd=root)
+                subprocess.run([*command, *more], stdout=subprocess.DEVNULL, check=True, cwd=ROOT)
                 times.append(time.perf_counter() - began)
     plain, reported = (sorted(times)[RUNS // 2] for times in told)
     return plain, reported
@@ -104,9 +110,6 @@ def open_page(page: Path) -> float | None:
 
 def main() -> None:
     """Print both answers."""
-    if sys.argv[1:2] == ["--once"]:
-        print(*write_once(Path(sys.argv[2]), Path(sys.argv[3])))
-        return
     keep_bytecode()
     mix, many = WORK / "mix.pcap", WORK / "many.pcap"
     if mix.exists():

@@ -236,7 +236,8 @@ def _payloads(sides: _Sides, segments: Integers, last: int = _PAYLOAD_BYTES) -> 
 
 def _hello_segments(sides: _Sides, hellos: Integers) -> Integers:
     """In how many segments each ClientHello came."""
-    is_part = sides.is_data & (sides.side & 1 == 0) & (sides.data_begin < hellos[sides.owner])
+    is_part = sides.is_data & (sides.side & 1 == 0) & (sides.data_begin >= 1)
+    is_part &= sides.data_begin < hellos[sides.owner]
     parts = distinct(sides.owner[is_part] << 32 | sides.data_begin[is_part]) >> 32
     return np.bincount(parts, minlength=sides.count)
 

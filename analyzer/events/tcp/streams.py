@@ -40,7 +40,7 @@ class Stream:
     """The kept bytes of one direction: runs between holes, and the rows in which they lie."""
 
     def __init__(self, flows: Flows, connection: Connection, direction: int) -> None:
-        pieces = sorted(_pieces(flows, connection, direction), key=lambda piece: piece[0])
+        pieces = sorted(_pieces(flows, connection, direction), key=lambda piece: (piece[0].begin, piece[0].row))
         self.places = [place for place, _ in pieces]
         self.runs = list(_joined(pieces))
         self.begin = 0  # where the protocol of the connection begins: behind a PROXY header or in a tunnel
@@ -92,7 +92,10 @@ def _pieces(flows: Flows, connection: Connection, direction: int) -> Iterator[tu
 
 
 def _joined(pieces: list[tuple[Place, bytes]]) -> Iterator[Run]:
-    """Runs of pieces that are sorted by place; of bytes that came twice, the first to come in that order counts."""
+    """Runs of pieces that are sorted by begin and row; of bytes that came twice, the first in that order count.
+
+    So they do for most receivers: what somebody injects behind the true segment changes nothing.
+    """
     begin, parts, end = 0, list[bytes](), 0
     for place, kept in pieces:
         if not kept:

@@ -67,6 +67,17 @@ def test_hellos_that_are_cut(kept: int) -> None:
     assert (request.is_whole, request.rows, request.reply_row) == (kept == 400, [3], 4)
 
 
+def test_what_is_injected_behind_the_true_segment_changes_nothing() -> None:
+    asking = Asking().c(record(22, HELLO)).s(record(22, server_hello(TLS_1_3)))
+    for injected in (b"HTTP/1.1 302 Found\r\n\r\n", record(21, b"\x02\x70")):
+        asking.play.s(A | P, injected, seq=901, ack=101 + len(HELLO) + 5)
+        found = found_in(asking.play.captured)
+        assert plain_places(found) == [0]
+        (request,) = read(found)
+        assert (request.refusal, request.reply_row) == ("", 4)
+        assert request.details.replied == "ServerHello, TLS 1.3"
+
+
 def test_recorded_hellos_told_together() -> None:
     paths = [path for path in CAPTURES if path.stat().st_size < 1 << 20]
     assert sum(len(plain_places(recorded(path))) for path in paths) > 50

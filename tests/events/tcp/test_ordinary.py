@@ -30,6 +30,7 @@ ORDINARY = {
     "reset from farther": reply(send(opened()), acked=1).hops(50).s(R, seq=SERVER_ISN + 1),
     "reset": reply(send(opened()), acked=0, flags=R | A),
     "fast open": Play().c(S, HTTP, seq=CLIENT_ISN).s(S | A, seq=SERVER_ISN, ack=(CLIENT_ISN + 1 + len(HTTP)) % 2**32),
+    "data before the beginning": send(opened(), b"early", at=-9),
     "the server speaks first": send(reply(opened(), b"220 ready\r\n", acked=1)),
 }
 

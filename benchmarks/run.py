@@ -157,7 +157,7 @@ def cells(runs: list[Measured]) -> str:
 
 def per_pair(ratios: list[float]) -> str:
     """Ratios of wall, processor time, memory."""
-    return ", ".join(f"{ratio:.2f}" for ratio in ratios)
+    return ", ".join(f"{ratio:.2f}" if ratio >= 0.1 else f"{ratio:.3f}" for ratio in ratios)
 
 
 def holds(right: bool) -> str:

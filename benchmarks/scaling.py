@@ -184,8 +184,9 @@ def limits(runs: int) -> list[str]:
 WHY = (
     "Two processes share the reading and nothing else: starting, judging and findings are the work of one. With",
     "`r` for reading and `s` for the rest two take `s + r / 2` at least, and are 1.6 times as fast where `r` is three",
-    "times `s`. Compressed files are nearly all reading. Plain ones reach it only where packets are many for each",
-    "connection: with what each million more takes, 4,000 connections need about twenty million packets.",
+    "times `s`. Compressed files are nearly all reading. Plain ones are where packets are many for each connection, as",
+    "ten million are for 4,000; but two processes that read plain files share one memory, and are less than twice as",
+    "fast at it.",
 )
 
 PARTS: dict[str, Callable[[int], list[str]]] = {

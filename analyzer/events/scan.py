@@ -24,7 +24,6 @@ from numpy.typing import NDArray
 
 from analyzer.capture.records import Batch
 from analyzer.events import flows as fl
-from analyzer.events import selected as sel
 from analyzer.events.flows import (
     ALWAYS,
     DUPLICATE_WITHIN_NS,
@@ -106,10 +105,6 @@ class Scanner:
         ):
             self._table = _grow(self._table, self._compiled)
         self.remembered = (int(self._table.size[0]), *collector.remembered(cursor, before))
-
-    def read(self, capture: int) -> int:
-        """How many records of a capture were scanned."""
-        return int(self._ledger[capture, sel.RECORDS])
 
     def result(self) -> Scan:
         """The scan of all that was added; the last call."""

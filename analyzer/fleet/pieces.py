@@ -16,7 +16,7 @@ from analyzer.capture.records import Batch, CaptureFacts
 from analyzer.capture.source import CaptureFile, CaptureSet
 from analyzer.errors import CaptureError
 from analyzer.events.scan import Scan
-from analyzer.fleet.limit import scan_bounded
+from analyzer.fleet.limit import Counts, scan_bounded
 from analyzer.kernels import worth_compiling
 
 #: Called with the bytes of a job read so far.
@@ -45,7 +45,7 @@ class Piece:
     number: int = 0  # of the last record of a range
     end: int = 0  # position in the file that was read up to
     with_secrets: bool = False  # whether what secrets may open was kept
-    remembered: tuple[int, int, int, int] = (0, 0, 0, 0)  # as in ``Scanner``
+    remembered: Counts = (0, 0, 0, 0)  # as in ``Scanner``
     counts: NDArray[np.int64] | None = None  # of a pcapng range: records and drops per interface
 
 

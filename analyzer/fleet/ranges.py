@@ -28,7 +28,7 @@ from analyzer.capture.source import CaptureFile, blocks_of, open_raw, reader_of
 from analyzer.errors import AnalyzerError, CaptureError
 from analyzer.events.scan import Scan, Scanner, merge
 from analyzer.fleet.combine import numbered_on, tree
-from analyzer.fleet.limit import is_too_much
+from analyzer.fleet.limit import Counts, is_too_much
 from analyzer.fleet.pieces import BLOCK_BYTES, How, InOrder, Piece, Told
 
 #: Records that must lead from one to the next where a range is to begin, and bytes in which they are looked for.
@@ -70,7 +70,7 @@ class Crowded(AnalyzerError):
     """One process that reads all may have to leave out what is oldest: it is to read it."""
 
 
-def is_crowded(remembered: Sequence[tuple[int, int, int, int]]) -> bool:
+def is_crowded(remembered: Sequence[Counts]) -> bool:
     """Whether one process may have to summarize where ranges hold so much, each as in ``Scanner.remembered``."""
     flows, cids, rows, kept = (sum(counts) for counts in zip(*remembered, strict=True))
     return is_too_much((flows, COUNTED_AGAIN * cids, rows, kept))

@@ -7,7 +7,7 @@ bytes are near the processor that looks at them: a thread that only read ahead f
 ranges are joined as those of several processes are (``fleet.ranges``), without processes to start and scans to send.
 
 What one thread alone would do otherwise is left to it: where the file has no place to be cut, where it cannot be read,
-and where so much would have to be remembered that reading might have to stop (``fleet.ranges.is_crowded``).
+and where so much would have to be remembered that some may have to be left out (``fleet.ranges.is_crowded``).
 """
 
 from __future__ import annotations

@@ -74,7 +74,7 @@ def figure_of(name: str, svg: str) -> str:
 @functools.cache
 def _template() -> Template:
     """The template of the page; as code it lies beside the compiled kernels, where that can be written."""
-    from jinja2 import Environment, FileSystemBytecodeCache, FileSystemLoader, StrictUndefined
+    from jinja2 import Environment, FileSystemBytecodeCache, FileSystemLoader, StrictUndefined, compiler
     from jinja2.bccache import Bucket
 
     class Cache(FileSystemBytecodeCache):
@@ -89,9 +89,11 @@ def _template() -> Template:
                 Path(self.directory).mkdir(parents=True, exist_ok=True)
                 super().dump_bytecode(bucket)
 
+    # What is kept depends on the compiler and on the settings below as well, of which jinja2 knows nothing.
+    made_by = hashlib.sha256(Path(compiler.__file__).read_bytes() + Path(__file__).read_bytes()).hexdigest()[:16]
     environment = Environment(
         loader=FileSystemLoader(_TEMPLATES),
-        bytecode_cache=Cache(str(cache_folder())),
+        bytecode_cache=Cache(str(cache_folder()), f"page-{made_by}-%s.cache"),
         autoescape=True,
         finalize=_printable,
         undefined=StrictUndefined,

@@ -293,18 +293,6 @@ NEARLY_SEALED: dict[str, Play] = {
 }
 
 
-@pytest.mark.parametrize("what", SEALED)
-def test_sealed(what: str) -> None:
-    assert is_plain(SEALED[what])
-    is_plain(SEALED[what], chunks=3)
-    is_plain(SEALED[what], chunks=len(SEALED[what]))
-
-
-@pytest.mark.parametrize("what", NEARLY_SEALED)
-def test_nearly_sealed(what: str) -> None:
-    assert not is_plain(NEARLY_SEALED[what])
-
-
 @pytest.mark.parametrize(
     ("client", "server", "expected"),
     [
@@ -339,16 +327,22 @@ def test_a_short_dcid_ties_an_initial_that_is_cut() -> None:
     assert not is_plain(all_cut([hello, greeting, moved[1]], 40))
 
 
-@pytest.mark.parametrize("what", PLAIN)
-def test_plain(what: str) -> None:
-    assert is_plain(PLAIN[what])
-    is_plain(PLAIN[what], chunks=3)
-    is_plain(PLAIN[what], chunks=len(PLAIN[what]))
+def named(plain: dict[str, Play], sealed: dict[str, Play]) -> pytest.MarkDecorator:
+    """A run for each play."""
+    ids = [*plain, *(f"sealed: {what}" for what in sealed)]
+    return pytest.mark.parametrize("play", [*plain.values(), *sealed.values()], ids=ids)
 
 
-@pytest.mark.parametrize("what", NEARLY)
-def test_nearly_plain(what: str) -> None:
-    assert not is_plain(NEARLY[what])
+@named(PLAIN, SEALED)
+def test_plain(play: Play) -> None:
+    assert is_plain(play)
+    is_plain(play, chunks=3)
+    is_plain(play, chunks=len(play))
+
+
+@named(NEARLY, NEARLY_SEALED)
+def test_nearly_plain(play: Play) -> None:
+    assert not is_plain(play)
 
 
 def test_flows_in_several_chunks_are_plain_unless_keys_and_packet_lie_apart() -> None:

@@ -24,7 +24,7 @@ import numpy as np
 from analyzer.events.connection import Connection, Flows
 from analyzer.events.requests.request import TLS, Details, Request
 from analyzer.events.requests.status import tell_response
-from analyzer.events.tcp.sides import distances
+from analyzer.events.tcp.sides import distances, segments_of
 from analyzer.events.tcp.streams import Stream, streams_of
 from analyzer.wire.codes import alert_name, group_name, tls_version_name
 from analyzer.wire.tls import (
@@ -76,10 +76,7 @@ def _first_rows(flows: Flows, connections: Sequence[Connection]) -> Iterator[tup
     rows, count = flows.scan.rows, len(connections)
     openings = np.array([(c.request_rows[0], c.syn_ack_rows[0]) for c in connections], np.int64).reshape(-1, 2)
     begins = rows.sequence[openings].astype(np.int64) + 1
-    clients = np.array([c.client_direction for c in connections], np.int64)
-    owner = np.repeat(np.arange(count), [len(c.rows) for c in connections])
-    row = np.fromiter(itertools.chain.from_iterable(c.rows for c in connections), np.int64, len(owner))
-    side = (rows.direction[row] != clients[owner]).astype(np.int64)
+    owner, row, side = segments_of(flows, connections)
     offset, length = distances(rows.sequence[row].astype(np.int64), begins[owner, side]), rows.payload_length[row]
     is_told = np.ones(count, np.bool_)
     is_told[owner[(offset < 0) & (offset + length > 0)]] = False

@@ -11,7 +11,6 @@ Sides are numbered, the client of connection k is side 2 k and its server side 2
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
@@ -22,7 +21,7 @@ from analyzer.columns import Words, distinct
 from analyzer.events.connection import Connection, Flows
 from analyzer.events.tcp.facts import SYN_ACK_AGAIN_NS
 from analyzer.events.tcp.segments import ACKED, DATA_END, DATA_TIME, JUMPS
-from analyzer.events.tcp.sides import distances
+from analyzer.events.tcp.sides import distances, segments_of
 from analyzer.events.tcp.states import ACK, FIN, RST, SYN
 from analyzer.events.tcp.words import ALERT_BYTES, CLIENT, SERVER, alert_of, hello_end, owed_of, protocol_of
 
@@ -87,14 +86,11 @@ class _Sides:
         self.flows, self.connections = flows, connections
         rows, count = flows.scan.rows, len(connections)
         self.count = count
-        lengths = np.fromiter((len(c.rows) for c in connections), np.int64, count)
-        self.row = np.fromiter(itertools.chain.from_iterable(c.rows for c in connections), np.int64, lengths.sum())
-        self.owner = np.repeat(np.arange(count), lengths)
+        self.owner, self.row, side = segments_of(flows, connections)
+        self.side = 2 * self.owner + side
         self.opening = np.empty(2 * count, np.int64)
         self.opening[0::2] = [c.request_rows[0] for c in connections]
         self.opening[1::2] = [c.syn_ack_rows[0] for c in connections]
-        client = np.fromiter((c.client_direction for c in connections), np.int64, count)
-        self.side = 2 * self.owner + (rows.direction[self.row] != client[self.owner])
         self.time, self.flags = rows.time[self.row], rows.tcp_flags[self.row]
         self.length, self.ttl = rows.payload_length[self.row].astype(np.int64), rows.ttl[self.row].astype(np.int64)
         self.closed_window = rows.window[self.row] == 0
@@ -108,6 +104,7 @@ class _Sides:
         self.data_begin = self.begin + np.where(self.is_data, self.flags >> 1 & 1, 0)
         self.data_end = self.data_begin + self.length
         flow = np.fromiter((c.flow for c in connections), np.int64, count)
+        client = np.fromiter((c.client_direction for c in connections), np.int64, count)
         self._read_ends(isn, 2 * np.repeat(flow, 2) + (np.repeat(client, 2) ^ np.tile([0, 1], count)))
 
     def _read_ends(self, isn: Integers, direction: Integers) -> None:

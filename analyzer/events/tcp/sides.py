@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from typing import NamedTuple
 
@@ -72,6 +73,22 @@ def distances(numbers: NDArray[np.int64], isns: NDArray[np.int64]) -> NDArray[np
     """``distance`` of many."""
     behind: NDArray[np.int64] = (numbers - isns + _HALF & _ALL) - _HALF
     return behind
+
+
+class Segments(NamedTuple):
+    """The rows of some connections, one connection after another: whose each is, and its side, 0 client, 1 server."""
+
+    owner: NDArray[np.int64]
+    row: NDArray[np.int64]
+    side: NDArray[np.int64]
+
+
+def segments_of(flows: Flows, connections: Sequence[Connection]) -> Segments:
+    """Those of TCP connections."""
+    clients = np.array([c.client_direction for c in connections], np.int64)
+    owner = np.repeat(np.arange(len(connections)), [len(c.rows) for c in connections])
+    row = np.fromiter(itertools.chain.from_iterable(c.rows for c in connections), np.int64, len(owner))
+    return Segments(owner, row, (flows.scan.rows.direction[row] != clients[owner]).astype(np.int64))
 
 
 class _Raw(NamedTuple):
